@@ -1,0 +1,55 @@
+import { createHash, randomFillSync } from 'node:crypto'
+
+const random = new Uint8Array(4096)
+let used = random.length
+let lastMs = 0
+let counter = 0
+
+/**
+ * A UUIDv7 (RFC 9562), monotonic within the process (W4): the 12 bits after the time are a counter (section 6.2, method
+ * 1) that starts anew each millisecond; when it runs out or the clock goes back, the time goes on from the last one used.
+ * Order never rests on it: it only keeps index pages warm.
+ */
+export function newMessageId(): string {
+  const now = Date.now()
+  if (now > lastMs) {
+    lastMs = now
+    counter = 0
+  } else if (++counter > 0xfff) {
+    lastMs += 1
+    counter = 0
+  }
+  if (used + 8 > random.length) {
+    randomFillSync(random)
+    used = 0
+  }
+  const time = lastMs.toString(16).padStart(12, '0')
+  const a = counter.toString(16).padStart(3, '0')
+  let b = ((random[used]! & 0x3f) | 0x80).toString(16)
+  for (let i = 1; i < 8; i++) b += random[used + i]!.toString(16).padStart(2, '0')
+  used += 8
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${a}-${b.slice(0, 4)}-${b.slice(4)}`
+}
+
+// Any fixed UUID serves as a name space (RFC 9562, 6.5); this one is Waybill's for ids of foreign messages.
+const foreignNamespace = Buffer.from('6f1ad5a0c3c64bd2a0d1f62be1a4b6f7', 'hex')
+
+/**
+ * The id of a message that Waybill did not write: UUIDv5 of its CloudEvents source and id, so that every copy of it gets
+ * the same inbox row and two sources may use the same id. The length stands before the source, so that no two pairs
+ * run together to one name.
+ */
+export function foreignMessageId(source: string, id: string): string {
+  const name = `${Buffer.byteLength(source)}:${source}${id}`
+  const hash = createHash('sha1').update(foreignNamespace).update(name).digest().subarray(0, 16)
+  hash[6] = (hash[6]! & 0x0f) | 0x50
+  hash[8] = (hash[8]! & 0x3f) | 0x80
+  const hex = hash.toString('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/iu
+
+export function isUuid(value: string): boolean {
+  return uuidPattern.test(value)
+}

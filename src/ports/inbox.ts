@@ -1,0 +1,42 @@
+import type { Envelope } from '../kernel/message.ts'
+import type { RowRef } from './outbox.ts'
+import type { SqlExecutor } from './sql.ts'
+
+/** A message that a consumer gave up. */
+export interface RefusedMessage {
+  readonly envelope: Envelope
+  readonly attempts: number
+  readonly reason: 'attempts-exhausted' | 'rejected'
+  readonly errorCode: string
+  readonly error: string
+}
+
+/** What has been handled, per consumer: `inbox(consumer, message_id)` (I1). */
+export interface Inbox {
+  /**
+   * In the handlers' transaction, before any handler: notes the ids as handled by `consumer` and returns those that were
+   * not noted yet. An id that another transaction is just noting waits for its end, so of two copies one runs (I3).
+   * Repeated ids in `ids` come back once.
+   */
+  admit(transaction: SqlExecutor, consumer: string, ids: readonly string[]): Promise<ReadonlySet<string>>
+  /**
+   * The same for a consumer of the same database: where it is the only one on the channel the outbox row is deleted in the
+   * handlers' transaction and no inbox row is written; where there are several, an inbox row is. Returns the ids that are
+   * this call's to handle. Waits for another transaction that holds one of the rows.
+   */
+  take(
+    transaction: SqlExecutor,
+    consumer: string,
+    rows: readonly (RowRef & { readonly channel: string })[],
+  ): Promise<ReadonlySet<string>>
+  /**
+   * Counts one more start of a message that runs alone, in a transaction of its own, before its handler runs (O6). Returns
+   * the starts so far, this one included.
+   */
+  countStart(consumer: string, id: string): Promise<number>
+  /**
+   * Gives a message up: inserts its inbox row and the dead letter in one transaction. Where the inbox row is there already,
+   * nothing is written (another has handled it) and `false` is returned.
+   */
+  bury(consumer: string, message: RefusedMessage): Promise<boolean>
+}

@@ -1,0 +1,112 @@
+import type { Envelope } from '../kernel/message.ts'
+
+/** What names a row. All three, always: after a restore or a fail-over numbers come back for other rows. */
+export interface RowRef {
+  readonly partition: number
+  readonly seq: bigint
+  readonly id: string
+}
+
+/**
+ * How a read came by a row: `upper` above the floor · `late` below it, committed since the last snapshot · `retry` because
+ * its `blocked` line is due.
+ */
+export type RowOrigin = 'upper' | 'late' | 'retry'
+
+export interface OutboxRow extends Envelope, RowRef {
+  readonly origin: RowOrigin
+  /** Failed attempts so far, from its `blocked` line; 0 where it has none. */
+  readonly attempts: number
+}
+
+/**
+ * A database's view of which transactions are over (PostgreSQL: `pg_current_snapshot()`). `open` are those below `xmax` that
+ * are still running or prepared; everything at or above `xmax` is not over either. Stores whose numbers commit in order
+ * answer with `xmax` 0 and nothing open.
+ */
+export interface Snapshot {
+  readonly xmax: bigint
+  readonly open: readonly bigint[]
+}
+
+export interface ReadRequest {
+  /** All partitions held, each with the floor above which it is read. */
+  readonly partitions: readonly { readonly partition: number; readonly floor: bigint }[]
+  /** The snapshot of the last read that was applied, or `null` for the first (all floors are 0 then). */
+  readonly last: Snapshot | null
+  /** Rows above the floor, at most, for each partition. 0 reads none of them. */
+  readonly upperLimit: number
+  /** Rows below the floor, at most, for each partition, lowest first. */
+  readonly lateLimit: number
+  /** Due retries, at most, over all partitions, the longest due first. */
+  readonly retryLimit: number
+  /** Only rows of these channels are returned; what has no route here stays where it is (P15). */
+  readonly channels: readonly string[]
+}
+
+export interface ReadResult {
+  readonly snapshot: Snapshot
+  /** Changes when it is another server or the same one started anew (address and start time). */
+  readonly server: string
+  readonly inRecovery: boolean
+  /** The rewind counter of each partition asked for, as this read saw it. */
+  readonly rewinds: ReadonlyMap<number, bigint>
+  /** By partition: late ones first, then upper ones, each in order of `seq`; retries last. */
+  readonly rows: readonly OutboxRow[]
+}
+
+/** A failing message to be written beside the outbox. */
+export interface BlockedLine extends RowRef {
+  readonly channel: string
+  /** On an ordered channel the line holds the whole key; `null` holds this row only. */
+  readonly key: string | null
+  readonly epoch: bigint
+  /** Failed attempts, this one included. */
+  readonly attempts: number
+  /** When it may be tried again, counted from now by the database's clock. */
+  readonly retryInMs: number
+  readonly errorCode: string
+  readonly error: string
+}
+
+/** A message that is given up. */
+export interface DeadLetter extends RowRef {
+  readonly epoch: bigint
+  readonly attempts: number
+  readonly reason: 'attempts-exhausted' | 'rejected'
+  readonly errorCode: string
+  readonly error: string
+}
+
+/** `written` · `gone`: the row is not there (delivered or moved by another) · `fenced`: the epoch no longer holds. */
+export type LineOutcome = 'written' | 'gone' | 'fenced'
+
+/**
+ * The hands of a relay: one lane of the outbox. Every method is one statement or one short transaction with a time-out of
+ * its own; a throw means the effect is unknown and the call may be made again.
+ *
+ * `read` calls are strictly one after another; the others may run beside them and each other.
+ */
+export interface Outbox {
+  /**
+   * Rows of the held partitions that are committed and eligible: above the floor, or below it and committed since `last`
+   * (PROTOCOLS 4). Rows held by a `blocked` line are left out, except those whose own line is due. All parts, the counters
+   * and the snapshot returned are of one snapshot. In recovery it returns no rows.
+   */
+  read(request: ReadRequest): Promise<ReadResult>
+  /**
+   * Deletes rows the transport has confirmed, together with their `blocked` lines; where a line went, the partition's rewind
+   * counter is raised in the same statement. Needs no epoch: it is right whoever does it. A row whose three names do not
+   * match is left alone. On a consumer's lane a row is deleted only once every subscribed consumer has it.
+   */
+  remove(rows: readonly RowRef[]): Promise<{ readonly removed: number }>
+  /** Writes or renews `blocked` lines, one outcome for each, in order. Checks the epoch and locks the row first. */
+  block(lines: readonly BlockedLine[]): Promise<readonly LineOutcome[]>
+  /**
+   * Moves rows into the dead letters, one outcome for each, in order: copy, delete of row and line, raise of the rewind
+   * counter in one statement (O5). Checks the epoch and locks the row first.
+   */
+  bury(letters: readonly DeadLetter[]): Promise<readonly LineOutcome[]>
+  close(): Promise<void>
+}
+

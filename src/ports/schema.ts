@@ -1,0 +1,46 @@
+/** A channel as writers in any language find it in the store. */
+export interface ChannelRegistration {
+  readonly channel: string
+  readonly transport: string
+  /** Where the transport sends it: a Kafka topic, … */
+  readonly address: string
+  readonly ordered: boolean
+  readonly maxBytes: number
+}
+
+/** A consumer of the same database: a row of its channels stays until it has been handled by each of them. */
+export interface LocalSubscription {
+  readonly consumer: string
+  readonly channels: readonly string[]
+}
+
+export interface SchemaStatus {
+  /** Version found in the database; 0 where there is no schema. */
+  readonly found: number
+  /** Version this code brings. */
+  readonly known: number
+  /** Code that knows only versions below this one may not run on the schema found. */
+  readonly oldestCode: number
+}
+
+/** The tables and their versions. Migrations are append-only and run under a lock, one process at a time (G5). */
+export interface SchemaAdmin {
+  /** Brings the schema to the version of this code. Returns the versions applied, oldest first. */
+  migrate(): Promise<readonly number[]>
+  /** The same as text, for people who run migrations themselves. */
+  print(): string
+  /** Throws `WB_SCHEMA_MISSING`, `WB_SCHEMA_OUTDATED` or `WB_SCHEMA_TOO_NEW` where this code may not run on it. */
+  check(): Promise<SchemaStatus>
+  /**
+   * Makes channels known to writers in any language, gives each of `transports` its partitions where it has none, and
+   * notes local subscriptions. Repeatable; throws `WB_CHANNEL_CONFLICT` where a channel is registered with another
+   * transport or order and rows of it are waiting.
+   */
+  register(
+    channels: readonly ChannelRegistration[],
+    subscriptions: readonly LocalSubscription[],
+    partitions: number,
+  ): Promise<void>
+  /** Ends a local subscription and releases the rows that waited only for it. */
+  unsubscribe(consumer: string): Promise<void>
+}

@@ -1,0 +1,41 @@
+import type { Logger } from '../kernel/logger.ts'
+import type { Inbox } from './inbox.ts'
+import type { Lane } from './lane.ts'
+import type { LeaseSession } from './leases.ts'
+import type { Outbox } from './outbox.ts'
+import type { OutboxWriter } from './outbox-writer.ts'
+import type { SchemaAdmin } from './schema.ts'
+import type { TransactionRunner } from './transaction-runner.ts'
+
+export interface StoreContext {
+  readonly logger: Logger
+  /** Shown by the server beside each connection. */
+  readonly applicationName: string
+  /** Time-out of each statement of the store's own. */
+  readonly statementTimeoutMs: number
+  /** How long a statement may wait for a row or key lock. */
+  readonly lockTimeoutMs: number
+  readonly leaseMs: number
+}
+
+/** A database that holds outbox and inbox, as `waybill.config` names it; nothing is connected yet. */
+export interface StoreDefinition {
+  /** `postgres`, … */
+  readonly kind: string
+  open(context: StoreContext): Store
+}
+
+/** An open store. It connects when first used. */
+export interface Store {
+  readonly kind: string
+  readonly schema: SchemaAdmin
+  readonly writer: OutboxWriter
+  readonly inbox: Inbox
+  readonly transactions: TransactionRunner
+  /** The relay's hands on a lane, with connections of their own. */
+  openOutbox(lane: Lane): Promise<Outbox>
+  /** Joins a lane; see {@link LeaseSession}. */
+  openLeases(lane: Lane): Promise<LeaseSession>
+  /** Closes every connection the store opened itself; a pool that was passed in stays its owner's. */
+  close(): Promise<void>
+}
