@@ -53,6 +53,11 @@ export interface ReadResult {
   readonly rewinds: ReadonlyMap<number, bigint>
   /** By partition: late ones first, then upper ones, each in order of `seq`; retries last. */
   readonly rows: readonly OutboxRow[]
+  /**
+   * Due lines whose row needs nothing any more (a consumer's own transaction settled it and the process died before the
+   * line went): to be handed to `remove`, which takes the line away and opens the key.
+   */
+  readonly orphans: readonly RowRef[]
 }
 
 /** A failing message to be written beside the outbox. */
@@ -95,8 +100,8 @@ export interface Outbox {
    */
   read(request: ReadRequest): Promise<ReadResult>
   /**
-   * Deletes rows the transport has confirmed, together with their `blocked` lines; where a line went, the partition's rewind
-   * counter is raised in the same statement. Needs no epoch: it is right whoever does it. A row whose three names do not
+   * Deletes rows the transport has confirmed, together with their `blocked` lines (also where the row itself is gone
+   * already); where a line went, the partition's rewind counter is raised in the same statement. Needs no epoch: it is right whoever does it. A row whose three names do not
    * match is left alone. On a consumer's lane a row is deleted only once every subscribed consumer has it.
    */
   remove(rows: readonly RowRef[]): Promise<{ readonly removed: number }>

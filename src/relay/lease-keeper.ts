@@ -1,0 +1,123 @@
+import type { Clock, Random } from '../kernel/clock.ts'
+import { describeError } from '../kernel/errors.ts'
+import { failpoint } from '../kernel/failpoint.ts'
+import type { Logger } from '../kernel/logger.ts'
+import { backoffMs } from '../kernel/retry.ts'
+import type { Lane, LeasedPartition } from '../ports/lane.ts'
+import type { LeaseSession } from '../ports/leases.ts'
+
+/** What the keeper tells, and asks, the relay it keeps leases for. */
+export interface LeaseHolder {
+  readonly held: readonly LeasedPartition[]
+  readonly drainingCount: number
+  gained(partitions: readonly LeasedPartition[], until: number): void
+  renewed(partitions: readonly LeasedPartition[], until: number): void
+  lostAll(): void
+  /** Gives up this many partitions by draining: other relays are short of them. */
+  giveUp(count: number): void
+}
+
+export interface LeaseKeeperOptions {
+  readonly lane: Lane
+  readonly leaseMs: number
+  readonly open: () => Promise<LeaseSession>
+  readonly holder: LeaseHolder
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+/**
+ * Keeps a relay's leases on a timer and a connection of its own (R4): renews, takes its fair share, hands over what is too
+ * much, and says at once when the session, and with it everything, is lost.
+ */
+export class LeaseKeeper {
+  readonly #options: LeaseKeeperOptions
+  readonly #stopping = new AbortController()
+  #session: LeaseSession | null = null
+  #isClaiming = true
+  #running: Promise<void> | null = null
+
+  constructor(options: LeaseKeeperOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  /** Leases are kept while the relay drains, but no new ones are taken. */
+  stopClaiming(): void {
+    this.#isClaiming = false
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    await this.#running
+  }
+
+  async release(partitions: readonly LeasedPartition[]): Promise<void> {
+    try {
+      await this.#session?.release(partitions)
+    } catch (error) {
+      // They end by themselves: by the session's lock at the latest when it is closed, or by the database's clock.
+      this.#options.logger.warn({ lane: this.#options.lane, error: describeError(error) }, 'could not release leases')
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { clock, random, logger, lane } = this.#options
+    const signal = this.#stopping.signal
+    let failures = 0
+    while (!signal.aborted) {
+      try {
+        this.#session = await this.#options.open()
+        await this.#keep(this.#session, () => {
+          failures = 0
+        })
+      } catch (error) {
+        failures += 1
+        logger.warn({ lane, failures, error: describeError(error) }, 'lost the lease session; joining again')
+      }
+      // Losing the session is losing every lease: its lock is free, and a peer may claim them this moment.
+      this.#options.holder.lostAll()
+      await this.#session?.close()
+      this.#session = null
+      if (!signal.aborted) await clock.sleep(backoffMs(failures, { initialMs: 50, maxMs: 1000 }, random), signal)
+    }
+  }
+
+  async #keep(session: LeaseSession, onBeat: () => void): Promise<void> {
+    const { clock, leaseMs, holder } = this.#options
+    const signal = this.#stopping.signal
+    const renewEveryMs = leaseMs / 3
+    const claimEveryMs = Math.min(leaseMs / 8, 500)
+    let renewAt = clock.now() + renewEveryMs
+    while (!signal.aborted) {
+      if (clock.now() >= renewAt) {
+        const asked = clock.now()
+        renewAt = asked + renewEveryMs
+        // What is gained or drained while the answer is on its way must not be judged by it, so nothing runs beside it.
+        holder.renewed(await session.renew(holder.held), asked + leaseMs)
+      }
+      if (this.#isClaiming) await this.#share(session)
+      onBeat()
+      await clock.sleep(Math.min(claimEveryMs, Math.max(renewAt - clock.now(), 1)), signal)
+    }
+  }
+
+  async #share(session: LeaseSession): Promise<void> {
+    const { clock, leaseMs, holder, lane, logger } = this.#options
+    const { relays, partitions } = await session.survey()
+    const fair = Math.ceil(partitions / Math.max(relays, 1))
+    const kept = holder.held.length - holder.drainingCount
+    if (kept > fair) holder.giveUp(kept - fair)
+    if (kept >= fair) return
+    const asked = clock.now()
+    const gained = await session.claim(fair - kept)
+    if (gained.length === 0) return
+    failpoint('relay.after-claim')
+    logger.debug({ lane, gained: gained.length, fair }, 'claimed partitions')
+    holder.gained(gained, asked + leaseMs)
+  }
+}

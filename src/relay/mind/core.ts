@@ -1,0 +1,200 @@
+import type { OutboxRow, RowRef } from '../../ports/outbox.ts'
+import {
+  type ChannelState,
+  type Closed,
+  type Doubt,
+  type Entry,
+  entryName,
+  type KeyState,
+  newChannel,
+  newPartition,
+  noDoubt,
+  type PartitionState,
+} from './state.ts'
+import type { MindCounters, MindOptions } from './types.ts'
+
+/** What the mind remembers, and the few moves that every part of it uses. */
+export class MindCore {
+  readonly options: MindOptions
+  readonly partitions: Map<number, PartitionState> = new Map()
+  readonly channels: Map<string, ChannelState> = new Map()
+  /** Closed keys whose next step is a read. */
+  readonly reopening: Set<KeyState> = new Set()
+  /** Confirmed rows whose delete has not been asked for yet. They outlive the lease: deleting them is always right. */
+  removals: { readonly row: RowRef; readonly entry: Entry | null }[] = []
+  readonly counters: MindCounters = {
+    sent: 0,
+    confirmed: 0,
+    rejected: 0,
+    unknown: 0,
+    buried: 0,
+    lateRows: 0,
+    lateConfirms: 0,
+    rewinds: 0,
+    serverChanges: 0,
+    disorder: 0,
+  }
+  /** Rows in memory that are not settled. */
+  held = 0
+  heldBytes = 0
+  /** Of rows read lately, so that a read does not ask for more than the memory left can hold. */
+  averageBytes = 1000
+  /** Number of the read issued last. */
+  lastRead = 0
+  nextReadAt = 0
+  readonly #settled: { readonly entry: Entry; readonly read: number }[] = []
+  /** Doubts about rows that left memory, so that the next look at them starts where the last one ended. Bounded (S13). */
+  readonly #doubts = new Map<string, Doubt>()
+
+  constructor(options: MindOptions) {
+    this.options = options
+    for (const [name, rules] of options.channels) this.channels.set(name, newChannel(name, rules))
+  }
+
+  gain(partition: number, epoch: bigint, until: number): void {
+    const known = this.partitions.get(partition)
+    if (known !== undefined) this.lose(known)
+    this.partitions.set(partition, newPartition(partition, epoch, until))
+    this.nextReadAt = 0
+  }
+
+  /** Forgets a partition: its in-flight state belongs to (partition, epoch) and dies with it. */
+  lose(partition: PartitionState): void {
+    partition.isHeld = false
+    for (const key of partition.keys.values()) this.forgetKey(key)
+    for (const entry of partition.entries.values()) if (entry.state !== 'settled') this.#release(entry)
+    partition.entries.clear()
+    this.partitions.delete(partition.partition)
+  }
+
+  /** Takes a row into memory, unless it is there already, its key is closed, or its channel awaits a newer read. */
+  accept(row: OutboxRow, partition: PartitionState, read: number): boolean {
+    const channel = this.channels.get(row.channel)
+    if (channel === undefined || partition.isDraining) return false
+    const name = entryName(row)
+    if (read < channel.acceptsFromRead || partition.entries.has(name)) return false
+    const key = channel.rules.ordered && row.key !== null ? this.#keyOf(partition, channel, row.key) : null
+    if (key !== null && !this.#mayQueue(key, row)) return false
+    const doubt = this.#doubts.get(`${partition.partition}/${name}`) ?? noDoubt
+    const bytes = row.payload.byteLength + 200
+    const entry: Entry = { row, partition, channel, key, bytes, state: 'waiting', doubt }
+    partition.entries.set(name, entry)
+    this.held += 1
+    this.heldBytes += bytes
+    this.averageBytes += (bytes - this.averageBytes) / 64
+    if (row.origin === 'late') this.counters.lateRows += 1
+    if (key === null) channel.loose.push(entry)
+    else this.#enqueue(key, entry)
+    return true
+  }
+
+  /** Closes a key, or keeps it closed for a stronger reason. */
+  close(key: KeyState, lowest: bigint, waitsFor: Closed['waitsFor']): void {
+    const closed = (key.closed ??= { lowest, waitsFor, rereads: true, opensAtRead: null })
+    if (lowest < closed.lowest) closed.lowest = lowest
+    closed.waitsFor = waitsFor
+    closed.opensAtRead = null
+    this.reopening.delete(key)
+  }
+
+  /** The next read opens the key; where no line covers it, that read starts below what was dropped. */
+  reopen(key: KeyState, rereads: boolean): void {
+    if (key.closed === null) return
+    key.closed.waitsFor = 'read'
+    key.closed.rereads = rereads
+    key.closed.opensAtRead = null
+    this.reopening.add(key)
+    this.nextReadAt = 0
+  }
+
+  /** Forgets a waiting row without having delivered it. The caller sees to it that it is read again. */
+  drop(entry: Entry): void {
+    const name = entryName(entry.row)
+    if (entry.doubt.times > 0) this.#rememberDoubt(`${entry.partition.partition}/${name}`, entry.doubt)
+    entry.partition.entries.delete(name)
+    this.#release(entry)
+  }
+
+  /** A row is done with; it stays known until a read issued from now on has returned. */
+  settle(entry: Entry): void {
+    if (!entry.partition.isHeld) return
+    this.held -= 1
+    this.heldBytes -= entry.bytes
+    entry.partition.busy -= 1
+    entry.state = 'settled'
+    this.#settled.push({ entry, read: this.lastRead })
+    this.#doubts.delete(`${entry.partition.partition}/${entryName(entry.row)}`)
+  }
+
+  /** A read has returned: rows settled before it was issued cannot come back by mistake any more. */
+  forgetSettled(read: number): void {
+    let count = 0
+    for (const { entry, read: before } of this.#settled) {
+      if (before >= read) break
+      entry.partition.entries.delete(entryName(entry.row))
+      count += 1
+    }
+    if (count > 0) this.#settled.splice(0, count)
+  }
+
+  /** Makes a key ready for sending where it has rows and none under way; forgets it where nothing is left to say of it. */
+  refresh(key: KeyState): void {
+    if (key.sending > 0) return
+    if (key.queue.length > 0) key.channel.ready.add(key)
+    else {
+      key.channel.ready.delete(key)
+      if (key.closed === null) key.partition.keys.delete(key.id)
+      else if (key.closed.waitsFor === 'queue') this.reopen(key, true)
+    }
+  }
+
+  forgetKey(key: KeyState): void {
+    key.channel.ready.delete(key)
+    this.reopening.delete(key)
+    key.partition.keys.delete(key.id)
+  }
+
+  #release(entry: Entry): void {
+    this.held -= 1
+    this.heldBytes -= entry.bytes
+    entry.state = 'dropped'
+  }
+
+  #keyOf(partition: PartitionState, channel: ChannelState, name: string): KeyState {
+    const id = `${channel.name}\0${name}`
+    let key = partition.keys.get(id)
+    if (key === undefined) {
+      key = { id, partition, channel, queue: [], sending: 0, closed: null }
+      partition.keys.set(id, key)
+    }
+    return key
+  }
+
+  #mayQueue(key: KeyState, row: OutboxRow): boolean {
+    if (key.closed !== null) {
+      // A due retry is covered by its own line: it comes again with the next read, so nothing has to be remembered.
+      if (row.origin !== 'retry' && row.seq < key.closed.lowest) key.closed.lowest = row.seq
+      return false
+    }
+    if (key.queue.length < this.options.maxKeyBacklog) return true
+    this.close(key, row.seq, 'queue')
+    return false
+  }
+
+  #enqueue(key: KeyState, entry: Entry): void {
+    const queue = key.queue
+    let at = queue.length
+    while (at > 0 && queue[at - 1]!.row.seq > entry.row.seq) at -= 1
+    if (at < queue.length) this.counters.disorder += 1
+    queue.splice(at, 0, entry)
+    if (key.sending === 0) key.channel.ready.add(key)
+  }
+
+  #rememberDoubt(name: string, doubt: Doubt): void {
+    if (this.#doubts.size >= this.options.maxInFlight) {
+      const oldest = this.#doubts.keys().next()
+      if (oldest.done !== true) this.#doubts.delete(oldest.value)
+    }
+    this.#doubts.set(name, doubt)
+  }
+}

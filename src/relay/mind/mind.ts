@@ -1,0 +1,130 @@
+import type { LeasedPartition } from '../../ports/lane.ts'
+import type { LineOutcome, ReadResult } from '../../ports/outbox.ts'
+import type { Fate } from '../../ports/transport.ts'
+import { MindCore } from './core.ts'
+import { Finishing } from './finishing.ts'
+import { Reading } from './reading.ts'
+import { Sending } from './sending.ts'
+import type { Command, MindCounters, MindOptions } from './types.ts'
+
+/**
+ * The relay's mind: a state machine without I/O and without a clock. What happened goes in, with the time; what to do comes
+ * out of {@link RelayMind.decide}. All rules on floors, the snapshot list, in-flight rows, closed keys and holds stand in
+ * this folder and none in the I/O around it, so that thousands of interleavings can be run in a second.
+ */
+export class RelayMind {
+  readonly #core: MindCore
+  readonly #reading: Reading
+  readonly #finishing: Finishing
+  readonly #sending: Sending
+
+  constructor(options: MindOptions) {
+    this.#core = new MindCore(options)
+    this.#reading = new Reading(this.#core)
+    this.#finishing = new Finishing(this.#core)
+    this.#sending = new Sending(this.#core, this.#finishing)
+  }
+
+  /** Leases gained. `until`: when they end, on the clock that `decide` is given. */
+  gained(partitions: readonly LeasedPartition[], until: number): void {
+    for (const { partition, epoch } of partitions) this.#core.gain(partition, epoch, until)
+  }
+
+  /** Leases put off to `until`. What is held and not named is lost. */
+  renewed(partitions: readonly LeasedPartition[], until: number): void {
+    const kept = new Map(partitions.map(({ partition, epoch }) => [partition, epoch]))
+    for (const partition of this.#core.partitions.values()) {
+      if (kept.get(partition.partition) === partition.epoch) partition.until = until
+      else this.#core.lose(partition)
+    }
+  }
+
+  /** Every lease is lost. */
+  lostAll(): void {
+    for (const partition of this.#core.partitions.values()) this.#core.lose(partition)
+  }
+
+  /** Starts to give partitions up: nothing new of them is read or sent; `release` follows when nothing is under way. */
+  drain(partitions: Iterable<number>): void {
+    for (const number of partitions) {
+      const partition = this.#core.partitions.get(number)
+      if (partition === undefined || partition.isDraining) continue
+      partition.isDraining = true
+      this.#sending.drain(partition)
+    }
+  }
+
+  /** There may be something to read: at once, and once more after a read that is under way. */
+  wake(): void {
+    this.#reading.wake()
+  }
+
+  readReturned(read: number, result: ReadResult, now: number): void {
+    this.#reading.returned(read, result, now)
+  }
+
+  readFailed(read: number, now: number): void {
+    this.#reading.failed(read, now)
+  }
+
+  sendEnded(send: number, fates: readonly Fate[], now: number): void {
+    this.#sending.ended(send, fates, now)
+  }
+
+  removed(remove: number): void {
+    this.#finishing.removed(remove)
+  }
+
+  removeFailed(remove: number, now: number): void {
+    this.#finishing.removeFailed(remove, now)
+  }
+
+  written(write: number, outcomes: readonly LineOutcome[]): void {
+    this.#finishing.written(write, outcomes)
+  }
+
+  writeFailed(write: number, now: number): void {
+    this.#finishing.writeFailed(write, now)
+  }
+
+  /** Everything that can be done now. Call it after every event and at {@link RelayMind.nextDecisionAt}. */
+  decide(now: number): Command[] {
+    const commands = [...this.#sending.issue(now), ...this.#finishing.issue(now)]
+    const read = this.#reading.issue(now)
+    if (read !== null) commands.push(read)
+    const drained = [...this.#core.partitions.values()].filter((each) => each.isDraining && each.busy === 0)
+    if (drained.length > 0) {
+      for (const partition of drained) this.#core.lose(partition)
+      commands.push({ type: 'release', partitions: drained.map(({ partition, epoch }) => ({ partition, epoch })) })
+    }
+    return commands
+  }
+
+  /** When `decide` has something to do if nothing happens until then; Infinity if only an event can change that. */
+  nextDecisionAt(): number {
+    return Math.min(this.#reading.nextAt(), this.#finishing.nextTry())
+  }
+
+  get held(): LeasedPartition[] {
+    return [...this.#core.partitions.values()].map(({ partition, epoch }) => ({ partition, epoch }))
+  }
+
+  get drainingCount(): number {
+    let count = 0
+    for (const partition of this.#core.partitions.values()) if (partition.isDraining) count += 1
+    return count
+  }
+
+  /** Nothing is under way: no send, no delete, no line. */
+  get isIdle(): boolean {
+    return this.#sending.underway === 0 && this.#finishing.isIdle
+  }
+
+  get inMemory(): number {
+    return this.#core.held
+  }
+
+  get counters(): Readonly<MindCounters> {
+    return this.#core.counters
+  }
+}

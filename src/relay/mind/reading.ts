@@ -1,0 +1,250 @@
+import { backoffMs } from '../../kernel/retry.ts'
+import type { OutboxRow, ReadResult, Snapshot } from '../../ports/outbox.ts'
+import type { MindCore } from './core.ts'
+import { type Entry, entryName, newChannel, noDoubt, type PartitionState } from './state.ts'
+import type { Command } from './types.ts'
+
+interface Asked {
+  readonly read: number
+  readonly partitions: readonly PartitionState[]
+}
+
+/**
+ * Floors, the snapshot list and rewinds (PROTOCOLS 4). Reads are strictly one after another; each carries the snapshot of
+ * the last one that was applied, and one that fails changes nothing.
+ */
+export class Reading {
+  readonly #core: MindCore
+  #last: Snapshot | null = null
+  #server: string | null = null
+  #asked: Asked | null = null
+  #idleReads = 0
+  #isWoken = false
+
+  constructor(core: MindCore) {
+    this.#core = core
+  }
+
+  /** Sticky: a wake-up while a read is under way causes one more read after it. */
+  wake(): void {
+    this.#isWoken = true
+    this.#idleReads = 0
+    this.#core.nextReadAt = 0
+  }
+
+  /** When the next read may be issued; Infinity while only an event can allow one. */
+  nextAt(): number {
+    if (this.#asked !== null || this.#room() <= 0 || this.#readable().length === 0) return Number.POSITIVE_INFINITY
+    let at = this.#core.nextReadAt
+    for (const { heldUntil } of this.#core.channels.values()) if (heldUntil !== null && heldUntil < at) at = heldUntil
+    return at
+  }
+
+  issue(now: number): Command | null {
+    const core = this.#core
+    if (now < this.nextAt()) return null
+    const held = this.#readable()
+    const room = this.#room()
+    const read = (core.lastRead += 1)
+    this.#endHolds(read, now, held)
+    this.#lowerFloors(read)
+    this.#isWoken = false
+    this.#asked = { read, partitions: held }
+    return {
+      type: 'read',
+      read,
+      request: {
+        partitions: held.map(({ partition, floor }) => ({ partition, floor })),
+        last: this.#last,
+        upperLimit: Math.min(core.options.readLimit, Math.max(1, Math.floor(room / held.length))),
+        lateLimit: core.options.lateLimit,
+        retryLimit: Math.min(core.options.readLimit, room),
+        channels: [...core.channels.values()].filter((c) => c.heldUntil === null).map((c) => c.name),
+      },
+    }
+  }
+
+  failed(read: number, now: number): void {
+    if (this.#asked?.read !== read) return
+    this.#asked = null
+    this.#idleReads += 1
+    this.#pause(now)
+  }
+
+  returned(read: number, result: ReadResult, now: number): void {
+    const core = this.#core
+    const asked = this.#asked
+    if (asked?.read !== read) return
+    this.#asked = null
+    core.forgetSettled(read)
+    if (result.inRecovery) {
+      this.#idleReads += 1
+      this.#pause(now)
+      return
+    }
+    if (this.#isAnotherServer(result)) {
+      this.#startOver(result)
+      core.nextReadAt = now
+      return
+    }
+    this.#server = result.server
+    this.#openKeys(read)
+    const found = this.#apply(asked, result)
+    this.#last = result.snapshot
+    if (found || this.#isWoken || core.reopening.size > 0) {
+      this.#idleReads = 0
+      core.nextReadAt = now
+    } else {
+      this.#idleReads += 1
+      this.#pause(now)
+    }
+  }
+
+  #readable(): PartitionState[] {
+    return [...this.#core.partitions.values()].filter((partition) => !partition.isDraining)
+  }
+
+  /** Rows that memory still has room for. */
+  #room(): number {
+    const { options, held, heldBytes, averageBytes } = this.#core
+    return Math.min(options.maxInFlight - held, Math.floor((options.maxInFlightBytes - heldBytes) / averageBytes))
+  }
+
+  #pause(now: number): void {
+    this.#core.nextReadAt = now + backoffMs(this.#idleReads, this.#core.options.poll, this.#core.options.random)
+  }
+
+  /** A hold that ends makes rows below the floors eligible again, wherever they are: read from 0. */
+  #endHolds(read: number, now: number, held: readonly PartitionState[]): void {
+    for (const channel of this.#core.channels.values()) {
+      if (channel.heldUntil === null || channel.heldUntil > now) continue
+      channel.heldUntil = null
+      channel.acceptsFromRead = read
+      for (const partition of held) partition.floor = 0n
+    }
+  }
+
+  #lowerFloors(read: number): void {
+    for (const key of this.#core.reopening) {
+      const { closed, partition } = key
+      if (closed === null || partition.isDraining) continue
+      closed.opensAtRead = read
+      if (closed.rereads && closed.lowest <= partition.floor) partition.floor = closed.lowest - 1n
+    }
+  }
+
+  /** Keys open before the rows of their read are looked at: that read was issued after the key's line was committed. */
+  #openKeys(read: number): void {
+    const core = this.#core
+    for (const key of core.reopening) {
+      if (key.closed?.opensAtRead !== read) continue
+      key.closed = null
+      core.reopening.delete(key)
+      core.refresh(key)
+    }
+  }
+
+  #isAnotherServer(result: ReadResult): boolean {
+    if (this.#server === null) return false
+    if (this.#server !== result.server) return true
+    // After a promotion or a restore ids are given out again; the list of open ones would then lie.
+    return this.#last !== null && result.snapshot.xmax < this.#last.xmax
+  }
+
+  /**
+   * The rows in memory were read from a history that may have ended elsewhere. What waits is forgotten and read again from
+   * floor 0; what was handed on stays known, so that it is not handed on twice.
+   */
+  #startOver(result: ReadResult): void {
+    const core = this.#core
+    core.counters.serverChanges += 1
+    this.#server = result.server
+    this.#last = null
+    for (const partition of core.partitions.values()) {
+      partition.floor = 0n
+      partition.rewind = null
+      for (const key of partition.keys.values()) {
+        for (const entry of key.queue) core.drop(entry)
+        key.queue = []
+        // Lines that are being written keep their key closed; all else is read anew.
+        if (key.closed !== null && key.closed.waitsFor === 'queue') core.reopen(key, true)
+        core.refresh(key)
+      }
+    }
+    for (const channel of core.channels.values()) {
+      for (const entry of channel.loose) if (entry.state === 'waiting') core.drop(entry)
+      channel.loose = []
+    }
+  }
+
+  #apply(asked: Asked, result: ReadResult): boolean {
+    const core = this.#core
+    const rowsOf = new Map<number, OutboxRow[]>()
+    for (const row of result.rows) {
+      const rows = rowsOf.get(row.partition)
+      if (rows === undefined) rowsOf.set(row.partition, [row])
+      else rows.push(row)
+    }
+    let found = false
+    for (const partition of asked.partitions) {
+      if (core.partitions.get(partition.partition) !== partition) continue
+      const rows = rowsOf.get(partition.partition) ?? []
+      const rewind = result.rewinds.get(partition.partition) ?? 0n
+      const isRewound = partition.rewind !== null && partition.rewind !== rewind
+      partition.rewind = rewind
+      if (isRewound) {
+        // Rows below the floor became eligible; of this read nothing of the partition may be used, or they are overtaken.
+        core.counters.rewinds += 1
+        partition.floor = 0n
+        found = true
+      } else if (this.#applyRows(asked.read, partition, rows)) found = true
+    }
+    for (const orphan of result.orphans) {
+      const partition = core.partitions.get(orphan.partition)
+      if (partition !== undefined) this.#takeOrphan(partition, orphan)
+    }
+    return found
+  }
+
+  /** Whether it brought anything new: a due retry that is just being sent comes with every read and is not news. */
+  #applyRows(read: number, partition: PartitionState, rows: readonly OutboxRow[]): boolean {
+    const core = this.#core
+    let late = 0
+    for (const row of rows) if (row.origin === 'late') late += 1
+    // More late rows may lie between these and the floor: what is above could overtake them.
+    const isCut = late >= core.options.lateLimit
+    let floor = partition.floor
+    let found = isCut
+    for (const row of rows) {
+      if (row.origin === 'upper') {
+        if (isCut) continue
+        found = true
+        if (row.seq > floor) floor = row.seq
+      } else if (isCut && row.origin === 'late' && row.seq <= floor) floor = row.seq - 1n
+      if (core.accept(row, partition, read)) found = true
+    }
+    partition.floor = floor
+    return found
+  }
+
+  #takeOrphan(partition: PartitionState, orphan: ReadResult['orphans'][number]): void {
+    const core = this.#core
+    const name = entryName(orphan)
+    if (partition.isDraining || partition.entries.has(name)) return
+    const channel = newChannel('', { ordered: false, maxAttempts: 1, retry: core.options.poll })
+    const row = { ...orphan, channel: '', key: null, payload: new Uint8Array(), contentType: '', headers: {} }
+    const entry: Entry = {
+      row: { ...row, createdAt: new Date(0), origin: 'retry', attempts: 0 },
+      partition,
+      channel,
+      key: null,
+      bytes: 0,
+      state: 'removing',
+      doubt: noDoubt,
+    }
+    partition.entries.set(name, entry)
+    partition.busy += 1
+    core.held += 1
+    core.removals.push({ row: orphan, entry })
+  }
+}

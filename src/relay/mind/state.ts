@@ -1,0 +1,120 @@
+import type { OutboxRow, RowRef } from '../../ports/outbox.ts'
+import type { ChannelRules } from './types.ts'
+
+/**
+ * `waiting` to be sent · `sending` · `removing`: confirmed, its delete under way · `writing`: its line or dead letter under
+ * way · `settled`: done with, and kept only until a read issued after that has returned, because an older read may still
+ * bring the row · `dropped`: forgotten; whatever still points at it passes it by.
+ */
+export type EntryState = 'waiting' | 'sending' | 'removing' | 'writing' | 'settled' | 'dropped'
+
+/** A row the mind knows of. */
+export interface Entry {
+  readonly row: OutboxRow
+  readonly partition: PartitionState
+  readonly channel: ChannelState
+  /** `null` on an unordered channel. */
+  readonly key: KeyState | null
+  readonly bytes: number
+  state: EntryState
+  doubt: Doubt
+}
+
+/** How often the fate of a row was unknown, and how much its destination had confirmed when that was last so. */
+export interface Doubt {
+  readonly times: number
+  readonly confirmations: number
+}
+
+export const noDoubt: Doubt = { times: 0, confirmations: 0 }
+
+/**
+ * A closed key takes no rows: one of it left memory without being delivered, and its successors must not overtake it.
+ * `lowest` is the lowest number dropped. It waits for its `queue` to run out, for its `line` to be written, or for the
+ * `read` that is issued next; that read starts below `lowest` where `rereads` (no line covers the key), and opens the key
+ * when it returns, before its rows are looked at.
+ */
+export interface Closed {
+  lowest: bigint
+  waitsFor: 'queue' | 'line' | 'read'
+  rereads: boolean
+  opensAtRead: number | null
+}
+
+export interface KeyState {
+  readonly id: string
+  readonly partition: PartitionState
+  readonly channel: ChannelState
+  /** Waiting rows, by number. */
+  queue: Entry[]
+  /** Rows in the one send that carries this key. */
+  sending: number
+  closed: Closed | null
+}
+
+export interface PartitionState {
+  readonly partition: number
+  readonly epoch: bigint
+  /** When the lease ends, by the local monotonic clock, reckoned from before it was asked for. */
+  until: number
+  floor: bigint
+  /** The rewind counter as the last read saw it; `null` before the first. */
+  rewind: bigint | null
+  isDraining: boolean
+  /** False once the lease is lost: fates that come later find it so. */
+  isHeld: boolean
+  /** Rows sending, removing or writing. */
+  busy: number
+  readonly entries: Map<string, Entry>
+  readonly keys: Map<string, KeyState>
+}
+
+export interface ChannelState {
+  readonly name: string
+  readonly rules: ChannelRules
+  /** Keys with waiting rows and nothing under way, longest ready first. */
+  readonly ready: Set<KeyState>
+  /** Waiting rows without order. */
+  loose: Entry[]
+  underway: number
+  /** Messages the destination has confirmed. */
+  confirmations: number
+  /** Sends in a row that failed for everything in them. While above 0 the channel is probed with one message at a time. */
+  failures: number
+  heldUntil: number | null
+  /** Rows that an older read brings are passed by: the read of this number starts from floor 0. */
+  acceptsFromRead: number
+}
+
+export function entryName(row: RowRef): string {
+  return `${row.seq}/${row.id}`
+}
+
+export function newPartition(partition: number, epoch: bigint, until: number): PartitionState {
+  return {
+    partition,
+    epoch,
+    until,
+    floor: 0n,
+    rewind: null,
+    isDraining: false,
+    isHeld: true,
+    busy: 0,
+    entries: new Map(),
+    keys: new Map(),
+  }
+}
+
+export function newChannel(name: string, rules: ChannelRules): ChannelState {
+  return {
+    name,
+    rules,
+    ready: new Set(),
+    loose: [],
+    underway: 0,
+    confirmations: 0,
+    failures: 0,
+    heldUntil: null,
+    acceptsFromRead: 0,
+  }
+}

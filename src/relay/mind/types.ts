@@ -1,0 +1,66 @@
+import type { Backoff } from '../../kernel/retry.ts'
+import type { Random } from '../../kernel/clock.ts'
+import type { LeasedPartition } from '../../ports/lane.ts'
+import type { BlockedLine, DeadLetter, OutboxRow, ReadRequest, RowRef } from '../../ports/outbox.ts'
+
+export interface ChannelRules {
+  readonly ordered: boolean
+  readonly maxAttempts: number
+  readonly retry: Backoff
+}
+
+export interface MindOptions {
+  /** The channels this lane serves, by name. */
+  readonly channels: ReadonlyMap<string, ChannelRules>
+  /** See `TransportCapabilities.ordersBatch`. */
+  readonly ordersBatch: boolean
+  /** Messages in one send, at most. */
+  readonly batchSize: number
+  /** Rows read above the floor of a partition in one read, at most. */
+  readonly readLimit: number
+  /** Rows read below the floor of a partition in one read, at most. */
+  readonly lateLimit: number
+  /** Messages held in memory, at most. */
+  readonly maxInFlight: number
+  readonly maxInFlightBytes: number
+  /** Rows of one key that may wait in memory; reading goes on past them. */
+  readonly maxKeyBacklog: number
+  /** Sends under way at once, at most. */
+  readonly maxSends: number
+  /** Rows deleted by one statement, at most. */
+  readonly removeLimit: number
+  /** A send starts only if this fits into the lease (P11). */
+  readonly sendTimeoutMs: number
+  readonly poll: Backoff
+  /** Pauses of a destination that fails for everyone. */
+  readonly hold: Backoff
+  readonly random: Random
+}
+
+/** What the mind wants done. Each is answered once, by the event of the same number. */
+export type Command =
+  | { readonly type: 'read'; readonly read: number; readonly request: ReadRequest }
+  | { readonly type: 'send'; readonly send: number; readonly channel: string; readonly rows: readonly OutboxRow[] }
+  | { readonly type: 'remove'; readonly remove: number; readonly rows: readonly RowRef[] }
+  | { readonly type: 'block'; readonly write: number; readonly lines: readonly BlockedLine[] }
+  | { readonly type: 'bury'; readonly write: number; readonly letters: readonly DeadLetter[] }
+  /** Not answered. Nothing of these partitions is under way any more. */
+  | { readonly type: 'release'; readonly partitions: readonly LeasedPartition[] }
+  /** Not answered. The database refused an effect of ours: another relay holds the partition. */
+  | { readonly type: 'fenced'; readonly partitions: readonly LeasedPartition[] }
+
+/** Running totals since the start. */
+export interface MindCounters {
+  sent: number
+  confirmed: number
+  rejected: number
+  unknown: number
+  buried: number
+  lateRows: number
+  /** Confirmed by the broker after the lease was lost; deleted all the same. */
+  lateConfirms: number
+  rewinds: number
+  serverChanges: number
+  /** A row came below one of its key that was handed on already: a writer that bypassed the key lock. */
+  disorder: number
+}

@@ -1,0 +1,266 @@
+import type { Clock, Random } from '../kernel/clock.ts'
+import { withDeadline } from '../kernel/deadline.ts'
+import { describeError } from '../kernel/errors.ts'
+import { failpoint } from '../kernel/failpoint.ts'
+import { Lifecycle } from '../kernel/lifecycle.ts'
+import type { Logger } from '../kernel/logger.ts'
+import type { Lane, LeasedPartition } from '../ports/lane.ts'
+import type { Outbox, OutboxRow } from '../ports/outbox.ts'
+import type { Store } from '../ports/store.ts'
+import type { Fate } from '../ports/transport.ts'
+import { LeaseKeeper } from './lease-keeper.ts'
+import { RelayMind } from './mind/mind.ts'
+import type { Command, MindCounters, MindOptions } from './mind/types.ts'
+import type { Sender } from './sender.ts'
+
+export interface RelayOptions {
+  readonly lane: Lane
+  readonly store: Store
+  readonly sender: Sender
+  readonly mind: Omit<MindOptions, 'random'>
+  readonly leaseMs: number
+  /** How long `stop` waits for what is under way. */
+  readonly stopTimeoutMs: number
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+export interface RelayStatus {
+  readonly lane: Lane
+  readonly partitions: readonly number[]
+  readonly inMemory: number
+  readonly counters: Readonly<MindCounters>
+}
+
+/** Moves one lane's rows: the I/O around {@link RelayMind}. It decides nothing itself. */
+export class Relay {
+  readonly #options: RelayOptions
+  readonly #lifecycle: Lifecycle
+  #run: Run | null = null
+
+  constructor(options: RelayOptions) {
+    this.#options = options
+    this.#lifecycle = new Lifecycle(
+      async () => {
+        this.#run = new Run(this.#options, await this.#options.store.openOutbox(this.#options.lane))
+      },
+      async () => {
+        await this.#run?.stop()
+        this.#run = null
+      },
+    )
+  }
+
+  start(): Promise<void> {
+    return this.#lifecycle.start()
+  }
+
+  /** Drains: nothing new is sent, what is under way ends, leases are given back; then closes. */
+  stop(): Promise<void> {
+    return this.#lifecycle.stop()
+  }
+
+  /** There may be something new in the outbox. */
+  wake(): void {
+    this.#run?.wake()
+  }
+
+  status(): RelayStatus | null {
+    return this.#run?.status() ?? null
+  }
+}
+
+class Run {
+  readonly #options: RelayOptions
+  readonly #outbox: Outbox
+  readonly #mind: RelayMind
+  readonly #keeper: LeaseKeeper
+  #sleep: AbortController | null = null
+  #isStopped = false
+  #onQuiet: (() => void) | null = null
+
+  constructor(options: RelayOptions, outbox: Outbox) {
+    this.#options = options
+    this.#outbox = outbox
+    const mind = (this.#mind = new RelayMind({ ...options.mind, random: options.random }))
+    const pump = (): void => this.#pump()
+    this.#keeper = new LeaseKeeper({
+      ...options,
+      open: () => options.store.openLeases(options.lane),
+      holder: {
+        get held() {
+          return mind.held
+        },
+        get drainingCount() {
+          return mind.drainingCount
+        },
+        gained(partitions, until) {
+          mind.gained(partitions, until)
+          pump()
+        },
+        renewed(partitions, until) {
+          const before = mind.held.length
+          mind.renewed(partitions, until)
+          if (mind.held.length < before) {
+            const lost = before - mind.held.length
+            options.logger.warn({ lane: options.lane, lost }, 'lost leases to another relay')
+          }
+          pump()
+        },
+        lostAll() {
+          mind.lostAll()
+          pump()
+        },
+        giveUp(count) {
+          mind.drain(mind.held.slice(0, count).map(({ partition }) => partition))
+          pump()
+        },
+      },
+    })
+    this.#keeper.start()
+  }
+
+  wake(): void {
+    this.#mind.wake()
+    this.#pump()
+  }
+
+  status(): RelayStatus {
+    const mind = this.#mind
+    const partitions = mind.held.map(({ partition }) => partition)
+    return { lane: this.#options.lane, partitions, inMemory: mind.inMemory, counters: mind.counters }
+  }
+
+  async stop(): Promise<void> {
+    const { stopTimeoutMs, logger, lane } = this.#options
+    this.#keeper.stopClaiming()
+    const quiet = new Promise<void>((resolve) => {
+      this.#onQuiet = resolve
+    })
+    this.#mind.drain(this.#mind.held.map(({ partition }) => partition))
+    this.#pump()
+    try {
+      await withDeadline(quiet, stopTimeoutMs, 'draining the relay')
+    } catch {
+      // What was under way may have been delivered; its rows are still there and will be sent once more.
+      logger.warn({ lane, inMemory: this.#mind.inMemory }, 'stopped before everything under way had ended')
+    }
+    this.#isStopped = true
+    this.#sleep?.abort()
+    await this.#keeper.stop()
+    await this.#outbox.close()
+  }
+
+  #pump(): void {
+    if (this.#isStopped) return
+    const { clock } = this.#options
+    for (const command of this.#mind.decide(clock.now())) void this.#execute(command)
+    if (this.#onQuiet !== null && this.#mind.isIdle && this.#mind.held.length === 0) this.#onQuiet()
+    const at = this.#mind.nextDecisionAt()
+    this.#sleep?.abort()
+    this.#sleep = null
+    if (at === Infinity) return
+    const sleep = (this.#sleep = new AbortController())
+    void clock.sleep(Math.max(at - clock.now(), 0), sleep.signal).then(() => {
+      if (!sleep.signal.aborted) this.#pump()
+    })
+  }
+
+  /** Never rejects: every failure is an event of the mind. */
+  async #execute(command: Command): Promise<void> {
+    try {
+      switch (command.type) {
+        case 'read':
+          await this.#read(command)
+          break
+        case 'send':
+          this.#mind.sendEnded(command.send, await this.#send(command.rows), this.#options.clock.now())
+          failpoint('relay.after-send')
+          break
+        case 'remove':
+          await this.#remove(command)
+          break
+        case 'block':
+        case 'bury':
+          await this.#write(command)
+          break
+        case 'release':
+          await this.#keeper.release(command.partitions)
+          break
+        case 'fenced':
+          this.#fenced(command.partitions)
+          break
+      }
+    } finally {
+      this.#pump()
+    }
+  }
+
+  async #read(command: Extract<Command, { type: 'read' }>): Promise<void> {
+    try {
+      const result = await this.#outbox.read(command.request)
+      if (result.rows.length > 0) failpoint('relay.after-read')
+      this.#mind.readReturned(command.read, result, this.#options.clock.now())
+    } catch (error) {
+      this.#warn(error, 'could not read the outbox')
+      this.#mind.readFailed(command.read, this.#options.clock.now())
+    }
+  }
+
+  async #send(rows: readonly OutboxRow[]): Promise<readonly Fate[]> {
+    const { sendTimeoutMs } = this.#options.mind
+    failpoint('relay.before-send')
+    try {
+      // The sender keeps the time-out itself; this only sees to it that one that does not cannot hold the relay for ever.
+      return await withDeadline(this.#options.sender.send(rows, sendTimeoutMs), sendTimeoutMs + 500, 'the transport')
+    } catch (error) {
+      const { code, message } = describeError(error)
+      return rows.map(() => ({ outcome: 'unknown', code, reason: message }))
+    }
+  }
+
+  async #remove(command: Extract<Command, { type: 'remove' }>): Promise<void> {
+    try {
+      await this.#outbox.remove(command.rows)
+      failpoint('relay.after-remove')
+      this.#mind.removed(command.remove)
+    } catch (error) {
+      this.#warn(error, 'could not delete delivered rows; trying again')
+      this.#mind.removeFailed(command.remove, this.#options.clock.now())
+    }
+  }
+
+  async #write(command: Extract<Command, { type: 'block' | 'bury' }>): Promise<void> {
+    failpoint('relay.before-block')
+    try {
+      const outcomes =
+        command.type === 'block' ? await this.#outbox.block(command.lines) : await this.#outbox.bury(command.letters)
+      failpoint('relay.after-block')
+      this.#tellFailures(command)
+      this.#mind.written(command.write, outcomes)
+    } catch (error) {
+      this.#warn(error, 'could not write what failed; trying again')
+      this.#mind.writeFailed(command.write, this.#options.clock.now())
+    }
+  }
+
+  #tellFailures(command: Extract<Command, { type: 'block' | 'bury' }>): void {
+    const { logger, lane } = this.#options
+    const failures = command.type === 'block' ? command.lines : command.letters
+    for (const { id, attempts, errorCode, error } of failures.slice(0, 20)) {
+      const fields = { lane, id, attempts, code: errorCode, error }
+      if (command.type === 'block') logger.warn(fields, 'delivery failed; it will be tried again')
+      else logger.error(fields, 'delivery given up; the message is among the dead letters')
+    }
+  }
+
+  #fenced(partitions: readonly LeasedPartition[]): void {
+    const numbers = partitions.map(({ partition }) => partition)
+    this.#options.logger.warn({ lane: this.#options.lane, partitions: numbers }, 'fenced: another relay has taken over')
+  }
+
+  #warn(error: unknown, message: string): void {
+    this.#options.logger.warn({ lane: this.#options.lane, error: describeError(error) }, message)
+  }
+}
