@@ -19,9 +19,11 @@ export interface StoreContext {
 }
 
 /** A database that holds outbox and inbox, as `waybill.config` names it; nothing is connected yet. */
-export interface StoreDefinition {
+export interface StoreDefinition<Handle = unknown> {
   /** `postgres`, … */
   readonly kind: string
+  /** Never set: carries the type of the transaction handle that handlers and `transaction()` get. */
+  readonly handleType?: Handle
   open(context: StoreContext): Store
 }
 

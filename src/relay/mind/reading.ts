@@ -107,7 +107,9 @@ export class Reading {
   /** Rows that memory still has room for. */
   #room(): number {
     const { options, held, heldBytes, averageBytes } = this.#core
-    return Math.min(options.maxInFlight - held, Math.floor((options.maxInFlightBytes - heldBytes) / averageBytes))
+    const bytesLeft = options.maxInFlightBytes - heldBytes
+    // One row always fits, or a message larger than the limit would stop the lane for ever.
+    return Math.max(Math.min(options.maxInFlight - held, Math.floor(bytesLeft / averageBytes)), held === 0 ? 1 : 0)
   }
 
   #pause(now: number): void {

@@ -1,0 +1,103 @@
+import { WaybillError } from '../kernel/errors.ts'
+import { BrokerConsumer } from '../consumer/broker-consumer.ts'
+import type { BrokerConsumerOptions } from '../consumer/consumer-options.ts'
+import type { ConsumerEvent } from '../consumer/events.ts'
+import type { Handler, HandlerEntry } from '../consumer/handler.ts'
+import { createLocalSender } from '../consumer/local-sender.ts'
+import { bindTransactions } from '../transactions/registry.ts'
+import type { ChannelRoute } from './config.ts'
+import { type Parts, startRelay } from './relays.ts'
+import type { ConsumerCounters, Running } from './running.ts'
+
+/** A handler, and what it is for. */
+export interface Registration {
+  readonly consumer: string
+  readonly route: ChannelRoute
+  readonly handler: Handler<unknown, unknown>
+}
+
+/**
+ * After a start, this many messages of each stream run alone and are counted before they run: one that ends its process is
+ * among them soon, and so becomes a dead letter (O6).
+ */
+const cautious = 4
+
+/** Starts every consumer: one subscription, or one local lane, for each consumer and transport. */
+export async function startConsumers(
+  parts: Parts,
+  registrations: readonly Registration[],
+  running: Running[],
+): Promise<void> {
+  const groups = Map.groupBy(registrations, ({ consumer, route }) => `${route.transport}\0${consumer}`)
+  for (const group of groups.values()) {
+    const { consumer, route } = group[0]!
+    const transport = parts.transports.get(route.transport)!
+    const counters = new Counters()
+    const options = optionsFor(parts, consumer, group, counters)
+    const describe: Running['status'] = () => {
+      return { kind: 'consumer', consumer, transport: route.transport, counters: { ...counters } }
+    }
+    if (transport.capabilities.isLocal) {
+      const isExact = group.some((each) => each.route.channel.guarantee === 'exactly-once')
+      const sender = createLocalSender({ ...options, settleInTransaction: isExact })
+      const routes = group.map((each) => each.route)
+      running.push({ stop: async () => {}, wake() {}, status: describe })
+      await startRelay(parts, { transport: route.transport, consumer }, routes, sender, running)
+      continue
+    }
+    const { subscribe } = transport
+    if (subscribe === undefined) {
+      throw new WaybillError('WB_INVALID_CONFIG', `Transport "${route.transport}" cannot consume.`)
+    }
+    const own = new BrokerConsumer({ ...options, subscribe: (request) => subscribe.call(transport, request) })
+    running.push({ stop: () => own.stop(), wake() {}, status: describe })
+    await own.start()
+  }
+}
+
+function optionsFor(
+  parts: Parts,
+  consumer: string,
+  group: readonly Registration[],
+  counters: Counters,
+): Omit<BrokerConsumerOptions, 'subscribe'> {
+  const { settings, logger } = parts.config
+  const handlers = group.map(({ route, handler }): [string, HandlerEntry] => [
+    route.channel.name,
+    { channel: route.channel, handle: handler },
+  ])
+  return {
+    consumer,
+    handlers: new Map(handlers),
+    inbox: parts.store.inbox,
+    transactions: bindTransactions(parts.store.transactions),
+    batchSize: settings.consumerBatchSize,
+    window: settings.consumerWindow,
+    cautious,
+    maxAttempts: settings.maxAttempts,
+    retry: { initialMs: settings.retryInitialMs, maxMs: settings.retryMaxMs },
+    trouble: { initialMs: settings.holdInitialMs, maxMs: settings.holdMaxMs },
+    handlerTimeoutMs: settings.handlerTimeoutMs,
+    idleTimeoutMs: settings.handlerTimeoutMs + 1000,
+    settleTimeoutMs: settings.publishTimeoutMs,
+    stopTimeoutMs: settings.stopTimeoutMs,
+    clock: parts.clock,
+    random: parts.random,
+    logger,
+    onEvent: (event) => counters.count(event),
+  }
+}
+
+class Counters implements ConsumerCounters {
+  handled = 0
+  duplicates = 0
+  failed = 0
+  dead = 0
+
+  count(event: ConsumerEvent): void {
+    if (event.type === 'handled') this.handled += event.count
+    else if (event.type === 'duplicate') this.duplicates += event.count
+    else if (event.type === 'failed') this.failed += 1
+    else if (event.type === 'dead') this.dead += 1
+  }
+}

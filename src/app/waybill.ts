@@ -1,0 +1,237 @@
+import { systemClock, systemRandom } from '../kernel/clock.ts'
+import { WaybillError } from '../kernel/errors.ts'
+import { Lifecycle } from '../kernel/lifecycle.ts'
+import { didYouMean } from '../kernel/suggest.ts'
+import type { Handler } from '../consumer/handler.ts'
+import type { Channel } from '../outbox/channel.ts'
+import { createPublish, type Publish } from '../outbox/publish.ts'
+import type { Store } from '../ports/store.ts'
+import { bindTransactions, executorFor } from '../transactions/registry.ts'
+import { type ResolvedConfig, resolveConfig, type WaybillConfig } from './config.ts'
+import { type Registration, startConsumers } from './consumers.ts'
+import { startRelays } from './relays.ts'
+import type { Running, WaybillStatus } from './running.ts'
+import { untilSignal } from './signals.ts'
+import type { SettingsSources } from './settings.ts'
+
+export interface ConsumeOptions {
+  /**
+   * The consumer's name: each gets every message of the channel once, shared by all processes that use the name. It names
+   * the consumer group at the broker and stands in the inbox, so renaming it is starting anew.
+   */
+  readonly consumer: string
+}
+
+export interface TransactionOptions {
+  readonly signal?: AbortSignal
+}
+
+/** A service's end of Waybill. Made by {@link createWaybill}. */
+export interface Waybill<Handle = unknown> extends AsyncDisposable {
+  /**
+   * Writes one message, or `many(…)`, into the outbox in the transaction of the handle given. Resolves with the id, or the
+   * ids in order. The message is sent if and only if that transaction commits.
+   *
+   * Throws, before anything is written: `WB_NO_TRANSACTION`, `WB_UNKNOWN_CHANNEL`, `WB_INVALID_PAYLOAD`, `WB_KEY_REQUIRED`,
+   * `WB_UNSERIALISABLE`, `WB_NUL_CHARACTER`, `WB_MESSAGE_TOO_LARGE`, `WB_INVALID_HEADER`, `WB_INVALID_ID`, `WB_TOO_MANY_KEYS`.
+   */
+  readonly publish: Publish
+  /**
+   * Runs `work` in a transaction of its own: commits when it resolves, rolls back when it rejects. Statements that need not
+   * be awaited one by one travel together where the connection pipelines.
+   *
+   * Resolves only when the commit was acknowledged. Throws `CommitOutcomeUnknownError` where its answer was lost; after any
+   * other error nothing of it is stored.
+   */
+  transaction<T>(work: (tx: Handle) => Promise<T>, options?: TransactionOptions): Promise<T>
+  /** Registers a handler; call it before `start()`. One handler for each channel and consumer. */
+  consume<Payload, Input>(
+    channel: Channel<Payload, Input>,
+    options: ConsumeOptions,
+    handler: Handler<Payload, Handle>,
+  ): void
+  /** Brings the store's schema up to date and registers the channels. Returns the versions applied. */
+  migrate(): Promise<readonly number[]>
+  /** The migrations as SQL, for people who run them by hand. */
+  printMigrations(): string
+  /**
+   * Checks the schema, registers the channels and starts the consumers and, unless `relay` is false, the relay. Resolves when
+   * all of them run; where one cannot, what had started is stopped again and the error is thrown.
+   */
+  start(): Promise<void>
+  /**
+   * Takes nothing new, lets what is under way end (at most `stopTimeoutMs`), gives leases back and closes every connection
+   * of its own. `start()` works again after it.
+   */
+  stop(): Promise<void>
+  /** `start()`, then waits for SIGINT, SIGTERM or `signal`, then `stop()`. A second signal ends the process at once. */
+  run(signal?: AbortSignal): Promise<void>
+  /** What this process does at the moment. */
+  status(): WaybillStatus
+}
+
+/**
+ * Puts store, transports and channels together. Throws `WB_INVALID_CONFIG` or `WB_INVALID_OPTION`; connects to nothing
+ * before it is used. Settings come from `sources.flags`, then `WAYBILL_*` variables, then the configuration.
+ */
+export function createWaybill<Handle = unknown>(
+  config: WaybillConfig<Handle>,
+  sources: Pick<SettingsSources, 'flags' | 'env'> = { env: process.env },
+): Waybill<Handle> {
+  return new Instance(resolveConfig(config, sources))
+}
+
+class Instance<Handle> implements Waybill<Handle> {
+  readonly publish: Publish
+  readonly #config: ResolvedConfig<Handle>
+  readonly #registrations: Registration[] = []
+  readonly #lifecycle: Lifecycle
+  #store: Store | null = null
+  #running: Running[] = []
+
+  constructor(config: ResolvedConfig<Handle>) {
+    this.#config = config
+    this.#lifecycle = new Lifecycle(
+      () => this.#start(),
+      () => this.#stop(),
+    )
+    this.publish = createPublish({
+      writer: { append: (transaction, channel, messages) => this.#open().writer.append(transaction, channel, messages) },
+      targets: config.routes,
+      executorFor,
+      // Not committed yet: the relay of this process looks in quick steps for a moment (PROTOCOLS 8).
+      onAppended: () => this.#wake(),
+    })
+  }
+
+  async transaction<T>(work: (tx: Handle) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+    const runner = bindTransactions(this.#open().transactions)
+    const idleTimeoutMs = this.#config.settings.handlerTimeoutMs
+    const result = await runner.run({ idleTimeoutMs, ...options }, ({ handle }) => work(handle as Handle))
+    this.#wake()
+    return result
+  }
+
+  consume<Payload, Input>(
+    channel: Channel<Payload, Input>,
+    options: ConsumeOptions,
+    handler: Handler<Payload, Handle>,
+  ): void {
+    const { consumer } = options
+    if (typeof consumer !== 'string' || !/^[A-Za-z0-9._-]{1,200}$/u.test(consumer)) {
+      throw new WaybillError(
+        'WB_INVALID_OPTION',
+        'A consumer has a name of 1 to 200 letters, digits, dots, underscores and hyphens: { consumer: \'shipping\' }.',
+      )
+    }
+    const route = this.#config.routes.get(channel.name)
+    if (route === undefined) {
+      const hint = didYouMean(channel.name, this.#config.routes.keys())
+      throw new WaybillError('WB_UNKNOWN_CHANNEL', `Channel "${channel.name}" is not in the configuration.${hint}`)
+    }
+    const isTaken = this.#registrations.some((r) => r.consumer === consumer && r.route === route)
+    if (isTaken || this.#lifecycle.isRunning) {
+      const why = isTaken ? 'already has a handler for it in this process' : 'was registered after start()'
+      throw new WaybillError('WB_INVALID_OPTION', `Consumer "${consumer}" of channel "${channel.name}" ${why}.`)
+    }
+    this.#registrations.push({ consumer, route, handler: handler as Handler<unknown, unknown> })
+  }
+
+  async migrate(): Promise<readonly number[]> {
+    const applied = await this.#open().schema.migrate()
+    await this.#register()
+    return applied
+  }
+
+  printMigrations(): string {
+    return this.#open().schema.print()
+  }
+
+  start(): Promise<void> {
+    return this.#lifecycle.start()
+  }
+
+  stop(): Promise<void> {
+    return this.#lifecycle.stop()
+  }
+
+  async run(signal?: AbortSignal): Promise<void> {
+    const stopping = untilSignal(this.#config.logger, signal)
+    try {
+      await this.start()
+      await stopping.promise
+    } finally {
+      await this.stop()
+      stopping.dispose()
+    }
+  }
+
+  status(): WaybillStatus {
+    return { isRunning: this.#lifecycle.isRunning, parts: this.#running.map((part) => part.status()) }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+    await this.#closeStore()
+  }
+
+  async #start(): Promise<void> {
+    const { transports, settings, logger } = this.#config
+    const store = this.#open()
+    await store.schema.check()
+    await this.#register()
+    const context = { logger, applicationName: settings.applicationName, source: settings.source }
+    const opened = new Map([...transports].map(([name, definition]) => [name, definition.open(context)]))
+    // Closed last, after everything that uses them.
+    const closing = async (): Promise<void> => {
+      await Promise.all([...opened.values()].map((transport) => transport.close()))
+    }
+    this.#running.push({ stop: closing, wake() {}, status: () => ({ kind: 'transports', names: [...opened.keys()] }) })
+    const parts = { config: this.#config, store, transports: opened, clock: systemClock, random: systemRandom }
+    if (this.#config.runsRelay) await startRelays(parts, this.#running)
+    await startConsumers(parts, this.#registrations, this.#running)
+  }
+
+  async #stop(): Promise<void> {
+    const failures: unknown[] = []
+    for (let part = this.#running.pop(); part !== undefined; part = this.#running.pop()) {
+      await part.stop().catch((error: unknown) => failures.push(error))
+    }
+    await this.#closeStore()
+    if (failures.length > 0) throw failures[0]
+  }
+
+  async #register(): Promise<void> {
+    const { routes, transports, settings } = this.#config
+    const channels = [...routes.values()].map(({ channel, transport, address, maxBytes }) => ({
+      channel: channel.name,
+      transport,
+      address,
+      ordered: channel.ordered,
+      maxBytes,
+    }))
+    const locals = new Map<string, string[]>()
+    for (const { consumer, route } of this.#registrations) {
+      if (transports.get(route.transport)?.capabilities.isLocal !== true) continue
+      locals.set(consumer, [...(locals.get(consumer) ?? []), route.channel.name])
+    }
+    const subscriptions = [...locals].map(([consumer, names]) => ({ consumer, channels: names }))
+    await this.#open().schema.register(channels, subscriptions, settings.partitions)
+  }
+
+  #open(): Store {
+    const { store, settings, logger } = this.#config
+    this.#store ??= store.open({ logger, ...settings })
+    return this.#store
+  }
+
+  async #closeStore(): Promise<void> {
+    const store = this.#store
+    this.#store = null
+    await store?.close()
+  }
+
+  #wake(): void {
+    for (const part of this.#running) part.wake()
+  }
+}

@@ -1,0 +1,184 @@
+import { WaybillError } from '../kernel/errors.ts'
+import type { Envelope } from '../kernel/message.ts'
+import type { Inbox } from '../ports/inbox.ts'
+import { runTogether, type Ready, type TransactionParts } from './batch-transaction.ts'
+import { decode } from './decode.ts'
+import { orderKey, type HandlerTable } from './handler.ts'
+import { failed, notDone, skipped, type Outcome } from './outcome.ts'
+
+/** A message to be handled, and what the caller knows it by. */
+export interface WorkItem<Ref> {
+  readonly envelope: Envelope
+  readonly ref: Ref
+  /** Runs in a transaction of its own and is counted before it starts: it has failed before, or may have killed a process (O6). */
+  readonly isAlone: boolean
+}
+
+export interface BatchProcessorOptions<Ref> extends TransactionParts<Ref> {
+  readonly consumer: string
+  readonly handlers: HandlerTable
+  readonly inbox: Pick<Inbox, 'countStart'>
+  /** For channels that declare none of their own. */
+  readonly maxAttempts: number
+}
+
+/**
+ * Runs messages through their handlers (PROTOCOLS 7): one transaction for a batch, and where that fails one for each, so
+ * that a bad message costs only itself and the rest of its key. Keeps the order given. Holds no state between calls.
+ */
+export class BatchProcessor<Ref> {
+  readonly #options: BatchProcessorOptions<Ref>
+
+  constructor(options: BatchProcessorOptions<Ref>) {
+    this.#options = options
+  }
+
+  /** One outcome for each item, in order. `stop` gives up what is running: it rolls back and is `unavailable`. */
+  async process(items: readonly WorkItem<Ref>[], stop: AbortSignal): Promise<readonly Outcome[]> {
+    const pass: Pass = { outcomes: [], stoppedKeys: new Set(), trouble: undefined }
+    for (let from = 0; from < items.length;) {
+      const isAlone = items[from]!.isAlone
+      let to = from + 1
+      while (to < items.length && items[to]!.isAlone === isAlone) to += 1
+      await this.#segment(pass, items.slice(from, to), from, isAlone, stop)
+      from = to
+    }
+    return pass.outcomes
+  }
+
+  async #segment(
+    pass: Pass,
+    items: readonly WorkItem<Ref>[],
+    offset: number,
+    isAlone: boolean,
+    stop: AbortSignal,
+  ): Promise<void> {
+    const ready: Ready<Ref>[] = []
+    for (const [i, item] of items.entries()) {
+      const outcome = pass.trouble ?? (await this.#prepare(pass, item, offset + i, ready))
+      if (outcome !== undefined) pass.outcomes[offset + i] = outcome
+    }
+    if (ready.length === 0) return
+    if (!isAlone && (await this.#together(pass, ready, stop))) return
+    for (const one of ready) pass.outcomes[one.index] = pass.trouble ?? (await this.#alone(pass, one, stop))
+  }
+
+  /** What cannot be run is known before the transaction begins, and so does not fail the batch it came with. */
+  async #prepare(
+    pass: Pass,
+    item: WorkItem<Ref>,
+    index: number,
+    ready: Ready<Ref>[],
+  ): Promise<Outcome | undefined> {
+    const { envelope } = item
+    const key = orderKey(this.#options.handlers, envelope)
+    if (key !== null && pass.stoppedKeys.has(key)) return skipped
+    const entry = this.#options.handlers.get(envelope.channel)
+    if (entry === undefined) {
+      // Never done (P15): it is tried again, for the handler may come with the next deployment, and then kept as a dead letter.
+      return await this.#count(pass, envelope, noHandler(this.#options.consumer, envelope))
+    }
+    try {
+      ready.push({ index, item, entry, message: await decode(envelope, entry.channel) })
+      return undefined
+    } catch (error) {
+      this.#stopKey(pass, envelope)
+      return failed(error, 1, false)
+    }
+  }
+
+  /** `false`: the batch failed, and is to be redone one by one. */
+  async #together(pass: Pass, ready: readonly Ready<Ref>[], stop: AbortSignal): Promise<boolean> {
+    const result = await runTogether(this.#options, ready, 1, stop)
+    switch (result.kind) {
+      case 'committed':
+        for (const [i, one] of ready.entries()) pass.outcomes[one.index] = result.outcomes[i]!
+        return true
+      case 'commit-unknown':
+        for (const one of ready) pass.outcomes[one.index] = notDone('unknown', result.error)
+        return true
+      case 'unavailable':
+        pass.trouble = notDone('unavailable', result.error)
+        for (const one of ready) pass.outcomes[one.index] = pass.trouble
+        return true
+      case 'message':
+      case 'conflict':
+        if (ready.length > 1) return false
+        // It was alone already: the failure counts, and is not tried a second time at once.
+        pass.outcomes[ready[0]!.index] = await this.#count(pass, ready[0]!.item.envelope, result.error)
+        return true
+    }
+  }
+
+  async #count(pass: Pass, envelope: Envelope, error: unknown): Promise<Outcome> {
+    const { inbox, consumer } = this.#options
+    try {
+      const attempts = await inbox.countStart(consumer, envelope.id)
+      this.#stopKey(pass, envelope)
+      return failed(error, attempts, true)
+    } catch (storeError) {
+      return (pass.trouble = notDone('unavailable', storeError))
+    }
+  }
+
+  async #alone(pass: Pass, one: Ready<Ref>, stop: AbortSignal): Promise<Outcome> {
+    const { inbox, consumer, maxAttempts } = this.#options
+    const { envelope } = one.item
+    const key = orderKey(this.#options.handlers, envelope)
+    if (key !== null && pass.stoppedKeys.has(key)) return skipped
+    if (stop.aborted) return (pass.trouble = notDone('unavailable', stop.reason))
+    let starts: number
+    try {
+      starts = await inbox.countStart(consumer, envelope.id)
+    } catch (error) {
+      return (pass.trouble = notDone('unavailable', error))
+    }
+    if (starts > (one.entry.channel.maxAttempts ?? maxAttempts)) {
+      this.#stopKey(pass, envelope)
+      return failed(neverEnded(envelope, starts - 1), starts - 1, false)
+    }
+    const result = await runTogether(this.#options, [one], starts, stop)
+    switch (result.kind) {
+      case 'committed':
+        return result.outcomes[0]!
+      case 'unavailable':
+        return (pass.trouble = notDone('unavailable', result.error))
+      case 'commit-unknown':
+        this.#stopKey(pass, envelope)
+        return notDone('unknown', result.error)
+      case 'message':
+      case 'conflict':
+        this.#stopKey(pass, envelope)
+        return failed(result.error, starts, true)
+    }
+  }
+
+  #stopKey(pass: Pass, envelope: Envelope): void {
+    const key = orderKey(this.#options.handlers, envelope)
+    if (key !== null) pass.stoppedKeys.add(key)
+  }
+}
+
+/** What is known so far in one call. */
+interface Pass {
+  readonly outcomes: Outcome[]
+  /** A message of these failed: later ones may not overtake it. */
+  readonly stoppedKeys: Set<string>
+  /** The store cannot be reached, or the consumer stops: nothing more is run. */
+  trouble: Outcome | undefined
+}
+
+function noHandler(consumer: string, envelope: Envelope): WaybillError {
+  return new WaybillError(
+    'WB_UNKNOWN_CHANNEL',
+    `Consumer "${consumer}" has no handler for channel "${envelope.channel}" of message ${envelope.id}.`,
+  )
+}
+
+function neverEnded(envelope: Envelope, starts: number): WaybillError {
+  return new WaybillError(
+    'WB_HANDLER_FAILED',
+    `The handler of message ${envelope.id} was started ${starts} times and never ended in success: ` +
+      'it may end the process it runs in.',
+  )
+}

@@ -1,0 +1,35 @@
+import { foreignMessageId } from '../kernel/ids.ts'
+import { headersFrom, type Envelope } from '../kernel/message.ts'
+import type { Delivery } from '../ports/transport.ts'
+import type { HandlerTable } from './handler.ts'
+
+/**
+ * An envelope for a delivery that could not be decoded, so that it can be kept as a dead letter with the bytes that came.
+ * Its id is made from where it stood: each copy of it gets the same inbox row.
+ */
+export function brokenEnvelope(handlers: HandlerTable, delivery: Delivery): Envelope {
+  const { stream, position } = delivery
+  return {
+    id: foreignMessageId(stream, String(position)),
+    channel: channelOf(handlers, stream),
+    key: null,
+    payload: delivery.raw?.payload ?? new Uint8Array(),
+    contentType: 'application/octet-stream',
+    headers: headersFrom([
+      ['waybill-stream', stream],
+      ['waybill-position', String(position)],
+    ]),
+    // Nobody said when it was written.
+    createdAt: new Date(0),
+  }
+}
+
+/** Streams are named for the address they are of; the longest that fits is the one. */
+function channelOf(handlers: HandlerTable, stream: string): string {
+  let best: { readonly name: string; readonly address: string } | undefined
+  for (const { channel } of handlers.values()) {
+    if (stream.startsWith(channel.address) && channel.address.length > (best?.address.length ?? -1))
+      best = channel
+  }
+  return best?.name ?? stream
+}

@@ -1,0 +1,40 @@
+import type { Envelope, Message } from '../kernel/message.ts'
+import type { Channel } from '../outbox/channel.ts'
+
+export interface HandlerContext<Transaction = unknown> {
+  /**
+   * The client of the transaction the handler runs in: what is written and published through it commits together with the
+   * note that the message was handled.
+   */
+  readonly tx: Transaction
+  /** Aborts when the handler is past its time or the consumer gives up waiting for it; its transaction rolls back then. */
+  readonly signal: AbortSignal
+  /** 1 for the first try. Tries that ran in a batch and were redone alone are not counted. */
+  readonly attempt: number
+}
+
+/** Handles one message. What it throws rolls its transaction back, and the message is tried again later. */
+export type Handler<Payload = unknown, Transaction = unknown> = (
+  message: Message<Payload>,
+  context: HandlerContext<Transaction>,
+) => Promise<void> | void
+
+/** A channel that a consumer handles. */
+export interface HandlerEntry {
+  readonly channel: Channel
+  // A method, so that a handler of one payload type can stand in a table of them; the payload is checked on arrival.
+  handle(message: Message, context: HandlerContext): Promise<void> | void
+}
+
+/** By channel name. */
+export type HandlerTable = ReadonlyMap<string, HandlerEntry>
+
+/**
+ * What a message is kept in order with, or `null` where nothing. A message of a channel nobody here knows counts as
+ * ordered: it is not ours to say that it is not.
+ */
+export function orderKey(handlers: HandlerTable, envelope: Envelope): string | null {
+  if (envelope.key === null) return null
+  const entry = handlers.get(envelope.channel)
+  return entry !== undefined && !entry.channel.ordered ? null : `${envelope.channel}\0${envelope.key}`
+}

@@ -1,0 +1,139 @@
+import { describeError, WaybillError } from '../kernel/errors.ts'
+import { failpoint } from '../kernel/failpoint.ts'
+import type { OutboxRow } from '../ports/outbox.ts'
+import type { Fate } from '../ports/transport.ts'
+import { localAdmission } from './admission.ts'
+import { BatchProcessor, type WorkItem } from './batch-processor.ts'
+import type { BrokerConsumerOptions } from './consumer-options.ts'
+import { guarded, tellDone } from './events.ts'
+import { orderKey } from './handler.ts'
+import { notDone, skipped, type Outcome } from './outcome.ts'
+
+export type LocalSenderOptions = Pick<
+  BrokerConsumerOptions,
+  | 'consumer'
+  | 'handlers'
+  | 'inbox'
+  | 'transactions'
+  | 'batchSize'
+  | 'cautious'
+  | 'maxAttempts'
+  | 'handlerTimeoutMs'
+  | 'idleTimeoutMs'
+  | 'clock'
+  | 'random'
+  | 'onEvent'
+> & {
+  /**
+   * `true`: a row is taken in the transaction that handles it, so that its effect is there exactly once. `false`: handled
+   * without a note, and the relay deletes the row afterwards, which is what at-least-once looks like.
+   * @default true
+   */
+  readonly settleInTransaction?: boolean
+}
+
+/** Hands outbox rows to the handlers of a consumer of the same database. */
+export interface LocalSender {
+  /**
+   * One fate for each row, in order; never rejects. What is not done after `timeoutMs` is rolled back. That is to be more
+   * than a handler may take, or a slow one is never counted as failed.
+   */
+  send(rows: readonly OutboxRow[], timeoutMs: number): Promise<readonly Fate[]>
+}
+
+export function createLocalSender(options: LocalSenderOptions): LocalSender {
+  const { consumer, handlers, inbox, clock, batchSize, cautious } = options
+  const admit = options.settleInTransaction === false ? undefined : localAdmission(inbox, consumer)
+  const processor = new BatchProcessor<OutboxRow>({ ...options, admit })
+  const tell = guarded(options.onEvent)
+  const seen = new Map<number, number>()
+  let most = batchSize
+
+  /** The first rows of a partition run alone: one that kills its process is counted then, this time or a restart later (O6). */
+  const itemOf = (row: OutboxRow): WorkItem<OutboxRow> => {
+    const before = seen.get(row.partition) ?? 0
+    if (before < cautious) seen.set(row.partition, before + 1)
+    return { envelope: row, ref: row, isAlone: before < cautious || row.attempts > 0 }
+  }
+
+  const sendAll = async (rows: readonly OutboxRow[], limit: AbortSignal): Promise<Outcome[]> => {
+    const items = rows.map(itemOf)
+    const outcomes: Outcome[] = []
+    const stopped = new Set<string>()
+    let trouble: Outcome | undefined
+    while (outcomes.length < items.length && trouble === undefined && !limit.aborted) {
+      const chunk = items.slice(outcomes.length, outcomes.length + most)
+      const keys = chunk.map((item) => orderKey(handlers, item.envelope))
+      const runnable = chunk.filter((_, i) => keys[i] === null || !stopped.has(keys[i]!))
+      const results = await processor.process(runnable, limit)
+      let next = 0
+      for (const [i, item] of chunk.entries()) {
+        const outcome: Outcome = item === runnable[next] ? results[next++]! : skipped
+        outcomes.push(outcome)
+        if (keys[i] !== null && outcome.outcome !== 'handled' && outcome.outcome !== 'duplicate')
+          stopped.add(keys[i]!)
+      }
+      // A batch that could not end in time is smaller the next time, down to one: so there is always progress.
+      most = limit.aborted ? Math.max(1, Math.floor(chunk.length / 2)) : Math.min(batchSize, most * 2)
+      trouble = results.find(({ outcome }) => outcome === 'unavailable')
+    }
+    const left = trouble ?? notDone('unavailable', outOfTime(consumer))
+    return rows.map((_, i) => outcomes[i] ?? left)
+  }
+
+  return {
+    async send(rows, timeoutMs) {
+      const limit = new AbortController()
+      const ended = new AbortController()
+      void clock.sleep(timeoutMs, ended.signal).then(() => {
+        if (!ended.signal.aborted) limit.abort(outOfTime(consumer))
+      })
+      try {
+        failpoint('consumer.after-receive')
+        const outcomes = await sendAll(rows, limit.signal)
+        const done = rows.map(({ channel }, i) => ({ channel, outcome: outcomes[i]!.outcome }))
+        tellDone(consumer, done, tell)
+        for (const [i, outcome] of outcomes.entries()) {
+          if (outcome.outcome !== 'failed') continue
+          const { id, channel } = rows[i]!
+          tell({ type: 'failed', consumer, channel, id, attempts: outcome.attempts, code: outcome.code })
+        }
+        failpoint('consumer.before-settle')
+        return outcomes.map(fateOf)
+      } catch (error) {
+        // Not even the outcome is known then: the transaction may have committed.
+        const { code, message } = describeError(error)
+        return rows.map(() => ({ outcome: 'unknown', code, reason: message }))
+      } finally {
+        ended.abort()
+      }
+    },
+  }
+}
+
+function fateOf(outcome: Outcome): Fate {
+  switch (outcome.outcome) {
+    case 'handled':
+    case 'duplicate':
+      return { outcome: 'confirmed' }
+    case 'failed': {
+      const { retryable, code, reason } = outcome
+      return { outcome: 'rejected', scope: 'message', retryable, code, reason }
+    }
+    case 'skipped': {
+      const reason = 'an earlier message of the key failed'
+      return { outcome: 'rejected', scope: 'message', retryable: true, code: 'WB_HANDLER_FAILED', reason }
+    }
+    case 'unknown':
+      return outcome
+    case 'unavailable': {
+      const { code, reason } = outcome
+      return { outcome: 'rejected', scope: 'destination', retryable: true, code, reason }
+    }
+  }
+}
+
+function outOfTime(consumer: string): WaybillError {
+  const message = `Consumer "${consumer}" did not come to it in time; it is tried again.`
+  return new WaybillError('WB_TIMED_OUT', message, { retryable: 'yes' })
+}

@@ -1,0 +1,40 @@
+import { describeError } from '../kernel/errors.ts'
+
+export interface Failed {
+  readonly outcome: 'failed'
+  /** `false`: it can never succeed, as a payload that does not parse. */
+  readonly retryable: boolean
+  /** Failed attempts so far, this one included. */
+  readonly attempts: number
+  readonly code: string
+  readonly reason: string
+}
+
+/**
+ * What became of one message of a batch.
+ * `handled`: its transaction is committed · `duplicate`: it had been handled before, no handler ran · `failed`: rolled back
+ * by its own fault, counted · `skipped`: not run, since an earlier message of its key failed · `unknown`: the answer to
+ * COMMIT was lost · `unavailable`: not run or rolled back by no fault of its own (the database cannot be reached, the
+ * consumer stops), not counted.
+ */
+export type Outcome =
+  | { readonly outcome: 'handled' }
+  | { readonly outcome: 'duplicate' }
+  | Failed
+  | { readonly outcome: 'skipped' }
+  | { readonly outcome: 'unknown'; readonly code: string; readonly reason: string }
+  | { readonly outcome: 'unavailable'; readonly code: string; readonly reason: string }
+
+export const handled: Outcome = { outcome: 'handled' }
+export const duplicate: Outcome = { outcome: 'duplicate' }
+export const skipped: Outcome = { outcome: 'skipped' }
+
+export function failed(error: unknown, attempts: number, retryable: boolean): Failed {
+  const { code, message } = describeError(error)
+  return { outcome: 'failed', retryable, attempts, code, reason: message }
+}
+
+export function notDone(outcome: 'unknown' | 'unavailable', error: unknown): Outcome {
+  const { code, message } = describeError(error)
+  return { outcome, code, reason: message }
+}

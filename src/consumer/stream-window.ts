@@ -1,0 +1,198 @@
+import type { Delivery } from '../ports/transport.ts'
+import { kindOf, type Turn, type WindowEntry } from './window-entry.ts'
+
+export type Position = Pick<Delivery, 'stream' | 'position' | 'assignment'>
+
+interface Stream {
+  readonly assignment: number
+  /** In order of position. */
+  entries: WindowEntry[]
+  last: bigint
+  cautiousLeft: number
+}
+
+/**
+ * Which deliveries may run, and how far each stream may be settled. No I/O.
+ *
+ * A stream is settled up to its first unfinished delivery and never past it, so that a crash brings back everything from
+ * there. A failed delivery holds its key only: later ones of other keys run meanwhile, and wait for settlement.
+ */
+export class StreamWindow {
+  readonly #streams = new Map<string, Stream>()
+  /** Revoked while running. Until they end, nothing else of their stream runs: it may be the same messages again. */
+  readonly #orphans = new Map<string, Set<WindowEntry>>()
+  readonly #revoked = new Map<string, number>()
+  readonly #cautious: number
+  #size = 0
+  #lastWasRetry = false
+
+  /**
+   * @param cautious how many deliveries run alone after each assignment. One that kills its process is then counted before
+   * it runs: if not after the first crash then after a later one, since each start settles so many of those before it (O6).
+   */
+  constructor(cautious: number) {
+    this.#cautious = cautious
+  }
+
+  /** Deliveries in memory, those that are done and not yet settled included. */
+  get size(): number {
+    return this.#size
+  }
+
+  add(deliveries: readonly Delivery[], keyOf: (delivery: Delivery) => string | null): void {
+    for (const delivery of deliveries) {
+      let stream = this.#streams.get(delivery.stream)
+      if (stream !== undefined && stream.assignment !== delivery.assignment) {
+        this.revoke([delivery.stream])
+        stream = undefined
+      }
+      if (stream === undefined) {
+        if (this.#revoked.get(delivery.stream) === delivery.assignment) continue
+        stream = { assignment: delivery.assignment, entries: [], last: -1n, cautiousLeft: this.#cautious }
+        this.#streams.set(delivery.stream, stream)
+      }
+      if (delivery.position <= stream.last) continue
+      stream.last = delivery.position
+      const isCautious = stream.cautiousLeft > 0
+      if (isCautious) stream.cautiousLeft -= 1
+      stream.entries.push({ delivery, key: keyOf(delivery), isCautious, state: 'waiting', dueAt: 0 })
+      this.#size += 1
+    }
+  }
+
+  /** What may run now, at most `most`. Retries and fresh deliveries take turns, so that neither starves the other (P7). */
+  take(most: number, now: number): Turn {
+    const found: Found = { kind: undefined, fresh: [], retry: undefined }
+    for (const [name, stream] of this.#streams) {
+      if (!this.#orphans.has(name)) this.#look(stream, most, now, found)
+    }
+    const useRetry = found.retry !== undefined && (!this.#lastWasRetry || found.fresh.length === 0)
+    this.#lastWasRetry = useRetry
+    const entries = useRetry ? [found.retry!] : found.fresh
+    for (const entry of entries) entry.state = 'running'
+    const first = entries[0]?.delivery.stream
+    if (first !== undefined) this.#toTheEnd(first)
+    return { kind: useRetry ? kindOf(found.retry!, true) : (found.kind ?? 'batch'), entries }
+  }
+
+  finish(entry: WindowEntry): void {
+    this.#leave(entry, 'done')
+  }
+
+  /** It failed: its key waits until `dueAt`. */
+  hold(entry: WindowEntry, dueAt: number): void {
+    entry.dueAt = dueAt
+    this.#leave(entry, 'held')
+  }
+
+  /** It was not run. */
+  release(entry: WindowEntry): void {
+    this.#leave(entry, 'waiting')
+  }
+
+  /** The broker took these streams: what they had is forgotten, what of them runs may end and counts for nothing. */
+  revoke(streams: readonly string[]): void {
+    for (const name of streams) {
+      const stream = this.#streams.get(name)
+      if (stream === undefined) continue
+      this.#streams.delete(name)
+      this.#revoked.set(name, stream.assignment)
+      this.#size -= stream.entries.length
+      for (const entry of stream.entries) {
+        if (entry.state === 'running') this.#orphan(name, entry)
+        entry.state = 'dropped'
+      }
+    }
+  }
+
+  /** The position of each stream up to which everything is done, where that is further than what was settled. */
+  settleable(): Position[] {
+    const positions: Position[] = []
+    for (const [name, { assignment, entries }] of this.#streams) {
+      let i = 0
+      while (entries[i]?.state === 'done') i += 1
+      if (i > 0) positions.push({ stream: name, position: entries[i - 1]!.delivery.position, assignment })
+    }
+    return positions
+  }
+
+  /** The broker has answered: these leave memory. Returns how many deliveries that were. */
+  settled(positions: readonly Position[]): number {
+    let count = 0
+    for (const { stream: name, position, assignment } of positions) {
+      const stream = this.#streams.get(name)
+      if (stream === undefined || stream.assignment !== assignment) continue
+      const kept = stream.entries.filter((entry) => entry.delivery.position > position)
+      count += stream.entries.length - kept.length
+      stream.entries = kept
+    }
+    this.#size -= count
+    return count
+  }
+
+  /** When the next held delivery may be tried again; `Infinity` where none is held. */
+  nextDueAt(): number {
+    let next = Infinity
+    for (const [name, { entries }] of this.#streams) {
+      if (this.#orphans.has(name)) continue
+      const closed = new Set<string>()
+      for (const { state, key, dueAt } of entries) {
+        if (state === 'done' || (key !== null && closed.has(key))) continue
+        // One behind another of its key is due only after that one, whatever its own time says.
+        if (state === 'held' && dueAt < next) next = dueAt
+        if (key !== null) closed.add(key)
+      }
+    }
+    return next
+  }
+
+  #look(stream: Stream, most: number, now: number, found: Found): void {
+    const closed = new Set<string>()
+    for (const entry of stream.entries) {
+      if (entry.state === 'done' || (entry.key !== null && closed.has(entry.key))) continue
+      if (entry.state === 'waiting') {
+        const kind = kindOf(entry, false)
+        if (found.fresh.length < most && (found.kind ?? kind) === kind) {
+          // Followers of its key may come into the same turn: that keeps their order.
+          found.kind = kind
+          found.fresh.push(entry)
+          continue
+        }
+      } else if (
+        entry.state === 'held' &&
+        entry.dueAt <= now &&
+        entry.dueAt < (found.retry?.dueAt ?? Infinity)
+      ) {
+        found.retry = entry
+      }
+      if (entry.key !== null) closed.add(entry.key)
+    }
+  }
+
+  /** The stream a turn began with is looked at last the next time, so that a busy one does not starve the others. */
+  #toTheEnd(name: string): void {
+    const stream = this.#streams.get(name)!
+    this.#streams.delete(name)
+    this.#streams.set(name, stream)
+  }
+
+  #leave(entry: WindowEntry, state: 'done' | 'held' | 'waiting'): void {
+    if (entry.state === 'running') entry.state = state
+    if (entry.state !== 'dropped') return
+    const name = entry.delivery.stream
+    const orphans = this.#orphans.get(name)
+    if (orphans?.delete(entry) === true && orphans.size === 0) this.#orphans.delete(name)
+  }
+
+  #orphan(name: string, entry: WindowEntry): void {
+    const orphans = this.#orphans.get(name)
+    if (orphans === undefined) this.#orphans.set(name, new Set([entry]))
+    else orphans.add(entry)
+  }
+}
+
+interface Found {
+  kind: Turn['kind'] | undefined
+  readonly fresh: WindowEntry[]
+  retry: WindowEntry | undefined
+}

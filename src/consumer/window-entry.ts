@@ -1,0 +1,26 @@
+import type { Delivery } from '../ports/transport.ts'
+
+/** A delivery in memory, from its receipt until everything before it in its stream is settled too. */
+export interface WindowEntry {
+  readonly delivery: Delivery
+  /** What it is kept in order with inside its stream, or `null`. */
+  readonly key: string | null
+  readonly isCautious: boolean
+  state: 'waiting' | 'running' | 'held' | 'done' | 'dropped'
+  dueAt: number
+}
+
+/**
+ * What is to be run next: `batch` together, `alone` one by one (a retry, or the first after an assignment), `broken` ones are
+ * deliveries that could not be decoded.
+ */
+export interface Turn {
+  readonly kind: 'batch' | 'alone' | 'broken'
+  readonly entries: readonly WindowEntry[]
+}
+
+/** Which kind of turn an entry is for. */
+export function kindOf(entry: WindowEntry, isRetry: boolean): Turn['kind'] {
+  if (entry.delivery.envelope === null) return 'broken'
+  return isRetry || entry.isCautious ? 'alone' : 'batch'
+}

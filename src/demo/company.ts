@@ -1,0 +1,91 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import type { WaybillError } from '../index.ts'
+import { chanceOf, drawer } from './chance.ts'
+import { DemoProcess, type ProcessState, type Role } from './processes.ts'
+import type { DemoSettings } from './settings.ts'
+
+const killEveryMs = 1000
+/** What a process has to end what is under way. */
+const stopDeadlineMs = 10_000
+
+/** All processes of a run. */
+export class Company {
+  readonly #processes: readonly DemoProcess[]
+  readonly #shop: DemoProcess
+  readonly #seed: number
+  #duplicatesSuppressed = 0
+  #lastKilled: string | null = null
+
+  constructor(settings: DemoSettings, seed: number, onBroken: (error: WaybillError) => void) {
+    this.#seed = seed
+    const onSuppressed = (count: number): void => {
+      this.#duplicatesSuppressed += count
+    }
+    this.#processes = castOf(settings).map(
+      ([role, name, note], i) =>
+        new DemoProcess({ role, name, note, settings, seed: seed + 1000 * (i + 1), onSuppressed, onBroken }),
+    )
+    this.#shop = this.#processes.at(-1)!
+  }
+
+  get kills(): number {
+    return this.#processes.reduce((sum, one) => sum + one.kills, 0)
+  }
+
+  /** Copies that consumers kept from their handler, as far as they could say so before they were killed. */
+  get duplicatesSuppressed(): number {
+    return this.#duplicatesSuppressed
+  }
+
+  get lastKilled(): string | null {
+    return this.#lastKilled
+  }
+
+  states(): readonly ProcessState[] {
+    return this.#processes.map((one) => one.state())
+  }
+
+  /** The shop last: its first order finds somebody who ships it. */
+  async start(): Promise<void> {
+    await Promise.all(this.#processes.filter((one) => one !== this.#shop).map((one) => one.start()))
+    await this.#shop.start()
+  }
+
+  /** Kills one of them each second until `end` (a reading of `performance.now()`). */
+  async killUntil(end: number, signal: AbortSignal): Promise<void> {
+    const draw = drawer(this.#processes, chanceOf(this.#seed))
+    for (let at = performance.now() + killEveryMs / 2; at < end; at += killEveryMs) {
+      await pause(Math.max(0, at - performance.now()), undefined, { signal })
+      const victim = draw()
+      this.#lastKilled = victim.name
+      await victim.kill()
+    }
+  }
+
+  /** Resolves when the last order under way has ended. */
+  closeShop(): Promise<void> {
+    return this.#shop.stop(stopDeadlineMs)
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#processes.map((one) => one.stop(stopDeadlineMs)))
+  }
+
+  /** SIGKILL for all of them, for good. */
+  async end(): Promise<void> {
+    await Promise.all(this.#processes.map((one) => one.end()))
+  }
+}
+
+function castOf({ brokers }: DemoSettings): readonly (readonly [Role, string, string])[] {
+  // Without a broker there is nothing between outbox and consumer: each consumer's process relays for itself.
+  const relays: readonly (readonly [Role, string, string])[] =
+    brokers === null
+      ? []
+      : [
+          ['relay', 'relay-1', ''],
+          ['relay', 'relay-2', ''],
+        ]
+  const note = brokers === null ? 'relay inside' : ''
+  return [['shipping', 'shipping-1', note], ['shipping', 'shipping-2', note], ...relays, ['shop', 'shop', '']]
+}

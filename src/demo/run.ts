@@ -1,0 +1,233 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import { many, WaybillError } from '../index.ts'
+import { Company } from './company.ts'
+import type { Query } from './database.ts'
+import { openInstance, type Instance } from './instance.ts'
+import { findFaults, judge } from './judge.ts'
+import { createShop, dropSchemas, schemasOf } from './schema.ts'
+import type { DemoSettings, LeftOut } from './settings.ts'
+import { isDrained, readStatistics, type Statistics } from './statistics.ts'
+import { openTopicDesk, type TopicDesk } from './topic.ts'
+import type { DemoReport, DemoView, Phase } from './view.ts'
+
+export interface DemoOptions {
+  readonly databaseUrl: string
+  /** `null`: the `local` transport. */
+  readonly brokers: readonly string[] | null
+  /** How long orders are placed. */
+  readonly seconds: number
+  readonly isKilling: boolean
+  readonly without: LeftOut | null
+  /** For what is left to chance: who is killed, who orders, what rolls back. */
+  readonly seed: number
+  readonly signal: AbortSignal
+  readonly onView: (view: DemoView) => void
+}
+
+const customers = 40
+const drainDeadlineMs = 60_000
+
+/**
+ * Runs the workflow, kills its processes, drains, judges, and takes away what it made. Rejects with `WB_ABORTED` when the
+ * signal aborts, in any phase, after the same cleaning; with `WB_DEMO_FAILED` where a process keeps ending by itself.
+ */
+export async function runDemo(options: DemoOptions): Promise<DemoReport> {
+  const run = new Run(options)
+  let report: DemoReport
+  try {
+    report = await run.run()
+  } catch (error) {
+    // What went wrong comes first; that the cleaning met the same trouble tells nothing new.
+    await run.clean().catch(() => {})
+    throw run.reasonFor(error)
+  }
+  await run.clean()
+  return report
+}
+
+class Run {
+  readonly #options: DemoOptions
+  readonly #settings: DemoSettings
+  /** The demo's own end of Waybill: it asks the questions and places no orders. */
+  readonly #office: Instance
+  readonly #query: Query
+  readonly #company: Company
+  readonly #broken = new AbortController()
+  /** The caller's signal, or a child that keeps ending. */
+  readonly #signal: AbortSignal
+  #topics: TopicDesk | null = null
+  #phase: Phase = 'starting'
+  #openedAt = 0
+  #closedAt = 0
+  #statistics: Statistics = { orders: 0, shipments: 0, depth: 0, lagMs: 0 }
+
+  constructor(options: DemoOptions) {
+    const { databaseUrl, brokers, without, seed } = options
+    const id = randomBytes(4).toString('hex')
+    this.#options = options
+    this.#signal = AbortSignal.any([options.signal, this.#broken.signal])
+    this.#settings = {
+      databaseUrl,
+      brokers,
+      without,
+      schemas: schemasOf(id),
+      topic: `waybill-demo-${id}.orders.placed`,
+      consumer: brokers === null ? 'shipping' : `waybill-demo-${id}.shipping`,
+      customers,
+      // The naive consumer takes one message at a time and rests after each: it gets a load it can carry.
+      ordersPerSecond: without === 'inbox' ? 80 : 250,
+    }
+    this.#office = openInstance(this.#settings, 'office')
+    this.#query = async (text, values) =>
+      (await this.#office.waybill.transaction((tx) => tx.query(text, values))).rows
+    this.#company = new Company(this.#settings, seed, (error) => {
+      this.#broken.abort(error)
+    })
+  }
+
+  async run(): Promise<DemoReport> {
+    // Nobody waits for a process that is asked to hurry: killed, it ends whatever waits for it.
+    const onAbort = (): void => void this.#company.end()
+    this.#signal.addEventListener('abort', onAbort, { once: true })
+    const watching = new AbortController()
+    const watched = this.#watch(AbortSignal.any([watching.signal, this.#signal]))
+    try {
+      await this.#prepare()
+      await this.#play()
+      const hasDrained = await this.#drain()
+      this.#enter('judging')
+      await this.#company.stop()
+      this.#signal.throwIfAborted()
+      return await this.#judge(hasDrained)
+    } finally {
+      this.#signal.removeEventListener('abort', onAbort)
+      watching.abort()
+      await watched
+    }
+  }
+
+  /** Leaves no process, no schema and no topic behind. */
+  async clean(): Promise<void> {
+    await this.#company.end()
+    const { schemas, topic, consumer } = this.#settings
+    const results = await Promise.allSettled([
+      dropSchemas(this.#query, schemas).finally(() => this.#office.waybill[Symbol.asyncDispose]()),
+      this.#topics?.remove(topic, consumer).finally(() => this.#topics?.close()),
+    ])
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+  }
+
+  /** Whatever failed because everything was stopped, failed for that reason. */
+  reasonFor(error: unknown): unknown {
+    if (this.#broken.signal.aborted) return this.#broken.signal.reason
+    if (!this.#signal.aborted) return error
+    return new WaybillError('WB_ABORTED', 'The demo was stopped before its end; nothing of it is left.', { cause: error })
+  }
+
+  async #prepare(): Promise<void> {
+    const { brokers } = this.#options
+    await this.#office.waybill.migrate()
+    this.#signal.throwIfAborted()
+    await createShop(this.#query, this.#settings.schemas.shop, customers)
+    this.#signal.throwIfAborted()
+    if (brokers !== null) {
+      this.#topics = await openTopicDesk(brokers)
+      await this.#topics.create(this.#settings.topic, 6)
+    }
+    this.#signal.throwIfAborted()
+    await this.#company.start()
+  }
+
+  /** Orders are placed and shipped, and once a second somebody is killed. */
+  async #play(): Promise<void> {
+    const { seconds, isKilling } = this.#options
+    this.#openedAt = performance.now()
+    const end = this.#openedAt + seconds * 1000
+    this.#enter('running')
+    if (isKilling) await this.#company.killUntil(end, this.#signal)
+    await pause(Math.max(0, end - performance.now()), undefined, { signal: this.#signal })
+    await this.#company.closeShop()
+    this.#closedAt = performance.now()
+  }
+
+  /** Whether everything that was sent has been handled. */
+  async #drain(): Promise<boolean> {
+    this.#enter('draining')
+    const { waybill, orderPlaced } = this.#office
+    const marks = Array.from({ length: customers }, (_, i) => ({ orderId: '', customerId: i + 1, isLast: true }) as const)
+    await waybill.transaction((tx) => waybill.publish(tx, orderPlaced, many(marks)))
+    const deadline = this.#closedAt + drainDeadlineMs
+    while (performance.now() < deadline) {
+      if (await isDrained(this.#query, this.#settings.schemas)) return true
+      await pause(100, undefined, { signal: this.#signal })
+    }
+    return false
+  }
+
+  async #judge(hasDrained: boolean): Promise<DemoReport> {
+    const { brokers, seconds, isKilling, without, seed } = this.#options
+    const drainSeconds = round((performance.now() - this.#closedAt) / 1000)
+    const findings = await findFaults(this.#query, this.#settings.schemas.shop)
+    const { attempts, orders, shipments, lost, duplicated, ghosts, outOfOrder } = findings
+    const { kills, duplicatesSuppressed } = this.#company
+    const { verdict, reasons } = judge(findings, { kills, isKilling, isDrained: hasDrained })
+    return {
+      orders,
+      rolledBack: attempts - orders,
+      shipments,
+      lost,
+      duplicated,
+      ghosts,
+      outOfOrder,
+      kills,
+      duplicatesSuppressed,
+      ordersPerSecond: round((orders * 1000) / (this.#closedAt - this.#openedAt)),
+      verdict,
+      reasons,
+      killed: Object.fromEntries(this.#company.states().map((one) => [one.name, one.kills])),
+      transport: brokers === null ? 'local' : 'kafka',
+      without,
+      seconds,
+      drainSeconds,
+      seed,
+    }
+  }
+
+  #enter(phase: Phase): void {
+    this.#signal.throwIfAborted()
+    this.#phase = phase
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      if (this.#phase !== 'starting') {
+        // A look that fails is no matter: the next one tells.
+        this.#statistics = await readStatistics(this.#query, this.#settings.schemas).catch(() => this.#statistics)
+      }
+      if (signal.aborted) return
+      this.#options.onView(this.#view())
+      await pause(200, undefined, { signal }).catch(() => {})
+    }
+  }
+
+  #view(): DemoView {
+    const { seconds } = this.#options
+    const elapsed = this.#openedAt === 0 ? 0 : (performance.now() - this.#openedAt) / 1000
+    const { kills, duplicatesSuppressed, lastKilled } = this.#company
+    return {
+      ...this.#statistics,
+      phase: this.#phase,
+      elapsedSeconds: Math.min(seconds, elapsed),
+      seconds,
+      kills,
+      duplicatesSuppressed,
+      lastKilled,
+      processes: this.#company.states(),
+    }
+  }
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10
+}

@@ -1,0 +1,78 @@
+/**
+ * What writers in any language and people at a prompt use. The key's hash, its lock and the partition are reckoned here as
+ * in outbox-writer.ts: the two must agree, or one key would live in two partitions.
+ */
+export const functions0001 = (s: string): string => `
+create function ${s}.new_id() returns uuid language sql volatile as $$
+  -- UUIDv7 (RFC 9562): the milliseconds over the first 48 bits of a random UUID, and its version from 4 to 7.
+  select encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+    placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
+    52, 1), 53, 1), 'hex')::uuid
+$$;
+create function ${s}.publish_bytes(channel text, payload bytea, key text default null, headers jsonb default '{}',
+  content_type text default 'application/octet-stream') returns uuid language plpgsql volatile as $$
+#variable_conflict use_column
+declare
+  target record;
+  own_id uuid := ${s}.new_id();
+  hash bigint;
+  bytes bigint;
+begin
+  select c.ordered, c.max_bytes, t.first_partition, t.partitions into target
+    from ${s}.channels c join ${s}.transports t on t.transport = c.transport
+    where c.channel = publish_bytes.channel;
+  if not found then
+    raise exception 'channel "%" is not registered', publish_bytes.channel using errcode = 'invalid_parameter_value',
+      hint = 'A service that has it in its configuration registers it at its start, or by "waybill migrate".';
+  end if;
+  if target.ordered and publish_bytes.key is null then
+    raise exception 'channel "%" is ordered: each of its messages needs a key', publish_bytes.channel
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if publish_bytes.payload is null or jsonb_typeof(publish_bytes.headers) is distinct from 'object'
+    or exists (select from jsonb_each(publish_bytes.headers) h where jsonb_typeof(h.value) <> 'string') then
+    raise exception 'a message needs a payload, and headers that are an object of texts'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  bytes := octet_length(publish_bytes.payload) + octet_length(coalesce(publish_bytes.key, ''))
+    + octet_length(publish_bytes.headers::text);
+  if bytes > target.max_bytes then
+    raise exception 'the message takes % bytes; its transport takes at most %', bytes, target.max_bytes
+      using errcode = 'program_limit_exceeded';
+  end if;
+  -- First the transaction's id, then the key's lock, then the number: so number order is commit order, per key.
+  perform pg_current_xact_id();
+  if target.ordered then
+    hash := hashtextextended(publish_bytes.channel || chr(10) || publish_bytes.key, 0);
+    perform pg_advisory_xact_lock(hash);
+  else
+    hash := hashtextextended(own_id::text, 0);
+  end if;
+  insert into ${s}.outbox (partition, id, channel, key, payload, content_type, headers)
+    values (target.first_partition + abs(hash % target.partitions)::int, own_id, publish_bytes.channel,
+      publish_bytes.key, publish_bytes.payload, publish_bytes.content_type, publish_bytes.headers);
+  return own_id;
+end $$;
+create function ${s}.publish(channel text, payload jsonb, key text default null, headers jsonb default '{}')
+  returns uuid language sql volatile as $$
+  select ${s}.publish_bytes(channel, convert_to(payload::text, 'UTF8'), key, headers, 'application/json')
+$$;
+create function ${s}.readable(payload bytea) returns jsonb language plpgsql immutable as $$
+begin
+  return convert_from(payload, 'UTF8')::jsonb;
+exception when others then
+  begin
+    return to_jsonb(convert_from(payload, 'UTF8'));
+  exception when others then
+    return null;
+  end;
+end $$;
+create view ${s}.messages as
+  select o.id, o.channel as type, o.key, ${s}.readable(o.payload) as payload,
+    case when exists (select from ${s}.blocked b where b.partition = o.partition and b.seq = o.seq and b.id = o.id)
+      then 'retrying' when o.not_before > now() then 'delayed' else 'pending' end as status,
+    o.created_at as "timestamp"
+  from ${s}.outbox o
+  union all
+  select d.id, d.channel, d.key, ${s}.readable(d.payload), 'dead', d.created_at from ${s}.dead d;
+`

@@ -1,0 +1,123 @@
+import { functions0001 } from './0001-functions.ts'
+import type { Migration } from './migration.ts'
+
+/**
+ * The first schema. `xid` stands before `seq` in the outbox, so that any INSERT has its transaction id before its number: the
+ * reading protocol rests on that order. Rows of the outbox are inserted once and deleted once, never updated; what goes wrong
+ * lives beside them.
+ */
+export const migration0001: Migration = {
+  version: 1,
+  oldestCode: 1,
+  sql: (s) => `
+create table ${s}.transports (
+  transport text primary key,
+  first_partition int not null unique,
+  partitions int not null check (partitions > 0)
+);
+create table ${s}.channels (
+  channel text primary key,
+  transport text not null references ${s}.transports,
+  address text not null,
+  ordered boolean not null,
+  max_bytes int not null
+);
+create table ${s}.subscriptions (
+  consumer text not null,
+  channel text not null,
+  primary key (consumer, channel)
+);
+create index on ${s}.subscriptions (channel);
+create table ${s}.outbox (
+  xid xid8 not null default pg_current_xact_id(),
+  partition int not null,
+  seq bigint not null generated always as identity (cache 1 no cycle),
+  id uuid not null,
+  channel text not null,
+  key text,
+  payload bytea not null,
+  content_type text not null default 'application/json',
+  headers jsonb not null default '{}',
+  created_at timestamptz not null default clock_timestamp(),
+  not_before timestamptz,
+  primary key (partition, seq)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+  autovacuum_vacuum_insert_threshold = 100000, autovacuum_vacuum_cost_delay = 0,
+  autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000);
+create index outbox_xid on ${s}.outbox (xid);
+create table ${s}.blocked (
+  consumer text not null default '',
+  partition int not null,
+  seq bigint not null,
+  id uuid not null,
+  channel text not null,
+  key text,
+  attempts int not null,
+  retry_at timestamptz not null,
+  error_code text not null,
+  error text not null,
+  primary key (consumer, partition, seq)
+);
+create index blocked_key on ${s}.blocked (consumer, partition, channel, key) where key is not null;
+create index blocked_due on ${s}.blocked (consumer, partition, retry_at);
+create table ${s}.partitions (
+  consumer text not null default '',
+  partition int not null,
+  transport text not null references ${s}.transports,
+  owner uuid,
+  epoch bigint not null default 0,
+  lease_until timestamptz,
+  primary key (consumer, partition)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+create index on ${s}.partitions (transport, consumer);
+create table ${s}.rewinds (
+  consumer text not null default '',
+  partition int not null,
+  counter bigint not null default 0,
+  primary key (consumer, partition)
+) with (fillfactor = 50);
+create table ${s}.relays (
+  id uuid primary key,
+  transport text not null,
+  consumer text not null default '',
+  lock_key bigint not null,
+  host text not null,
+  pid int not null,
+  application text not null,
+  started_at timestamptz not null default clock_timestamp(),
+  lease_until timestamptz not null
+) with (fillfactor = 50);
+create table ${s}.inbox (
+  consumer text not null,
+  message_id uuid not null,
+  processed_at timestamptz not null default clock_timestamp(),
+  primary key (consumer, message_id)
+) with (autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000);
+create table ${s}.attempts (
+  consumer text not null,
+  message_id uuid not null,
+  starts int not null,
+  primary key (consumer, message_id)
+);
+create table ${s}.dead (
+  number bigint generated always as identity primary key,
+  consumer text not null default '',
+  id uuid not null,
+  channel text not null,
+  key text,
+  payload bytea not null,
+  content_type text not null,
+  headers jsonb not null,
+  created_at timestamptz not null,
+  partition int,
+  seq bigint,
+  attempts int not null,
+  reason text not null,
+  error_code text not null,
+  error text not null,
+  died_at timestamptz not null default clock_timestamp()
+);
+create index on ${s}.dead (channel, key);
+create index on ${s}.dead (id);
+${functions0001(s)}`,
+}

@@ -1,0 +1,24 @@
+export * from './testing/checkers.ts'
+export { spawnChild } from './testing/child.ts'
+export type { Child, ChildExit, SpawnChildOptions } from './testing/child.ts'
+export { armFailpoint, armFailpoints, FailpointError } from './testing/failpoints.ts'
+export type { ArmedFailpoint, FailpointAction } from './testing/failpoints.ts'
+export { mergeHistories, parseHistory, readHistory, recordHistory } from './testing/history.ts'
+export type {
+  HistoryEvent,
+  HistoryEventType,
+  HistoryNote,
+  HistoryOperation,
+  HistoryRecorder,
+} from './testing/history.ts'
+export { findJavaAndMaven } from './testing/kafka-jars.ts'
+export type { JavaTools } from './testing/kafka-jars.ts'
+export { startKafka } from './testing/kafka-server.ts'
+export type { KafkaServer, StartKafkaOptions } from './testing/kafka-server.ts'
+export { freePort } from './testing/ports.ts'
+export { startPostgres } from './testing/postgres-server.ts'
+export type { PostgresServer, StartPostgresOptions } from './testing/postgres-server.ts'
+export { startProxy } from './testing/proxy.ts'
+export type { Proxy, ProxyTarget, ReplyMatch } from './testing/proxy.ts'
+export { until } from './testing/until.ts'
+export type { UntilOptions } from './testing/until.ts'

@@ -1,0 +1,16 @@
+export { boundedDuplicates } from './checkers/copies.ts'
+export { bytesEqual, effectLedger, ghosts } from './checkers/effects.ts'
+export { perKeyOrder } from './checkers/order.ts'
+export { accounted, totalQueue } from './checkers/queue.ts'
+export type { QueueResult } from './checkers/queue.ts'
+export { notVacuous } from './checkers/vacuity.ts'
+export type { VacuityLimits } from './checkers/vacuity.ts'
+export { allowedAnomalies, anomalyKinds, judge } from './checkers/verdict.ts'
+export type {
+  Anomaly,
+  AnomalyKind,
+  CheckResult,
+  JudgedGuarantee,
+  Judgement,
+  Verdict,
+} from './checkers/verdict.ts'

@@ -1,0 +1,70 @@
+/**
+ * `lost`: committed and never there · `duplicated`: more effects than one · `redelivered`: handled more than once ·
+ * `too-many-copies`: more copies than faults explain · `out-of-order`: a key's first occurrences against its commit order ·
+ * `ghost`: rolled back and seen · `invented`: never attempted and seen · `altered`: other bytes than were written ·
+ * `contradicted`: two ends that exclude each other, such as delivered and dead · `vacuous`: the run proves nothing.
+ */
+export const anomalyKinds = [
+  'lost',
+  'duplicated',
+  'redelivered',
+  'too-many-copies',
+  'out-of-order',
+  'ghost',
+  'invented',
+  'altered',
+  'contradicted',
+  'vacuous',
+] as const
+
+export type AnomalyKind = (typeof anomalyKinds)[number]
+
+export interface Anomaly {
+  readonly kind: AnomalyKind
+  /** The message's id, or what else is meant. */
+  readonly id: string
+  readonly detail: string
+}
+
+/** What one checker found. `checked` counts what it looked at: a checker that looked at nothing has shown nothing. */
+export interface CheckResult {
+  readonly checker: string
+  readonly checked: number
+  readonly anomalies: readonly Anomaly[]
+}
+
+/** `unknown`: nothing wrong was seen, in a run that could not have shown it. */
+export type Verdict = 'valid' | 'invalid' | 'unknown'
+
+export interface Judgement {
+  readonly verdict: Verdict
+  /** What stands against it; where it is `invalid`, without what is merely vacuous. */
+  readonly anomalies: readonly Anomaly[]
+}
+
+export type JudgedGuarantee = 'at-most-once' | 'at-least-once' | 'effectively-once' | 'exactly-once'
+
+/** What a guarantee leaves open: the whole difference between guarantees, for all checkers. */
+export const allowedAnomalies: Readonly<Record<JudgedGuarantee, readonly AnomalyKind[]>> = {
+  'at-most-once': ['lost'],
+  'at-least-once': ['duplicated', 'redelivered'],
+  'effectively-once': ['redelivered'],
+  'exactly-once': ['redelivered'],
+}
+
+/**
+ * The verdict over all results: invalid where an anomaly is not allowed, else unknown where a result is vacuous or a checker
+ * had nothing to look at, else valid.
+ */
+export function judge(results: readonly CheckResult[], guarantee: JudgedGuarantee): Judgement {
+  const allowed = new Set<AnomalyKind>(allowedAnomalies[guarantee])
+  const found = results.flatMap(({ anomalies }) => anomalies).filter(({ kind }) => !allowed.has(kind))
+  const wrong = found.filter(({ kind }) => kind !== 'vacuous')
+  if (wrong.length > 0) return { verdict: 'invalid', anomalies: wrong }
+  const idle = results
+    .filter(({ checked }) => checked === 0)
+    .map(({ checker }): Anomaly => ({ kind: 'vacuous', id: checker, detail: 'it had nothing to look at' }))
+  const vacuous = [...found, ...idle]
+  if (vacuous.length > 0 || results.length === 0) return { verdict: 'unknown', anomalies: vacuous }
+  return { verdict: 'valid', anomalies: [] }
+}

@@ -1,0 +1,107 @@
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { WaybillError } from '../kernel/errors.ts'
+
+/** `invoke`: begun · `ok`: done, known · `fail`: not done, known · `info`: may be done or not, or simply noted. */
+export type HistoryEventType = 'invoke' | 'ok' | 'fail' | 'info'
+
+/**
+ * What is noted.
+ * `write`: a transaction with a message (invoke, then ok: committed, fail: rolled back, info: outcome unknown) ·
+ * `wire`: a copy of it on the wire · `handle`: a handler's run (invoke, then ok or fail) · `effect`: a committed effect, one
+ * event for each row of the ledger, in its order · `dead`, `expired`, `dropped`: what else may become of it ·
+ * `fault`: invoke when it begins and ok when it is healed, or info for one that is over at once (SIGKILL); `key` names it.
+ */
+export type HistoryOperation =
+  | 'write'
+  | 'wire'
+  | 'handle'
+  | 'effect'
+  | 'dead'
+  | 'expired'
+  | 'dropped'
+  | 'fault'
+
+export interface HistoryEvent {
+  readonly process: string
+  readonly type: HistoryEventType
+  readonly f: HistoryOperation
+  readonly key: string | null
+  /** The message's place in its key's commit order. */
+  readonly seq: number | null
+  /** The message's id. */
+  readonly id: string | null
+  /** Microseconds of the machine's monotonic clock: comparable between its processes. */
+  readonly t: number
+  /** Hash of the message's bytes and headers, where they are checked. */
+  readonly hash?: string
+}
+
+export type HistoryNote = Pick<HistoryEvent, 'type' | 'f'> &
+  Partial<Omit<HistoryEvent, 'process' | 't' | 'type' | 'f'>>
+
+export interface HistoryRecorder extends Disposable {
+  note(event: HistoryNote): void
+  close(): void
+}
+
+/**
+ * Appends events to a file of this process's own, a line of JSON each. Every line is handed to the kernel before `note`
+ * returns: SIGKILL loses none.
+ */
+export function recordHistory(file: string, name = `${process.pid}`): HistoryRecorder {
+  const descriptor = openSync(file, 'a')
+  let isOpen = true
+  const close = (): void => {
+    if (isOpen) closeSync(descriptor)
+    isOpen = false
+  }
+  return {
+    note: (event) => {
+      const t = Number(process.hrtime.bigint() / 1000n)
+      const full: HistoryEvent = { process: name, key: null, seq: null, id: null, ...event, t }
+      writeSync(descriptor, `${JSON.stringify(full)}\n`)
+    },
+    close,
+    [Symbol.dispose]: close,
+  }
+}
+
+/**
+ * The events of several processes in order of time; those of one file keep their order. A torn last line is left out: its
+ * writer was killed within it, so nothing came of what it was about to say. Any other broken line is an error.
+ */
+export function readHistory(files: readonly string[]): readonly HistoryEvent[] {
+  return mergeHistories(files.map((file) => parseHistory(readFileSync(file, 'utf8'), file)))
+}
+
+export function mergeHistories(histories: readonly (readonly HistoryEvent[])[]): readonly HistoryEvent[] {
+  return histories.flat().sort((a, b) => a.t - b.t)
+}
+
+export function parseHistory(text: string, name = 'history'): readonly HistoryEvent[] {
+  const lines = text.split('\n')
+  // Empty where the last line was written whole.
+  const torn = lines.pop()!
+  const events = lines.map((line, index) => parseLine(line, `${name}:${index + 1}`))
+  const last = parseTorn(torn)
+  return last === undefined ? events : [...events, last]
+}
+
+function parseLine(line: string, where: string): HistoryEvent {
+  try {
+    return JSON.parse(line) as HistoryEvent
+  } catch (error) {
+    throw new WaybillError('WB_ENVELOPE_INVALID', `${where} is no event: the history is damaged.`, {
+      cause: error,
+    })
+  }
+}
+
+// Whole but for its line feed: it was said.
+function parseTorn(line: string): HistoryEvent | undefined {
+  try {
+    return JSON.parse(line) as HistoryEvent
+  } catch {
+    return undefined
+  }
+}

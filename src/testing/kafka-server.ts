@@ -1,0 +1,189 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { WaybillError } from '../kernel/errors.ts'
+import { kafkaClasspath } from './kafka-jars.ts'
+import { askMetadata, askToCreateTopic } from './kafka-wire.ts'
+import { keep, type KeptProcess } from './keeper.ts'
+import { logTail } from './log-tail.ts'
+import { freePort, waitForFreePort } from './ports.ts'
+import { killTree, pauseTree, resumeTree } from './process-tree.ts'
+import { until } from './until.ts'
+
+export interface StartKafkaOptions {
+  /** Broker settings, over those of the test server. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** @default a free one */
+  readonly port?: number
+  /** Gives the start up and removes what it left. */
+  readonly signal?: AbortSignal
+}
+
+/** A Kafka broker of one's own (KRaft, one node) on a loopback port, with its log in its own temporary folder. */
+export interface KafkaServer extends AsyncDisposable {
+  readonly brokers: string[]
+  readonly port: number
+  /** Class path of Java's own console tools, for `java -cp … org.apache.kafka.tools.consumer.ConsoleConsumer`. */
+  readonly classpath: string
+  pid(): number
+  /** Resolves when every partition has a leader. A topic of that name that exists already is left as it is. */
+  createTopic(name: string, partitions: number): Promise<void>
+  /** SIGKILL; resolves when the process is gone. The log stays. */
+  kill(): Promise<void>
+  /** SIGSTOP. */
+  pause(): void
+  resume(): void
+  /** Starts again on its own log, after SIGKILL where it still runs, and resolves when it answers as a broker. */
+  restart(): Promise<void>
+  /** Ends the broker and removes its log. */
+  stop(): Promise<void>
+}
+
+function brokerSettings(
+  folder: string,
+  port: number,
+  controllerPort: number,
+): Readonly<Record<string, string>> {
+  return {
+    'process.roles': 'broker,controller',
+    'node.id': '1',
+    'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
+    'controller.listener.names': 'CONTROLLER',
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    'log.dirs': join(folder, 'data'),
+    // As on a production broker: a topic that nobody made is an error, not a surprise.
+    'auto.create.topics.enable': 'false',
+    'offsets.topic.num.partitions': '4',
+    'offsets.topic.replication.factor': '1',
+    'transaction.state.log.num.partitions': '4',
+    'transaction.state.log.replication.factor': '1',
+    'transaction.state.log.min.isr': '1',
+    'share.coordinator.state.topic.num.partitions': '4',
+    'share.coordinator.state.topic.replication.factor': '1',
+    'share.coordinator.state.topic.min.isr': '1',
+    'group.initial.rebalance.delay.ms': '0',
+    // The controller waits for the old session of a killed broker to end before it lets it back in: 9 s by default.
+    'broker.session.timeout.ms': '1500',
+    'broker.heartbeat.interval.ms': '300',
+  }
+}
+
+const javaFlags = ['-Xms128m', '-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto']
+
+/**
+ * Starts a real Kafka broker from jars that Maven fetches once. It cannot outlive this process.
+ *
+ * Throws `WB_PEER_MISSING` where Java or Maven is missing, `WB_BROKER_UNREACHABLE` with the end of its log where it does not
+ * start.
+ */
+export async function startKafka(options: StartKafkaOptions = {}): Promise<KafkaServer> {
+  const abortable = options.signal === undefined ? {} : { signal: options.signal }
+  const classpath = await kafkaClasspath(options.signal)
+  const folder = mkdtempSync(join(tmpdir(), 'waybill-kafka-'))
+  const properties = join(folder, 'server.properties')
+  const port = options.port ?? (await freePort())
+  const controllerPort = await freePort()
+  let server: KeptProcess | undefined
+
+  const launch = (main: string, args: readonly string[]): Promise<KeptProcess> => {
+    const java = [
+      ...javaFlags,
+      '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
+      '-cp',
+      classpath,
+      main,
+      ...args,
+    ]
+    return keep({ command: 'java', args: java, folder, endSignal: 'KILL' })
+  }
+  const failed = (what: string): WaybillError =>
+    new WaybillError('WB_BROKER_UNREACHABLE', `${what} The end of its log:\n${logTail(folder)}`)
+
+  const start = async (): Promise<void> => {
+    await waitForFreePort(port, abortable)
+    await waitForFreePort(controllerPort, abortable)
+    const before = server
+    const next = await launch('kafka.Kafka', [properties])
+    server = next
+    // Only now: until then the old keeper guards the folder.
+    before?.release()
+    const ready = async (): Promise<boolean> => {
+      if (next.exitCode() !== undefined) throw failed(`Kafka on port ${port} ended at its start.`)
+      // Fenced brokers are not in the answer: who sees itself there has been let in by the controller.
+      return askMetadata(port).then(
+        ({ brokers }) => brokers > 0,
+        () => false,
+      )
+    }
+    const timing = { timeoutMs: 60_000, everyMs: 50, ...abortable }
+    await until(`a Kafka broker that answers on port ${port}`, ready, timing)
+  }
+
+  const kill = async (): Promise<void> => {
+    if (server === undefined || server.exitCode() !== undefined) return
+    await killTree(server.pid)
+    await server.waitForExit()
+  }
+
+  // No orderly shutdown: it takes seconds, and the log goes anyway.
+  const stop = async (): Promise<void> => {
+    await kill()
+    server?.release()
+    server = undefined
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+  }
+
+  const running = (): KeptProcess => {
+    if (server === undefined) throw new WaybillError('WB_NOT_RUNNING', `Kafka on port ${port} was stopped.`)
+    return server
+  }
+
+  try {
+    mkdirSync(join(folder, 'data'))
+    const settings = { ...brokerSettings(folder, port, controllerPort), ...options.settings }
+    writeFileSync(
+      properties,
+      Object.entries(settings)
+        .map(([name, value]) => `${name}=${value}\n`)
+        .join(''),
+    )
+    const clusterId = Buffer.from('waybill-testing!').toString('base64url')
+    server = await launch('kafka.tools.StorageTool', ['format', '-t', clusterId, '-c', properties])
+    if ((await server.waitForExit(60_000)) !== 0)
+      throw failed('The log folder of Kafka could not be formatted.')
+    await start()
+    return {
+      brokers: [`127.0.0.1:${port}`],
+      port,
+      classpath,
+      pid: () => running().pid,
+      createTopic: async (name, partitions) => {
+        await askToCreateTopic(port, name, partitions)
+        // A send to a topic without leaders can be lost in silence (acks=0), or fail.
+        await until(`leaders of topic ${name}`, async () => {
+          const { leaders } = await askMetadata(port, name)
+          return leaders !== undefined && leaders.every((leader) => leader >= 0)
+        })
+      },
+      kill,
+      pause: () => {
+        pauseTree(running().pid)
+      },
+      resume: () => {
+        resumeTree(running().pid)
+      },
+      restart: async () => {
+        running()
+        await kill()
+        await start()
+      },
+      stop,
+      [Symbol.asyncDispose]: stop,
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}

@@ -1,0 +1,103 @@
+import { WaybillError } from '../../src/kernel/errors.ts'
+import type { Inbox, RefusedMessage } from '../../src/ports/inbox.ts'
+import type { SqlExecutor } from '../../src/ports/sql.ts'
+import type { TransactionRunner } from '../../src/ports/transaction-runner.ts'
+
+/** What a handler gets as `tx` of a {@link FakeStore}. */
+export interface FakeTransaction {
+  write(effect: string): void
+}
+
+interface State extends FakeTransaction {
+  readonly effects: string[]
+  readonly noted: Set<string>
+  isOpen: boolean
+}
+
+/** An inbox and transactions in memory: what a transaction wrote is there once it has committed, and not before. */
+export class FakeStore {
+  readonly effects: string[] = []
+  readonly handled = new Set<string>()
+  readonly starts = new Map<string, number>()
+  readonly dead: RefusedMessage[] = []
+  /** Signals of the transactions run, in order. */
+  readonly signals: AbortSignal[] = []
+  commits = 0
+  rollbacks = 0
+  isDown = false
+  canBury = true
+  /** Each is called at one commit, before it has effect; what it throws, the commit throws. */
+  readonly beforeCommit: (() => void)[] = []
+  /** The same, after it had effect: an answer that is lost. */
+  readonly afterCommit: (() => void)[] = []
+  readonly #open = new Map<SqlExecutor, State>()
+
+  readonly inbox: Inbox = {
+    admit: async (transaction, _consumer, ids) => this.#note(transaction, ids),
+    take: async (transaction, _consumer, rows) =>
+      this.#note(
+        transaction,
+        rows.map(({ id }) => id),
+      ),
+    countStart: async (_consumer, id) => {
+      this.#mustBeUp()
+      const starts = (this.starts.get(id) ?? 0) + 1
+      this.starts.set(id, starts)
+      return starts
+    },
+    bury: async (_consumer, message) => {
+      this.#mustBeUp()
+      if (!this.canBury) throw new WaybillError('WB_STORE_FAILED', 'no dead letters today')
+      if (this.handled.has(message.envelope.id)) return false
+      this.handled.add(message.envelope.id)
+      this.dead.push(message)
+      return true
+    },
+  }
+
+  readonly transactions: TransactionRunner = {
+    run: async (options, work) => {
+      this.#mustBeUp()
+      if (options.signal !== undefined) this.signals.push(options.signal)
+      const state: State = {
+        effects: [],
+        noted: new Set(),
+        isOpen: true,
+        write: (effect) => {
+          if (!state.isOpen) throw new Error('the transaction is over')
+          state.effects.push(effect)
+        },
+      }
+      const executor: SqlExecutor = { execute: async () => [], transactionState: () => 'active' }
+      this.#open.set(executor, state)
+      try {
+        const result = await work({ handle: state, executor })
+        this.#mustBeUp()
+        this.beforeCommit.shift()?.()
+        this.commits += 1
+        this.effects.push(...state.effects)
+        for (const id of state.noted) this.handled.add(id)
+        this.afterCommit.shift()?.()
+        return result
+      } catch (error) {
+        this.rollbacks += 1
+        throw error
+      } finally {
+        state.isOpen = false
+        this.#open.delete(executor)
+      }
+    },
+  }
+
+  #note(transaction: SqlExecutor, ids: readonly string[]): ReadonlySet<string> {
+    const state = this.#open.get(transaction)
+    if (state === undefined) throw new Error('admission outside a transaction')
+    const fresh = new Set(ids.filter((id) => !this.handled.has(id)))
+    for (const id of fresh) state.noted.add(id)
+    return fresh
+  }
+
+  #mustBeUp(): void {
+    if (this.isDown) throw new WaybillError('WB_STORE_UNREACHABLE', 'the store is down', { retryable: 'yes' })
+  }
+}

@@ -1,0 +1,22 @@
+/** The invariants, by name: a mutant is told by the one it breaks. */
+export type Invariant =
+  | 'every committed row is handed on'
+  | 'nothing of a rolled back transaction is handed on'
+  | 'first occurrences of a key are in commit order'
+  | 'nothing twice without a fault'
+  | 'no key is closed and no partition stuck for ever'
+  | 'memory returns to nothing'
+  | 'a failing message does not stop others'
+  | 'attempts never exceed their limit'
+  | 'lines and dead letters are of messages that failed themselves'
+  | 'a send is of one channel, held rows, and one run of each key'
+
+export class Broken extends Error {
+  readonly invariant: Invariant
+
+  constructor(invariant: Invariant, detail: string) {
+    super(`${invariant}: ${detail}`)
+    this.name = 'Broken'
+    this.invariant = invariant
+  }
+}

@@ -1,0 +1,237 @@
+import type { LeasedPartition } from '../../src/ports/lane.ts'
+import type { BlockedLine, DeadLetter, LineOutcome, RowRef, Snapshot } from '../../src/ports/outbox.ts'
+import { lockOf, nameOf, type StoredRow, Tables, type Transaction } from './tables.ts'
+
+/** A transaction that committed, with its place in commit order. Kept outside the tables: it never falls back. */
+export interface Committed {
+  readonly row: StoredRow
+  readonly order: number
+}
+
+/** What a mutant changes about the database. All off is the contract of `src/ports/outbox.ts`. */
+export interface DatabaseFlaws {
+  readonly removesByNumberAlone?: boolean
+  readonly removesWithoutRewind?: boolean
+}
+
+/**
+ * An in-memory database as PostgreSQL behaves where the relay can tell: transaction ids at the first insert, numbers at
+ * each insert (so that they commit out of order), key locks to the end of the transaction, snapshots that list as open
+ * only what is below their xmax. Every effect takes place at one moment, chosen by the schedule.
+ */
+export class Database {
+  tables: Tables = new Tables()
+  server = 'server-1'
+  inRecovery = false
+  failovers = 0
+  readonly ledger: Map<string, Committed> = new Map()
+  /** Rows that rolled back, or whose commit a fail-over lost. */
+  readonly lost: Set<string> = new Set()
+  readonly everDead: Set<string> = new Set()
+  /** Claims of each partition so far; unlike epochs they never fall back. */
+  readonly claims: Map<number, number> = new Map()
+  readonly flaws: DatabaseFlaws
+  #replica: Tables = new Tables()
+  #writers = 0
+  #ids = 0
+  #commits = 0
+
+  constructor(partitions: number, flaws: DatabaseFlaws = {}) {
+    this.flaws = flaws
+    for (let i = 0; i < partitions; i++) this.tables.leases.set(i, { owner: null, epoch: 0n, until: 0 })
+    this.#replica = this.tables.copy()
+  }
+
+  begin(): Transaction {
+    const { tables } = this
+    const xid = tables.nextXid
+    tables.nextXid += 1n
+    const transaction = { writer: (this.#writers += 1), xid, isPrepared: false, rows: [], locks: new Set<string>() }
+    tables.open.push(transaction)
+    return transaction
+  }
+
+  /** PROTOCOLS 2: xid, lock, number. `null` where the writer would wait for the lock. */
+  insert(writer: Transaction, partition: number, channel: string, key: string | null, isOrdered: boolean): StoredRow | null {
+    const { tables } = this
+    if (isOrdered && key !== null) {
+      const lock = lockOf(channel, key)
+      if (tables.open.some((other) => other !== writer && other.locks.has(lock))) return null
+      writer.locks.add(lock)
+    }
+    const seq = tables.nextSeq
+    tables.nextSeq += 1n
+    const id = `m${(this.#ids += 1)}`
+    const row = { partition, seq, id, xid: writer.xid, writer: writer.writer, channel, key }
+    writer.rows.push(row)
+    return row
+  }
+
+  commit(writer: Transaction): void {
+    this.#end(writer)
+    this.tables.committed.add(writer.writer)
+    for (const row of writer.rows) {
+      this.tables.rows.set(nameOf(row), row)
+      if (!this.ledger.has(row.id)) this.ledger.set(row.id, { row, order: (this.#commits += 1) })
+    }
+  }
+
+  rollBack(writer: Transaction): void {
+    this.#end(writer)
+    for (const row of writer.rows) this.lost.add(row.id)
+  }
+
+  snapshot(): Snapshot {
+    const xmax = this.tables.latestCompleted + 1n
+    const open = this.tables.open.filter((each) => each.xid < xmax).map((each) => each.xid)
+    return { xmax, open }
+  }
+
+  remove(refs: readonly RowRef[]): void {
+    this.#statement()
+    const { rows, lines } = this.tables
+    for (const ref of refs) {
+      rows.delete(nameOf(ref))
+      if (this.flaws.removesByNumberAlone === true) {
+        for (const [name, row] of rows) if (row.partition === ref.partition && row.seq === ref.seq) rows.delete(name)
+      }
+      if (lines.delete(nameOf(ref)) && this.flaws.removesWithoutRewind !== true) this.rewind(ref.partition)
+    }
+  }
+
+  block(lines: readonly BlockedLine[], now: number): LineOutcome[] {
+    this.#statement()
+    return lines.map((line) => {
+      const outcome = this.#check(line)
+      if (outcome !== 'written') return outcome
+      const { partition, seq, id, channel, key, attempts } = line
+      const stored = { partition, seq, id, channel, key, attempts, retryAt: now + line.retryInMs }
+      this.tables.lines.set(nameOf(line), stored)
+      return outcome
+    })
+  }
+
+  bury(letters: readonly DeadLetter[]): LineOutcome[] {
+    this.#statement()
+    const { rows, lines, dead } = this.tables
+    return letters.map((letter) => {
+      const outcome = this.#check(letter)
+      const row = rows.get(nameOf(letter))
+      if (outcome !== 'written' || row === undefined) return outcome
+      rows.delete(nameOf(row))
+      lines.delete(nameOf(row))
+      dead.set(nameOf(row), row)
+      this.everDead.add(row.id)
+      this.rewind(row.partition)
+      return outcome
+    })
+  }
+
+  rewind(partition: number): void {
+    const { rewinds } = this.tables
+    rewinds.set(partition, (rewinds.get(partition) ?? 0n) + 1n)
+  }
+
+  /** An operator lets a key go on: the line goes and the counter rises in one transaction. */
+  unblock(name: string): void {
+    const line = this.tables.lines.get(name)
+    if (line === undefined) return
+    this.#statement()
+    this.tables.lines.delete(name)
+    this.rewind(line.partition)
+  }
+
+  /** A dead letter comes back, under its old number or a new one, always with a new transaction id. */
+  replay(name: string, keepsNumber: boolean): StoredRow | null {
+    const { tables } = this
+    const old = tables.dead.get(name)
+    if (old === undefined) return null
+    const writer = this.begin()
+    let seq = old.seq
+    if (!keepsNumber || [...tables.rows.values()].some((row) => row.seq === seq)) {
+      seq = tables.nextSeq
+      tables.nextSeq += 1n
+    }
+    tables.dead.delete(name)
+    const row = { ...old, seq, xid: writer.xid, writer: writer.writer }
+    writer.rows.push(row)
+    this.commit(writer)
+    this.rewind(row.partition)
+    return row
+  }
+
+  /** A consumer's own transaction settled a row, and its process died before the line went. */
+  settleElsewhere(name: string): StoredRow | null {
+    const row = this.tables.rows.get(name)
+    if (row === undefined) return null
+    this.#statement()
+    this.tables.rows.delete(name)
+    return row
+  }
+
+  claim(owner: string, most: number, now: number, leaseMs: number): LeasedPartition[] {
+    this.#statement()
+    const gained: LeasedPartition[] = []
+    for (const [partition, lease] of this.tables.leases) {
+      if (gained.length >= most || (lease.owner !== null && lease.until > now)) continue
+      const epoch = lease.epoch + 1n
+      this.tables.leases.set(partition, { owner, epoch, until: now + leaseMs })
+      this.claims.set(partition, (this.claims.get(partition) ?? 0) + 1)
+      gained.push({ partition, epoch })
+    }
+    return gained
+  }
+
+  renew(owner: string, held: readonly LeasedPartition[], now: number, leaseMs: number): LeasedPartition[] {
+    return held.filter(({ partition, epoch }) => {
+      const lease = this.tables.leases.get(partition)
+      if (lease?.owner !== owner || lease.epoch !== epoch) return false
+      this.tables.leases.set(partition, { owner, epoch, until: now + leaseMs })
+      return true
+    })
+  }
+
+  /** The owner's session lock is free, or it gave the leases back: others may claim them at once. */
+  free(owner: string, only: readonly LeasedPartition[] | null): void {
+    for (const [partition, lease] of this.tables.leases) {
+      const isMeant = only?.some((each) => each.partition === partition && each.epoch === lease.epoch) ?? true
+      if (lease.owner === owner && isMeant) this.tables.leases.set(partition, { ...lease, owner: null })
+    }
+  }
+
+  /** The replica has replayed everything up to here. */
+  replicate(): void {
+    this.#replica = this.tables.copy()
+  }
+
+  /** The replica takes over: what it had not replayed is gone, and ids and numbers are handed out again. */
+  failOver(staysInRecovery: boolean): void {
+    const before = this.tables
+    this.tables = this.#replica.copy()
+    this.failovers += 1
+    this.server = `server-${this.failovers + 1}`
+    this.inRecovery = staysInRecovery
+    for (const { row } of this.ledger.values()) {
+      if (before.committed.has(row.writer) && !this.tables.committed.has(row.writer)) this.lost.add(row.id)
+    }
+    // Sessions end with their server; prepared transactions do not.
+    for (const each of [...this.tables.open]) if (!each.isPrepared) this.rollBack(each)
+    this.#replica = this.tables.copy()
+  }
+
+  #end(writer: Transaction): void {
+    const { tables } = this
+    tables.open.splice(tables.open.indexOf(writer), 1)
+    if (writer.xid > tables.latestCompleted) tables.latestCompleted = writer.xid
+  }
+
+  /** A statement that writes is a transaction of its own: it moves xmax past writers that are still open. */
+  #statement(): void {
+    this.#end(this.begin())
+  }
+
+  #check(line: BlockedLine | DeadLetter): LineOutcome {
+    if (this.tables.leases.get(line.partition)?.epoch !== line.epoch) return 'fenced'
+    return this.tables.rows.has(nameOf(line)) ? 'written' : 'gone'
+  }
+}

@@ -1,0 +1,60 @@
+import { Broken } from './broken.ts'
+import { lockOf } from './tables.ts'
+import type { World } from './world.ts'
+
+/** After the healing: what arrived against what was committed. */
+export function judge(world: World): void {
+  const { broker, database, settledElsewhere } = world
+  const copies = new Map<string, number>()
+  const firsts = new Map<string, string[]>()
+  for (const { id, channel, key } of broker.arrivals) {
+    const before = copies.get(id) ?? 0
+    copies.set(id, before + 1)
+    if (!database.ledger.has(id)) throw new Broken('nothing of a rolled back transaction is handed on', id)
+    if (before > 0 || key === null) continue
+    const name = lockOf(channel, key)
+    const ids = firsts.get(name)
+    if (ids === undefined) firsts.set(name, [id])
+    else ids.push(id)
+  }
+  const buried = new Set([...database.tables.dead.values()].map((row) => row.id))
+  for (const [id, { row }] of database.ledger) {
+    const count = copies.get(id) ?? 0
+    const isAccounted = count > 0 || buried.has(id) || database.lost.has(id) || settledElsewhere.has(id)
+    if (!isAccounted) throw new Broken('every committed row is handed on', `${id} of ${row.channel} ${row.key ?? ''}`)
+    const allowed = allowedCopies(world, id, row.partition)
+    if (count > allowed) throw new Broken('nothing twice without a fault', `${count} copies of ${id}, ${allowed} allowed`)
+    checkAttempts(world, id, row.partition)
+  }
+  for (const [name, ids] of firsts) {
+    let last = 0
+    for (const id of ids) {
+      if (database.everDead.has(id) || database.lost.has(id) || settledElsewhere.has(id)) continue
+      const { order } = database.ledger.get(id)!
+      if (order < last) throw new Broken('first occurrences of a key are in commit order', `${id} of ${name} is late`)
+      last = order
+    }
+  }
+}
+
+/** One, and one for each fault that the row met. */
+function allowedCopies(world: World, id: string, partition: number): number {
+  const { database, watch, relays } = world
+  const failovers = database.failovers * relays.length
+  return 1 + (watch.unknowns.get(id) ?? 0) + (watch.restarts.get(id) ?? 0) + takeOvers(world, id, partition) + failovers
+}
+
+function checkAttempts(world: World, id: string, partition: number): void {
+  const { database, watch, options } = world
+  if (database.failovers > 0 || watch.restarts.has(id) || world.coverage.counts.has('statement took effect after its time-out')) return
+  const { maxAttempts } = [...options.channels.values()][0]!
+  const refusals = watch.refusals.get(id) ?? 0
+  if (refusals > maxAttempts + takeOvers(world, id, partition)) {
+    throw new Broken('attempts never exceed their limit', `${id} was refused ${refusals} times`)
+  }
+}
+
+function takeOvers(world: World, id: string, partition: number): number {
+  const before = Math.max(world.claimsBefore.get(id) ?? 0, 1)
+  return Math.max((world.database.claims.get(partition) ?? 0) - before, 0)
+}

@@ -1,0 +1,280 @@
+import type { LeasedPartition } from '../../src/ports/lane.ts'
+import type { ReadRequest, ReadResult } from '../../src/ports/outbox.ts'
+import type { Fate } from '../../src/ports/transport.ts'
+import { RelayMind } from '../../src/relay/mind/mind.ts'
+import type { Command, MindCounters, MindOptions } from '../../src/relay/mind/types.ts'
+import type { Broker } from './broker.ts'
+import type { Coverage } from './coverage.ts'
+import type { Database } from './database.ts'
+import { read } from './reading.ts'
+import type { Watch } from './watch.ts'
+
+/** Where a mutant reaches in, between the mind and its hands. */
+export interface Seams {
+  /** State of the mutant, one for each relay. */
+  readonly tap?: () => {
+    request?(request: ReadRequest, isFirst: boolean): ReadRequest
+    result?(result: ReadResult): ReadResult
+    fate?(fate: Fate): Fate
+  }
+  readonly takesFailedReadForEmpty?: boolean
+  /** Acknowledged when it is issued; its effect comes later. */
+  readonly awaitsNot?: 'remove' | 'block'
+}
+
+export interface Surroundings {
+  readonly database: Database
+  readonly broker: Broker
+  readonly watch: Watch
+  readonly coverage: Coverage
+  readonly options: MindOptions
+  readonly leaseMs: number
+  readonly seams: Seams
+  readonly clock: { now: number }
+  /** Statements that go on at the server after their caller gave up on them. */
+  readonly stragglers: (() => void)[]
+}
+
+/** A call under way. Its effect and its answer are two moments, and anything may happen between. */
+export interface Operation {
+  readonly kind: Command['type'] | 'claim' | 'renew'
+  hasEffect: boolean
+  effect(how: number): void
+  answer(): void
+  fail(): void
+}
+
+const silence: Fate = { outcome: 'unknown', code: 'NO_ANSWER', reason: 'no answer' }
+
+/** One mind and the I/O around it, as the relay's driver and lease keeper do it. */
+export class SimulatedRelay {
+  readonly #around: Surroundings
+  readonly #name: string
+  #sessions = 0
+  #reads = 0
+  #tap: ReturnType<NonNullable<Seams['tap']>>
+  mind: RelayMind
+  session: string
+  operations: Operation[] = []
+  /** The server, or the network, has ended the lease session; the next call of it says so. */
+  isSessionLost = false
+  readonly past: { readonly [name in keyof MindCounters]?: number }[] = []
+
+  constructor(name: string, around: Surroundings) {
+    this.#around = around
+    this.#name = name
+    this.mind = new RelayMind(around.options)
+    this.session = `${name}.0`
+    this.#tap = around.seams.tap?.() ?? {}
+  }
+
+  pump(): void {
+    for (const command of this.mind.decide(this.#around.clock.now)) this.#start(command)
+  }
+
+  /** Only when the mind asked for it: a time it does not name is a stall. */
+  tick(): void {
+    if (this.#around.clock.now >= this.mind.nextDecisionAt()) this.pump()
+  }
+
+  take(operation: Operation): void {
+    this.operations.splice(this.operations.indexOf(operation), 1)
+  }
+
+  claim(most: number): void {
+    const { database, clock, leaseMs } = this.#around
+    const asked = clock.now
+    let gained: LeasedPartition[] = []
+    this.#lease('claim', () => (gained = database.claim(this.session, most, clock.now, leaseMs)), () =>
+      this.mind.gained(gained, asked + leaseMs),
+    )
+  }
+
+  renew(): void {
+    const { database, clock, leaseMs } = this.#around
+    const asked = clock.now
+    const held = this.mind.held
+    let kept: LeasedPartition[] = []
+    this.#lease('renew', () => (kept = database.renew(this.session, held, clock.now, leaseMs)), () => {
+      const before = this.mind.held.length
+      this.mind.renewed(kept, asked + leaseMs)
+      this.#around.coverage.saw('lease lost', before - this.mind.held.length)
+    })
+  }
+
+  loseSession(): void {
+    this.#around.coverage.saw('lease lost', this.mind.held.length)
+    this.mind.lostAll()
+    this.#around.database.free(this.session, null)
+    this.session = `${this.#name}.${(this.#sessions += 1)}`
+    this.isSessionLost = false
+  }
+
+  /** SIGKILL and a new process: memory is gone; what was under way has its effect or not. */
+  kill(how: number): void {
+    const { coverage, options, database } = this.#around
+    coverage.saw('relay killed')
+    this.operations.forEach((operation, i) => {
+      if (!operation.hasEffect && (how + i) % 2 === 0 && !database.inRecovery) operation.effect(9)
+    })
+    this.operations = []
+    this.past.push({ ...this.mind.counters })
+    this.mind = new RelayMind(options)
+    this.#reads = 0
+    this.#tap = this.#around.seams.tap?.() ?? {}
+    // Behind a pooler nobody sees the session end, and its leases run out by the clock.
+    if (how % 3 !== 0) database.free(this.session, null)
+    this.session = `${this.#name}.${(this.#sessions += 1)}`
+    this.isSessionLost = false
+  }
+
+  #lease(kind: 'claim' | 'renew', effect: () => void, answer: () => void): void {
+    // The keeper's calls are one after another.
+    if (this.operations.some((each) => each.kind === 'claim' || each.kind === 'renew')) return
+    const operation: Operation = {
+      kind,
+      hasEffect: false,
+      effect: () => {
+        if (!this.isSessionLost) effect()
+      },
+      answer: () => {
+        if (this.isSessionLost) this.loseSession()
+        else answer()
+      },
+      fail: () => this.loseSession(),
+    }
+    this.operations.push(operation)
+  }
+
+  #start(command: Command): void {
+    const { database, coverage, watch } = this.#around
+    switch (command.type) {
+      case 'read':
+        this.operations.push(this.#read(command))
+        break
+      case 'send':
+        this.operations.push(this.#send(command))
+        break
+      case 'remove':
+        this.operations.push(this.#remove(command))
+        break
+      case 'block':
+      case 'bury':
+        watch.writes(this.session, command)
+        this.operations.push(this.#write(command))
+        break
+      case 'release': {
+        const { session } = this
+        coverage.saw('drained', command.partitions.length)
+        const effect = (): void => database.free(session, command.partitions)
+        this.operations.push({ kind: 'release', hasEffect: false, effect, answer: nothing, fail: nothing })
+        break
+      }
+      case 'fenced':
+        coverage.saw('fenced', command.partitions.length)
+        break
+    }
+  }
+
+  #read({ read: number, request: asked }: Extract<Command, { type: 'read' }>): Operation {
+    const { database, clock, coverage, seams } = this.#around
+    const request = this.#tap.request?.(asked, this.#reads === 0) ?? asked
+    this.#reads += 1
+    let result: ReadResult | null = null
+    return {
+      kind: 'read',
+      hasEffect: false,
+      effect: () => {
+        result = read(database, request, clock.now)
+      },
+      answer: () => {
+        if (result === null) return
+        this.#look(asked, result)
+        this.mind.readReturned(number, this.#tap.result?.(result) ?? result, clock.now)
+      },
+      fail: () => {
+        coverage.saw('read failed')
+        if (seams.takesFailedReadForEmpty === true) {
+          result ??= read(database, { ...request, upperLimit: 0, lateLimit: 0 }, clock.now)
+          this.mind.readReturned(number, { ...result, rows: [], orphans: [] }, clock.now)
+        } else this.mind.readFailed(number, clock.now)
+      },
+    }
+  }
+
+  #look(request: ReadRequest, result: ReadResult): void {
+    const { coverage, options } = this.#around
+    if (result.inRecovery) coverage.saw('read in recovery')
+    const late = new Map<number, number>()
+    for (const row of result.rows) {
+      if (row.origin === 'late') late.set(row.partition, (late.get(row.partition) ?? 0) + 1)
+    }
+    for (const count of late.values()) if (count >= options.lateLimit) coverage.saw('cut late list')
+    if (late.size > 0 && request.last !== null && result.snapshot.xmax > request.last.xmax) {
+      coverage.saw('list entry at or above the last xmax')
+    }
+    if (request.channels.length < options.channels.size) coverage.saw('hold')
+    coverage.saw('orphan removed', result.orphans.length)
+  }
+
+  #send(command: Extract<Command, { type: 'send' }>): Operation {
+    const { broker, watch, clock } = this.#around
+    const watched = watch.sends(this.session, this.mind.held, command)
+    let fates: readonly Fate[] = []
+    const end = (answered: readonly Fate[]): void => {
+      watch.ended(watched, answered)
+      const told = this.#tap.fate === undefined ? answered : answered.map(this.#tap.fate)
+      this.mind.sendEnded(command.send, told, clock.now)
+    }
+    return {
+      kind: 'send',
+      hasEffect: false,
+      effect: (how) => {
+        fates = broker.publish(command.rows, how)
+      },
+      answer: () => end(fates),
+      fail: () => end(command.rows.map(() => silence)),
+    }
+  }
+
+  #remove({ remove, rows }: Extract<Command, { type: 'remove' }>): Operation {
+    const { database, clock, seams } = this.#around
+    if (seams.awaitsNot === 'remove') this.mind.removed(remove)
+    return {
+      kind: 'remove',
+      hasEffect: false,
+      effect: () => database.remove(rows),
+      answer: () => this.mind.removed(remove),
+      fail: () => this.mind.removeFailed(remove, clock.now),
+    }
+  }
+
+  #write(command: Extract<Command, { type: 'block' | 'bury' }>): Operation {
+    const { database, clock, coverage, seams } = this.#around
+    const { write } = command
+    let outcomes: ReturnType<Database['block']> = []
+    if (seams.awaitsNot === 'block') this.mind.written(write, new Array<'written'>(50).fill('written'))
+    return {
+      kind: command.type,
+      hasEffect: false,
+      effect: () => {
+        outcomes = command.type === 'block' ? database.block(command.lines, clock.now) : database.bury(command.letters)
+        coverage.saw('row gone', outcomes.filter((outcome) => outcome === 'gone').length)
+        outcomes.forEach((outcome, i) => {
+          if (outcome !== 'written') return
+          if (command.type === 'bury') {
+            const isRejected = command.letters[i]!.reason === 'rejected'
+            coverage.saw(isRejected ? 'dead: rejected' : 'dead: attempts exhausted')
+          } else {
+            coverage.saw(command.lines[i]!.attempts > 1 ? 'line renewed' : 'line written')
+            if (command.lines[i]!.errorCode === silence.code) coverage.saw('unknown alone counted')
+          }
+        })
+      },
+      answer: () => this.mind.written(write, outcomes),
+      fail: () => this.mind.writeFailed(write, clock.now),
+    }
+  }
+}
+
+function nothing(): void {}

@@ -1,0 +1,128 @@
+import type { LeasedPartition } from '../../src/ports/lane.ts'
+import type { OutboxRow } from '../../src/ports/outbox.ts'
+import type { Fate } from '../../src/ports/transport.ts'
+import type { Command, MindOptions } from '../../src/relay/mind/types.ts'
+import { Broken } from './broken.ts'
+import { afterFailure } from './broker.ts'
+import type { Database } from './database.ts'
+
+/** What one session sent of one row under one lease. */
+interface Sent {
+  times: number
+  /** Fates but `confirmed`, fail-overs and restarts: each allows one copy more. */
+  excuses: number
+  failovers: number
+  restarts: number
+  isUnderway: boolean
+  isLastFateItsOwn: boolean
+  isLastFateFinal: boolean
+}
+
+export interface Watched {
+  readonly rows: readonly OutboxRow[]
+  readonly sent: readonly Sent[]
+  readonly keys: ReadonlySet<string>
+}
+
+const shape = 'a send is of one channel, held rows, and one run of each key'
+
+/** Looks at every command a mind gives and every fate it is told. */
+export class Watch {
+  readonly #database: Database
+  readonly #options: MindOptions
+  readonly #sent = new Map<string, Sent>()
+  readonly #keysUnderway = new Set<string>()
+  readonly unknowns: Map<string, number> = new Map()
+  readonly refusals: Map<string, number> = new Map()
+  /** How often a row came back as a new one: replayed, or its line taken away. */
+  readonly restarts: Map<string, number> = new Map()
+
+  constructor(database: Database, options: MindOptions) {
+    this.#database = database
+    this.#options = options
+  }
+
+  sends(session: string, held: readonly LeasedPartition[], command: Extract<Command, { type: 'send' }>): Watched {
+    const { rows, channel } = command
+    if (rows.length === 0 || rows.length > this.#options.batchSize) throw new Broken(shape, `${rows.length} rows`)
+    const runs = new Map<string, OutboxRow>()
+    const sent = rows.map((row) => {
+      if (row.channel !== channel) throw new Broken(shape, `${row.id} is of ${row.channel}, not ${channel}`)
+      const lease = held.find((each) => each.partition === row.partition)
+      if (lease === undefined) throw new Broken(shape, `${row.id} is of a partition that is not held`)
+      if (row.key !== null) {
+        const name = `${session}/${lease.partition}/${lease.epoch}/${channel}/${row.key}`
+        const before = runs.get(name)
+        if (before !== undefined && (before.seq >= row.seq || !this.#options.ordersBatch)) {
+          throw new Broken(shape, `${row.id} beside ${before.id}`)
+        }
+        runs.set(name, row)
+      }
+      return this.#sends(session, lease, row)
+    })
+    for (const name of runs.keys()) {
+      if (this.#keysUnderway.has(name)) throw new Broken(shape, `${name} is in two sends`)
+      this.#keysUnderway.add(name)
+    }
+    return { rows, sent, keys: new Set(runs.keys()) }
+  }
+
+  ended({ rows, sent, keys }: Watched, fates: readonly Fate[]): void {
+    for (const name of keys) this.#keysUnderway.delete(name)
+    rows.forEach(({ id }, i) => {
+      const fate = fates[i] ?? { outcome: 'unknown' }
+      const one = sent[i]!
+      one.isUnderway = false
+      if (fate.outcome === 'confirmed') return
+      one.excuses += 1
+      const isRefused = fate.outcome === 'rejected' && fate.scope === 'message' && fate.code !== afterFailure
+      one.isLastFateItsOwn = isRefused || (fate.outcome === 'unknown' && rows.length === 1)
+      one.isLastFateFinal = isRefused && !fate.retryable
+      if (fate.outcome === 'unknown') this.unknowns.set(id, (this.unknowns.get(id) ?? 0) + 1)
+      if (isRefused) this.refusals.set(id, (this.refusals.get(id) ?? 0) + 1)
+    })
+  }
+
+  writes(session: string, command: Extract<Command, { type: 'block' | 'bury' }>): void {
+    const own = 'lines and dead letters are of messages that failed themselves'
+    const limit = 'attempts never exceed their limit'
+    const { maxAttempts } = [...this.#options.channels.values()][0]!
+    for (const line of command.type === 'block' ? command.lines : command.letters) {
+      const sent = this.#of(session, line, line)
+      if (!sent.isLastFateItsOwn) throw new Broken(own, `${command.type} of ${line.id}`)
+      if (!('reason' in line)) {
+        if (line.attempts >= maxAttempts) throw new Broken(limit, `a line of ${line.id} after ${line.attempts}`)
+      } else if (line.reason === 'rejected') {
+        if (!sent.isLastFateFinal) throw new Broken(own, `${line.id} given up though it might pass`)
+      } else if (line.attempts !== maxAttempts) {
+        throw new Broken(limit, `${line.id} given up after ${line.attempts} attempts`)
+      }
+    }
+  }
+
+  #sends(session: string, lease: LeasedPartition, row: OutboxRow): Sent {
+    const { failovers } = this.#database
+    const restarts = this.restarts.get(row.id) ?? 0
+    const sent = this.#of(session, lease, row)
+    sent.excuses += failovers - sent.failovers + restarts - sent.restarts
+    Object.assign(sent, { failovers, restarts, times: sent.times + 1 })
+    if (sent.isUnderway) throw new Broken('nothing twice without a fault', `${row.id} is being sent already`)
+    sent.isUnderway = true
+    if (sent.times > 1 + sent.excuses) {
+      const detail = `${row.id} sent ${sent.times} times by ${session} under one lease`
+      throw new Broken('nothing twice without a fault', detail)
+    }
+    return sent
+  }
+
+  #of(session: string, lease: LeasedPartition, row: { readonly seq: bigint; readonly id: string }): Sent {
+    const name = `${session}/${lease.partition}/${lease.epoch}/${row.seq}/${row.id}`
+    let sent = this.#sent.get(name)
+    if (sent === undefined) {
+      const counts = { times: 0, excuses: 0, failovers: this.#database.failovers, restarts: this.restarts.get(row.id) ?? 0 }
+      sent = { ...counts, isUnderway: false, isLastFateItsOwn: false, isLastFateFinal: false }
+      this.#sent.set(name, sent)
+    }
+    return sent
+  }
+}

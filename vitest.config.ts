@@ -1,0 +1,43 @@
+import { defineConfig, type ViteUserConfig } from 'vitest/config'
+
+const shared = {
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+  // Signals, not sleeps: a test that hangs says so by its time-out, and what it left behind ends with its worker.
+  teardownTimeout: 20_000,
+  pool: 'forks',
+} as const
+
+const config: ViteUserConfig = defineConfig({
+  test: {
+    // Two: the machines this must be fast on have two cores, and servers need some of it.
+    maxWorkers: 2,
+    // A forgotten `.only` would make everything else green.
+    allowOnly: process.env['WAYBILL_TEST_ALL'] === undefined,
+    coverage: {
+      provider: 'v8',
+      // The demo, the command line and the crash tests run as child processes: what they run counts too.
+      autoAttachSubprocess: true,
+      include: ['src/**/*.ts'],
+      exclude: ['src/**/*.test.ts'],
+      reporter: ['text-summary', 'json', 'html'],
+      reportsDirectory: 'coverage',
+      thresholds: { lines: 90, branches: 85 },
+    },
+    projects: [
+      {
+        test: { ...shared, name: 'unit', include: ['src/**/*.test.ts', 'scripts/**/*.test.ts'] },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'servers',
+          include: ['test/**/*.test.ts'],
+          globalSetup: ['test/setup/global-setup.ts'],
+        },
+      },
+    ],
+  },
+})
+
+export default config
