@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Client } from 'pg'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { blocksOf, type Block } from './readme/blocks.ts'
 import { checkTypes, follow, unknownCommands } from './readme/page.ts'
 import { Sandbox } from './readme/sandbox.ts'
@@ -12,9 +12,8 @@ let url: string
 beforeAll(async () => {
   url = (await postgresDatabase()).url
   sandbox = await Sandbox.open({ DATABASE_URL: url })
+  return () => sandbox[Symbol.asyncDispose]()
 }, 120_000)
-
-afterAll(() => sandbox[Symbol.asyncDispose]())
 
 async function runSql(text: string): Promise<void> {
   const client = new Client({ connectionString: url })

@@ -30,8 +30,9 @@ export interface KafkaServer extends AsyncDisposable {
   createTopic(name: string, partitions: number): Promise<void>
   /** SIGKILL; resolves when the process is gone. The log stays. */
   kill(): Promise<void>
-  /** SIGSTOP. */
-  pause(): void
+  /** SIGSTOP; resolves when it stands still. */
+  pause(): Promise<void>
+  /** SIGCONT. */
   resume(): void
   /** Starts again on its own log, after SIGKILL where it still runs, and resolves when it answers as a broker. */
   restart(): Promise<void>
@@ -168,9 +169,7 @@ export async function startKafka(options: StartKafkaOptions = {}): Promise<Kafka
         })
       },
       kill,
-      pause: () => {
-        pauseTree(running().pid)
-      },
+      pause: () => pauseTree(running().pid),
       resume: () => {
         resumeTree(running().pid)
       },

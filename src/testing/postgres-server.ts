@@ -31,8 +31,9 @@ export interface PostgresServer extends AsyncDisposable {
   createDatabase(name: string): Promise<string>
   /** SIGKILL of the postmaster and its children; resolves when they are gone. The data stays. */
   kill(): Promise<void>
-  /** SIGSTOP of the postmaster and its children. */
-  pause(): void
+  /** SIGSTOP of the postmaster and its children; resolves when all of them stand still. */
+  pause(): Promise<void>
+  /** SIGCONT. */
   resume(): void
   /** Starts again on its own data, after SIGKILL where it still runs, and resolves when it accepts connections. */
   restart(): Promise<void>
@@ -136,8 +137,8 @@ export async function startPostgres(options: StartPostgresOptions = {}): Promise
       },
       createDatabase: (name) => createDatabase(url, name),
       kill,
-      pause: () => {
-        if (server !== undefined) pauseTree(server.pid)
+      pause: async () => {
+        if (server !== undefined) await pauseTree(server.pid)
       },
       resume: () => {
         if (server !== undefined) resumeTree(server.pid)

@@ -36,12 +36,12 @@ test('a paused tree can be killed, and a resumed one goes on', async () => {
     stdio: ['pipe', 'pipe', 'ignore'],
   })
   const pid = child.pid!
-  pauseTree(pid)
+  await pauseTree(pid)
   child.stdin.write('held back\n')
   resumeTree(pid)
   const [answer] = (await once(child.stdout, 'data')) as [Buffer]
   expect(answer.toString()).toBe('held back\n')
-  pauseTree(pid)
+  await pauseTree(pid)
   await killTree(pid)
   expect(isGone(pid)).toBe(true)
 })

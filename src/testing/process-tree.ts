@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { until } from './until.ts'
 
@@ -25,13 +25,19 @@ export function isGone(pid: number): boolean {
     // EPERM: it is there and somebody else's.
     return (error as NodeJS.ErrnoException).code === 'ESRCH'
   }
-  return process.platform === 'linux' && (processState(pid) ?? 'Z') === 'Z'
+  return (processState(pid) ?? 'Z') === 'Z'
 }
 
-/** SIGSTOP for the root, then for its descendants: a stopped root starts no more of them. */
-export function pauseTree(root: number): void {
-  signal(root, 'SIGSTOP')
-  for (const pid of processTree(root)) signal(pid, 'SIGSTOP')
+/**
+ * SIGSTOP for a process and its descendants; resolves when each of them stands still. A stop arrives a little after it was
+ * sent, and until then a process may start another: so the tree is looked at again until nothing in it moves.
+ */
+export async function pauseTree(root: number): Promise<void> {
+  await until(`the stop of process ${root}`, () => {
+    const moving = processTree(root).filter((pid) => processState(pid) !== 'T')
+    for (const pid of moving) signal(pid, 'SIGSTOP')
+    return moving.length === 0
+  })
 }
 
 /** SIGCONT for the descendants, then for the root. */
@@ -41,7 +47,8 @@ export function resumeTree(root: number): void {
 
 /** SIGKILL for a process and its descendants; resolves when all of them are gone. */
 export async function killTree(root: number): Promise<void> {
-  signal(root, 'SIGSTOP')
+  // Stopped first: a child that is started while the others are killed would outlive them, and be nobody's.
+  await pauseTree(root)
   const tree = processTree(root)
   for (const pid of tree) signal(pid, 'SIGKILL')
   await until(`the end of process ${root}`, () => tree.every(isGone))
@@ -56,8 +63,11 @@ export function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
+/** `T`: stopped, `Z`: ended and not reaped; `undefined`: not there. */
 function processState(pid: number): string | undefined {
-  return readStat(pid)?.[0]
+  if (process.platform === 'linux') return readStat(pid)?.[0]
+  const { stdout } = spawnSync('ps', ['-o', 'state=', '-p', `${pid}`], { encoding: 'utf8' })
+  return stdout.trim()[0]
 }
 
 // The name in parentheses may hold spaces and parentheses, so the fields are counted from the last one (proc(5)).

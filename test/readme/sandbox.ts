@@ -105,7 +105,11 @@ export class Sandbox implements AsyncDisposable {
       return (await execute('npm', args, { cwd: this.folder, env })).stdout
     }
     this.write('package.json', '{ "name": "reader", "private": true, "type": "module" }\n')
-    await execute(process.execPath, [join(repository, 'scripts', 'build.ts')])
+    await execute(process.execPath, [join(repository, 'scripts', 'build.ts')]).catch((error: unknown) => {
+      throw new Error(`The package does not build:\n${(error as { stdout: string }).stdout}`, {
+        cause: error,
+      })
+    })
     const packed = await npm(
       'pack',
       repository,

@@ -6,7 +6,6 @@ import { startKafka, type KafkaServer } from '../../src/testing/kafka-server.ts'
 import { askMetadata } from '../../src/testing/kafka-wire.ts'
 import { isPortFree } from '../../src/testing/ports.ts'
 import { isGone } from '../../src/testing/process-tree.ts'
-import { until } from '../../src/testing/until.ts'
 import { describeWithKafka } from '../setup/servers.ts'
 import { isStopped, serverFolder } from './scene.ts'
 
@@ -73,8 +72,8 @@ describeWithKafka('a Kafka broker of one own', () => {
   })
 
   test('a paused broker stands still until it is resumed', async () => {
-    server.pause()
-    await until('the stop', () => isStopped(server.pid()))
+    await server.pause()
+    expect(isStopped(server.pid())).toBe(true)
     const answer = askMetadata(server.port)
     server.resume()
     expect((await answer).brokers).toBeLessThanOrEqual(1)

@@ -59,7 +59,7 @@ describe('a PostgreSQL whose parent ends', () => {
 
   test('ends though it was paused', async () => {
     const scene = parentWith(
-      `const server = await startPostgres(); server.pause(); console.log('pid ' + server.pid()); ${waits}`,
+      `const server = await startPostgres(); await server.pause(); console.log('pid ' + server.pid()); ${waits}`,
     )
     const tree = processTree(await serverPid(scene.parent))
     await scene.parent.kill()

@@ -9,6 +9,7 @@ export interface PgResult {
 
 export interface PgQuery {
   readonly types?: { getTypeParser(): (value: string) => unknown }
+  readonly rowMode?: 'array'
   readonly name?: string
   readonly text: string
   readonly values?: unknown[]

@@ -54,7 +54,9 @@ function openStore(options: PostgresStoreOptions, schema: string, context: Store
       // Whatever the role or database has set: text formats that are parsed here, durable commits, statements that end.
       setUp:
         `set datestyle to 'ISO'; set bytea_output to 'hex'; set synchronous_commit to on; ` +
-        `set statement_timeout to ${statementTimeoutMs}; set lock_timeout to ${lockTimeoutMs}`,
+        `set statement_timeout to ${statementTimeoutMs}; set lock_timeout to ${lockTimeoutMs}; ` +
+        // Every statement has its index, whatever the statistics of a table say that was empty a minute ago (P10).
+        'set enable_seqscan to off',
     })
     opened.add(connection)
     return connection

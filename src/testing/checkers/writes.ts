@@ -1,7 +1,7 @@
 import type { HistoryEvent, HistoryOperation } from '../history.ts'
 
 /** `committed` and `rolled-back` are known; `unknown` was begun, and nobody learned its end. */
-export type WriteOutcome = 'committed' | 'rolled-back' | 'unknown'
+type WriteOutcome = 'committed' | 'rolled-back' | 'unknown'
 
 export interface Write {
   readonly outcome: WriteOutcome

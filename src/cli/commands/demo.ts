@@ -1,0 +1,152 @@
+import { randomInt } from 'node:crypto'
+import { InvalidArgumentError, Option, type Command } from 'commander'
+import { WaybillError } from '../../kernel/errors.ts'
+import { runDemo } from '../../demo/run.ts'
+import type { LeftOut } from '../../demo/settings.ts'
+import type { DemoReport } from '../../demo/view.ts'
+import { createDisplay, type DemoDisplay } from '../demo-display.ts'
+import { startServers, type DemoServers } from '../demo-servers.ts'
+import { summary } from '../demo-summary.ts'
+import { exitCodes } from '../failure.ts'
+import { listenForInterruption, type Interruption } from '../interruption.ts'
+import { Output } from '../output.ts'
+
+interface DemoFlags {
+  readonly json?: boolean
+  readonly seconds: number
+  readonly kill: boolean
+  readonly transport: 'local' | 'kafka'
+  readonly brokers?: readonly string[]
+  readonly databaseUrl?: string
+  readonly without?: LeftOut
+  readonly seed?: number
+}
+
+const examples = `
+A shop places orders, two shipping processes ship them; each is a process of its own, and once a second one of them
+is killed (SIGKILL) and started again. At the end every committed order must have exactly one shipment.
+
+Examples:
+  $ waybill demo                            embedded PostgreSQL, no broker
+  $ waybill demo --transport kafka          with two relays and Kafka (needs Java 17 and Maven, or --brokers)
+  $ waybill demo --without inbox            see what breaks without it: shipments twice
+  $ waybill demo --without outbox           ... and without that: orders lost, and ghosts
+  $ waybill demo --database-url postgres://me@localhost/shop
+  $ waybill demo --seconds 30 --json        one line for a script; the exit code is 0 if the verdict is valid
+`
+
+export function addDemo(program: Command, onExitCode: (code: number) => void): void {
+  program
+    .command('demo')
+    .description('watch orders become shipments exactly once while processes are killed')
+    .option('--seconds <number>', 'how long orders are placed', parseSeconds, 15)
+    .option('--no-kill', 'kill nobody')
+    .addOption(new Option('--transport <name>', 'how messages travel').choices(['local', 'kafka']).default('local'))
+    .addOption(
+      new Option('--brokers <host:port,...>', 'a Kafka of yours in place of a started one')
+        .argParser(parseBrokers)
+        .implies({ transport: 'kafka' }),
+    )
+    .option('--database-url <url>', 'a PostgreSQL of yours, in schemas that are removed at the end')
+    .addOption(new Option('--without <part>', 'leave a half out, to see what it is for').choices(['inbox', 'outbox']))
+    .option('--seed <number>', 'repeat the same chances: who is killed, who orders (default: by chance)', parseSeed)
+    .addHelpText('after', examples)
+    .action(async (_own: unknown, self: Command) => {
+      onExitCode(await demo(self.optsWithGlobals<DemoFlags>(), self))
+    })
+}
+
+async function demo(flags: DemoFlags, command: Command): Promise<number> {
+  if (flags.brokers !== undefined && flags.transport === 'local') {
+    command.error('error: --brokers goes with --transport kafka')
+  }
+  // Judged here and not by an argument parser: that would repeat what was given, and the URL may hold a password.
+  if (flags.databaseUrl !== undefined && !isDatabaseUrl(flags.databaseUrl)) {
+    command.error('error: --database-url takes a URL such as postgres://user@host:5432/database')
+  }
+  const output = new Output(flags.json === true)
+  const parts = flags.without === undefined ? '' : ` without ${flags.without}`
+  const display = createDisplay(output, `waybill demo · ${flags.transport}${parts}`)
+  const interruption = listenForInterruption(() => {
+    display.end()
+    output.note('Stopping, and removing what was started. Once more to stop at once.')
+  })
+  try {
+    const report = await play(flags, output, display, interruption)
+    display.end()
+    output.say(summary(report, output.colors))
+    output.result(report)
+    return report.verdict === 'valid' ? 0 : exitCodes.failed
+  } catch (error) {
+    display.end()
+    const code = interruption.exitCode()
+    if (code === undefined) throw error
+    output.note('Stopped before its end; nothing is left running.')
+    output.result({ error: { code: 'WB_ABORTED', message: 'stopped before its end' } })
+    return code
+  } finally {
+    interruption.dispose()
+  }
+}
+
+async function play(
+  flags: DemoFlags,
+  output: Output,
+  display: DemoDisplay,
+  { signal }: Interruption,
+): Promise<DemoReport> {
+  const { transport, databaseUrl, brokers } = flags
+  output.note(startingText(flags))
+  const servers: DemoServers = await startServers({ transport, databaseUrl, brokers }, signal)
+  try {
+    if (signal.aborted) throw new WaybillError('WB_ABORTED', 'The demo was stopped while its servers started.')
+    return await runDemo({
+      databaseUrl: servers.databaseUrl,
+      brokers: servers.brokers,
+      seconds: flags.seconds,
+      isKilling: flags.kill,
+      without: flags.without ?? null,
+      seed: flags.seed ?? randomInt(2 ** 31),
+      signal,
+      onView: (view) => {
+        if (!signal.aborted) display.show(view)
+      },
+    })
+  } finally {
+    await servers.stop()
+  }
+}
+
+function startingText({ databaseUrl, transport, brokers }: DemoFlags): string {
+  const started = [
+    ...(databaseUrl === undefined ? ['an embedded PostgreSQL'] : []),
+    ...(transport === 'kafka' && brokers === undefined ? ['Kafka (the first time its jars are fetched)'] : []),
+  ]
+  return started.length === 0 ? 'Using the servers given.' : `Starting ${started.join(' and ')} ...`
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text)
+  if (text.trim() === '' || !(seconds >= 1 && seconds <= 3600)) {
+    throw new InvalidArgumentError('It takes a number from 1 to 3600.')
+  }
+  return seconds
+}
+
+function parseSeed(text: string): number {
+  const seed = Number(text)
+  if (!/^\d+$/u.test(text) || seed > 2 ** 31) throw new InvalidArgumentError('It takes a whole number up to 2147483648.')
+  return seed
+}
+
+function parseBrokers(text: string): readonly string[] {
+  const brokers = text.split(',').map((one) => one.trim())
+  if (!brokers.every((one) => /^(?:\[[\da-f:]+\]|[\w.-]+):\d{1,5}$/iu.test(one))) {
+    throw new InvalidArgumentError('It takes host:port, several with commas between them.')
+  }
+  return brokers
+}
+
+function isDatabaseUrl(text: string): boolean {
+  return URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol)
+}

@@ -1,0 +1,42 @@
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { WaybillConfig } from '../app/config.ts'
+import { WaybillError } from '../kernel/errors.ts'
+
+const names = ['waybill.config.ts', 'waybill.config.mts', 'waybill.config.js', 'waybill.config.mjs']
+
+/**
+ * The default export of the configuration file: the one named, or the first of `waybill.config.ts`, `.mts`, `.js`, `.mjs` in
+ * `folder`. Throws `WB_INVALID_CONFIG` where there is none, or it cannot be loaded.
+ */
+export async function loadConfig(named: string | undefined, folder: string = process.cwd()): Promise<WaybillConfig> {
+  const path = find(named, folder)
+  let loaded: { readonly default?: unknown }
+  try {
+    loaded = (await import(pathToFileURL(path).href)) as { readonly default?: unknown }
+  } catch (cause) {
+    throw new WaybillError('WB_INVALID_CONFIG', `The configuration file ${path} could not be loaded.`, { cause })
+  }
+  if (typeof loaded.default !== 'object' || loaded.default === null) {
+    throw new WaybillError(
+      'WB_INVALID_CONFIG',
+      `The configuration file ${path} has no default export: export default defineConfig({ … }).`,
+    )
+  }
+  return loaded.default as WaybillConfig
+}
+
+function find(named: string | undefined, folder: string): string {
+  if (named !== undefined) {
+    const path = resolve(folder, named)
+    if (existsSync(path)) return path
+    throw new WaybillError('WB_INVALID_CONFIG', `There is no configuration file ${path}: check --config.`)
+  }
+  const path = names.map((name) => join(folder, name)).find((one) => existsSync(one))
+  if (path !== undefined) return path
+  throw new WaybillError(
+    'WB_INVALID_CONFIG',
+    `There is no ${names[0]} in ${folder}: go to the folder that has it, or name it with --config.`,
+  )
+}

@@ -1,0 +1,78 @@
+import type { Lane } from '../../ports/lane.ts'
+
+/** How a row of the answer came to be there; `meta` is the one row that carries what is said once. */
+export const origins = { meta: 0, late: 1, upper: 2, retry: 3 } as const
+
+/**
+ * One read of a lane: everything in it is of one snapshot (PROTOCOLS 4), and it takes no locks. Parameters: partitions, floors,
+ * open transactions and xmax of the last snapshot, limits of upper, late and retry, channels, consumer.
+ *
+ * - upper walks the primary key from each floor, so that dead rows behind it cost nothing (P10);
+ * - late goes by the index on `xid`; both of its halves and `upper` are disjoint, because a transaction that was open then is
+ *   below that xmax. It is ranked without payloads, which a transaction of a million rows would carry through a sort;
+ * - retry goes by the index on `retry_at`, and on a key with several lines takes the lowest only;
+ * - lines are looked up by their primary key and by their key's index.
+ *
+ * The relay's connections plan without sequential scans, hash and merge joins (see connections.ts): a plan made while the
+ * table was empty stays right when it holds a million rows.
+ */
+export function readStatement(s: string, lane: Lane): string {
+  // What this consumer has handled stays for the others, and is nothing to read again.
+  const isNew =
+    lane.consumer === ''
+      ? ''
+      : `and not exists (select from ${s}.inbox n where n.consumer = $9 and n.message_id = o.id)`
+  const isEligible = `o.channel = any($8::text[]) and (o.not_before is null or o.not_before <= now()) ${isNew}`
+  const isFree = `
+      and not exists (select from ${s}.blocked b
+        where b.consumer = $9 and b.partition = o.partition and b.seq = o.seq and b.id = o.id)
+      and not exists (select from ${s}.blocked b
+        where b.consumer = $9 and b.partition = o.partition and b.channel = o.channel and b.key = o.key)`
+  const columns = `o.partition, o.seq, o.id, o.channel, o.key, o.payload, o.content_type, o.headers,
+  date_part('epoch', o.created_at) * 1000`
+  const named = 'o.partition, o.seq, o.id, o.channel, o.key, o.not_before'
+  return `
+with p as materialized (
+  select u.* from unnest($1::int[], $2::bigint[]) u(partition, floor) where not pg_is_in_recovery()),
+late as (
+  select f.partition, f.seq from (
+    select o.partition, o.seq, row_number() over (partition by o.partition order by o.seq) as place
+    from (
+      select ${named} from ${s}.outbox o where o.xid = any($3::xid8[])
+      union all
+      select ${named} from ${s}.outbox o
+      where o.xid >= $4::xid8 and o.xid < pg_snapshot_xmax(pg_current_snapshot())) o
+    join p on p.partition = o.partition and o.seq <= p.floor
+    where ${isEligible}${isFree}) f
+  where f.place <= $6::int),
+due as materialized (
+  select d.* from (
+    select b.partition, b.seq, b.id, b.attempts, b.retry_at from p cross join lateral (
+      select b.* from ${s}.blocked b
+      where b.consumer = $9 and b.partition = p.partition and b.retry_at <= now()
+        and not exists (select from ${s}.blocked h where h.consumer = $9 and h.partition = b.partition
+          and h.channel = b.channel and h.key = b.key and h.seq < b.seq)
+      order by b.retry_at limit $7::int) b) d
+  order by d.retry_at limit $7::int)
+select ${origins.meta} as origin, null::int as partition, null::bigint as seq, null::uuid as id, null as channel,
+  null as key, null::bytea as payload, null as content_type, null::jsonb as headers, null::float8 as created_at,
+  null::int as attempts, json_build_object(
+    'snapshot', pg_current_snapshot()::text,
+    'inRecovery', pg_is_in_recovery(),
+    'server', concat(inet_server_addr(), ':', inet_server_port(), '/', date_part('epoch', pg_postmaster_start_time())),
+    'rewinds', (select json_object_agg(r.partition, r.counter::text) from p
+      join ${s}.rewinds r on r.consumer = $9 and r.partition = p.partition),
+    'orphans', (select json_agg(json_build_array(d.partition, d.seq::text, d.id)) from due d
+      where not exists (select from ${s}.outbox o
+        where o.partition = d.partition and o.seq = d.seq and o.id = d.id ${isNew})))::text as meta
+union all
+select ${origins.late}, ${columns}, 0, null from late l
+join ${s}.outbox o on o.partition = l.partition and o.seq = l.seq
+union all
+select ${origins.upper}, ${columns}, 0, null from p cross join lateral (
+  select o.* from ${s}.outbox o where o.partition = p.partition and o.seq > p.floor and ${isEligible}${isFree}
+  order by o.seq limit $5::int) o
+union all
+select ${origins.retry}, ${columns}, d.attempts, null from due d
+join ${s}.outbox o on o.partition = d.partition and o.seq = d.seq and o.id = d.id where ${isEligible}`
+}
