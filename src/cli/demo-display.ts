@@ -1,6 +1,7 @@
 import Table from 'cli-table3'
 import { createLogUpdate } from 'log-update'
 import type { DemoView, Phase } from '../demo/view.ts'
+import { systemClock, type Clock } from '../kernel/clock.ts'
 import type { Colors, Output } from './output.ts'
 
 export interface DemoDisplay {
@@ -9,16 +10,16 @@ export interface DemoDisplay {
   end(): void
 }
 
-/** A view painted anew on a terminal; elsewhere a line on stderr for each second. */
-export function createDisplay(output: Output, title: string): DemoDisplay {
+/** A view painted anew on a terminal; elsewhere a line on stderr for each second and each new phase. */
+export function createDisplay(output: Output, title: string, clock: Clock = systemClock): DemoDisplay {
   if (!output.isLive) {
-    let last = ''
+    let last: Phase | null = null
+    let due = 0
     return {
       show(view) {
-        const at = `${view.phase} ${Math.floor(view.elapsedSeconds)}`
-        // Elsewhere than in the main phase no second passes by this clock: the first line of it is enough.
-        if (at === last) return
-        last = at
+        if (view.phase === last && clock.now() < due) return
+        last = view.phase
+        due = clock.now() + 1000
         output.note(progressLine(view))
       },
       end() {},

@@ -75,9 +75,9 @@ export class MindCore {
     if (read < channel.acceptsFromRead || partition.entries.has(name)) return false
     const key = channel.rules.ordered && row.key !== null ? this.#keyOf(partition, channel, row.key) : null
     if (key !== null && !this.#mayQueue(key, row)) return false
-    const doubt = this.#doubts.get(`${partition.partition}/${name}`) ?? noDoubt
+    const doubt = (this.#doubts.size > 0 ? this.#doubts.get(doubtName(partition, name)) : undefined) ?? noDoubt
     const bytes = row.payload.byteLength + 200
-    const entry: Entry = { row, partition, channel, key, bytes, state: 'waiting', doubt }
+    const entry: Entry = { row, name, partition, channel, key, bytes, state: 'waiting', doubt }
     partition.entries.set(name, entry)
     this.held += 1
     this.heldBytes += bytes
@@ -109,9 +109,8 @@ export class MindCore {
 
   /** Forgets a waiting row without having delivered it. The caller sees to it that it is read again. */
   drop(entry: Entry): void {
-    const name = entryName(entry.row)
-    if (entry.doubt.times > 0) this.#rememberDoubt(`${entry.partition.partition}/${name}`, entry.doubt)
-    entry.partition.entries.delete(name)
+    if (entry.doubt.times > 0) this.#rememberDoubt(doubtName(entry.partition, entry.name), entry.doubt)
+    entry.partition.entries.delete(entry.name)
     this.#release(entry)
   }
 
@@ -123,7 +122,7 @@ export class MindCore {
     entry.partition.busy -= 1
     entry.state = 'settled'
     this.#settled.push({ entry, read: this.lastRead })
-    this.#doubts.delete(`${entry.partition.partition}/${entryName(entry.row)}`)
+    if (this.#doubts.size > 0) this.#doubts.delete(doubtName(entry.partition, entry.name))
   }
 
   /** A read has returned: rows settled before it was issued cannot come back by mistake any more. */
@@ -131,7 +130,7 @@ export class MindCore {
     let count = 0
     for (const { entry, read: before } of this.#settled) {
       if (before >= read) break
-      entry.partition.entries.delete(entryName(entry.row))
+      entry.partition.entries.delete(entry.name)
       count += 1
     }
     if (count > 0) this.#settled.splice(0, count)
@@ -197,4 +196,8 @@ export class MindCore {
     }
     this.#doubts.set(name, doubt)
   }
+}
+
+function doubtName(partition: PartitionState, name: string): string {
+  return `${partition.partition}/${name}`
 }

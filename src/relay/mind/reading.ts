@@ -237,6 +237,7 @@ export class Reading {
     const row = { ...orphan, channel: '', key: null, payload: new Uint8Array(), contentType: '', headers: {} }
     const entry: Entry = {
       row: { ...row, createdAt: new Date(0), origin: 'retry', attempts: 0 },
+      name,
       partition,
       channel,
       key: null,

@@ -11,6 +11,8 @@ export type EntryState = 'waiting' | 'sending' | 'removing' | 'writing' | 'settl
 /** A row the mind knows of. */
 export interface Entry {
   readonly row: OutboxRow
+  /** {@link entryName} of the row. */
+  readonly name: string
   readonly partition: PartitionState
   readonly channel: ChannelState
   /** `null` on an unordered channel. */

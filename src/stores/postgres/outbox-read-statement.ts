@@ -8,51 +8,56 @@ export const origins = { meta: 0, late: 1, upper: 2, retry: 3 } as const
  * open transactions and xmax of the last snapshot, limits of upper, late and retry, channels, consumer.
  *
  * - upper walks the primary key from each floor, so that dead rows behind it cost nothing (P10);
- * - late goes by the index on `xid`; both of its halves and `upper` are disjoint, because a transaction that was open then is
- *   below that xmax. It is ranked without payloads, which a transaction of a million rows would carry through a sort;
- * - retry goes by the index on `retry_at`, and on a key with several lines takes the lowest only;
- * - lines are looked up by their primary key and by their key's index.
+ * - late goes by the index on `xid`. Its halves are disjoint: what was open in a snapshot is below that snapshot's xmax. It is
+ *   ranked without payloads, which a transaction of a million rows would carry through a sort;
+ * - retry goes by the index on `retry_at`, and on a key with several lines takes the lowest;
+ * - while no line is there, which is nearly always, none is looked for.
  *
- * The relay's connections plan without sequential scans, hash and merge joins (see connections.ts): a plan made while the
- * table was empty stays right when it holds a million rows.
+ * The plan is made once per connection, perhaps while the tables are empty, and must be right when they hold millions of rows.
+ * So nothing is left to estimates: every look into a table stands in a lateral or scalar subquery with LIMIT or OFFSET, which is
+ * never turned round into a join, and its conditions fit the index that is meant.
  */
 export function readStatement(s: string, lane: Lane): string {
   // What this consumer has handled stays for the others, and is nothing to read again.
   const isNew =
     lane.consumer === ''
       ? ''
-      : `and not exists (select from ${s}.inbox n where n.consumer = $9 and n.message_id = o.id)`
-  const isEligible = `o.channel = any($8::text[]) and (o.not_before is null or o.not_before <= now()) ${isNew}`
+      : `
+    and (select true from ${s}.inbox n where n.consumer = $9 and n.message_id = o.id limit 1) is null`
+  const isEligible = `o.channel = any($8::text[]) and (o.not_before is null or o.not_before <= now())${isNew}`
   const isFree = `
-      and not exists (select from ${s}.blocked b
-        where b.consumer = $9 and b.partition = o.partition and b.seq = o.seq and b.id = o.id)
-      and not exists (select from ${s}.blocked b
-        where b.consumer = $9 and b.partition = o.partition and b.channel = o.channel and b.key = o.key)`
+    and ((select none from holds)
+      or (select true from ${s}.blocked b where b.consumer = $9 and b.partition = o.partition and b.seq = o.seq
+          and b.id = o.id limit 1) is null
+        and (select true from ${s}.blocked b where b.consumer = $9 and b.partition = o.partition
+          and b.channel = o.channel and b.key = o.key limit 1) is null)`
   const columns = `o.partition, o.seq, o.id, o.channel, o.key, o.payload, o.content_type, o.headers,
   date_part('epoch', o.created_at) * 1000`
-  const named = 'o.partition, o.seq, o.id, o.channel, o.key, o.not_before'
+  const short = 'o.partition, o.seq, o.id, o.channel, o.key, o.not_before'
   return `
 with p as materialized (
   select u.* from unnest($1::int[], $2::bigint[]) u(partition, floor) where not pg_is_in_recovery()),
-late as (
+holds as materialized (
+  select not exists (select from p cross join lateral (
+    select from ${s}.blocked b where b.consumer = $9 and b.partition = p.partition limit 1) b) as none),
+late as materialized (
   select f.partition, f.seq from (
     select o.partition, o.seq, row_number() over (partition by o.partition order by o.seq) as place
     from (
-      select ${named} from ${s}.outbox o where o.xid = any($3::xid8[])
+      select ${short} from ${s}.outbox o where o.xid = any($3::xid8[])
       union all
-      select ${named} from ${s}.outbox o
+      select ${short} from ${s}.outbox o
       where o.xid >= $4::xid8 and o.xid < pg_snapshot_xmax(pg_current_snapshot())) o
     join p on p.partition = o.partition and o.seq <= p.floor
     where ${isEligible}${isFree}) f
   where f.place <= $6::int),
 due as materialized (
-  select d.* from (
-    select b.partition, b.seq, b.id, b.attempts, b.retry_at from p cross join lateral (
-      select b.* from ${s}.blocked b
-      where b.consumer = $9 and b.partition = p.partition and b.retry_at <= now()
-        and not exists (select from ${s}.blocked h where h.consumer = $9 and h.partition = b.partition
-          and h.channel = b.channel and h.key = b.key and h.seq < b.seq)
-      order by b.retry_at limit $7::int) b) d
+  select d.* from p cross join lateral (
+    select b.partition, b.seq, b.id, b.attempts, b.retry_at from ${s}.blocked b
+    where b.consumer = $9 and b.partition = p.partition and b.retry_at <= now()
+      and (select true from ${s}.blocked h where h.consumer = $9 and h.partition = b.partition
+        and h.channel = b.channel and h.key = b.key and h.seq < b.seq limit 1) is null
+    order by b.retry_at limit $7::int) d
   order by d.retry_at limit $7::int)
 select ${origins.meta} as origin, null::int as partition, null::bigint as seq, null::uuid as id, null as channel,
   null as key, null::bytea as payload, null as content_type, null::jsonb as headers, null::float8 as created_at,
@@ -60,19 +65,20 @@ select ${origins.meta} as origin, null::int as partition, null::bigint as seq, n
     'snapshot', pg_current_snapshot()::text,
     'inRecovery', pg_is_in_recovery(),
     'server', concat(inet_server_addr(), ':', inet_server_port(), '/', date_part('epoch', pg_postmaster_start_time())),
-    'rewinds', (select json_object_agg(r.partition, r.counter::text) from p
-      join ${s}.rewinds r on r.consumer = $9 and r.partition = p.partition),
+    'rewinds', (select json_object_agg(p.partition, r.counter::text) from p cross join lateral (
+      select r.counter from ${s}.rewinds r where r.consumer = $9 and r.partition = p.partition limit 1) r),
     'orphans', (select json_agg(json_build_array(d.partition, d.seq::text, d.id)) from due d
-      where not exists (select from ${s}.outbox o
-        where o.partition = d.partition and o.seq = d.seq and o.id = d.id ${isNew})))::text as meta
+      where (select true from ${s}.outbox o
+        where o.partition = d.partition and o.seq = d.seq and o.id = d.id ${isNew} limit 1) is null))::text as meta
 union all
-select ${origins.late}, ${columns}, 0, null from late l
-join ${s}.outbox o on o.partition = l.partition and o.seq = l.seq
+select ${origins.late}, ${columns}, 0, null from late l cross join lateral (
+  select o.* from ${s}.outbox o where o.partition = l.partition and o.seq = l.seq limit 1) o
 union all
 select ${origins.upper}, ${columns}, 0, null from p cross join lateral (
   select o.* from ${s}.outbox o where o.partition = p.partition and o.seq > p.floor and ${isEligible}${isFree}
   order by o.seq limit $5::int) o
 union all
-select ${origins.retry}, ${columns}, d.attempts, null from due d
-join ${s}.outbox o on o.partition = d.partition and o.seq = d.seq and o.id = d.id where ${isEligible}`
+select ${origins.retry}, ${columns}, d.attempts, null from due d cross join lateral (
+  select o.* from ${s}.outbox o
+  where o.partition = d.partition and o.seq = d.seq and o.id = d.id and ${isEligible} limit 1) o`
 }

@@ -1,0 +1,2 @@
+export { localTransport } from './transports/local/transport.ts'
+export type { LocalTransportOptions } from './transports/local/transport.ts'

@@ -1,0 +1,71 @@
+import type { Producer } from '@platformatic/kafka'
+import type { KafkaLibrary } from './client.ts'
+import { clientOptions } from './client.ts'
+import { responseIn } from './kafka-error.ts'
+import type { KafkaSettings } from './options.ts'
+import { ProduceLog } from './produce-log.ts'
+
+/** Pause of the library between two of its own attempts. */
+const retryDelayMs = 100
+
+/** An idempotent producer that keeps a log of the one send it has under way. */
+export interface WatchedProducer {
+  readonly client: Producer
+  /** What follows is written down here. */
+  watch(log: ProduceLog): void
+}
+
+type ProduceArguments = Parameters<KafkaLibrary['produceV11']['api']>
+type Answered = (error: Error | null, response?: unknown) => void
+
+/**
+ * The library goes on trying until our own deadline, with the same producer id and sequence numbers: the broker drops the
+ * copies of an attempt whose answer was lost, and one send at a time keeps the numbers in order. (`retries` of 0 or 1 it
+ * would take for "endless" all the same.)
+ */
+export function watchedProducer(
+  kafka: KafkaLibrary,
+  settings: KafkaSettings,
+  applicationName: string,
+): WatchedProducer {
+  const { kGetApi, Producer, ProduceAcks, UserError } = kafka
+  let log = new ProduceLog()
+
+  class Watched extends Producer {
+    override [kGetApi](...[name, callback]: Parameters<Producer[typeof kGetApi]>): void {
+      super[kGetApi](name, (error, api) => {
+        if (error || name !== 'Produce' || api === undefined) callback(error, api)
+        else callback(null, Object.assign(watched(api as never), { version: api.version }) as never)
+      })
+    }
+  }
+
+  const watched = (api: (...args: ProduceArguments) => void) => {
+    return (...[connection, acks, timeout, messages, options, done]: ProduceArguments): void => {
+      const own = log
+      const answered = done as Answered
+      if (!own.begin(messages)) {
+        answered(new UserError('Given up.'))
+        return
+      }
+      api(connection, acks, timeout, messages, options, ((error: Error | null, response?: unknown) => {
+        own.answer(response ?? responseIn(error))
+        answered(error, response)
+      }) as never)
+    }
+  }
+
+  const client = new Watched({
+    ...clientOptions(settings, applicationName),
+    idempotent: true,
+    acks: ProduceAcks.ALL,
+    retries: true,
+    retryDelay: retryDelayMs,
+  })
+  return {
+    client,
+    watch: (next) => {
+      log = next
+    },
+  }
+}
