@@ -4,7 +4,6 @@ import type { BrokerConsumerOptions } from '../consumer/consumer-options.ts'
 import type { ConsumerEvent } from '../consumer/events.ts'
 import type { Handler, HandlerEntry } from '../consumer/handler.ts'
 import { createLocalSender } from '../consumer/local-sender.ts'
-import { bindTransactions } from '../transactions/registry.ts'
 import type { ChannelRoute } from './config.ts'
 import { type Parts, startRelay } from './relays.ts'
 import type { ConsumerCounters, Running } from './running.ts'
@@ -70,7 +69,7 @@ function optionsFor(
     consumer,
     handlers: new Map(handlers),
     inbox: parts.store.inbox,
-    transactions: bindTransactions(parts.store.transactions),
+    transactions: parts.transactions,
     batchSize: settings.consumerBatchSize,
     window: settings.consumerWindow,
     cautious,

@@ -2,6 +2,7 @@ import type { Clock, Random } from '../kernel/clock.ts'
 import { WaybillError } from '../kernel/errors.ts'
 import type { Lane } from '../ports/lane.ts'
 import type { Store } from '../ports/store.ts'
+import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import type { Publisher, Transport } from '../ports/transport.ts'
 import type { ChannelRules } from '../relay/mind/types.ts'
 import { Relay } from '../relay/relay.ts'
@@ -14,6 +15,8 @@ import type { Settings } from './settings.ts'
 export interface Parts {
   readonly config: ResolvedConfig
   readonly store: Store
+  /** The store's, with what the app adds around each transaction. */
+  readonly transactions: TransactionRunner
   readonly transports: ReadonlyMap<string, Transport>
   readonly clock: Clock
   readonly random: Random

@@ -6,9 +6,11 @@ import type { Handler } from '../consumer/handler.ts'
 import type { Channel } from '../outbox/channel.ts'
 import { createPublish, type Publish } from '../outbox/publish.ts'
 import type { Store } from '../ports/store.ts'
+import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import { bindTransactions, executorFor } from '../transactions/registry.ts'
 import { type ResolvedConfig, resolveConfig, type WaybillConfig } from './config.ts'
 import { type Registration, startConsumers } from './consumers.ts'
+import { PendingPublishes } from './pending-publishes.ts'
 import { startRelays } from './relays.ts'
 import type { Running, WaybillStatus } from './running.ts'
 import { untilSignal } from './signals.ts'
@@ -86,6 +88,7 @@ class Instance<Handle> implements Waybill<Handle> {
   readonly #config: ResolvedConfig<Handle>
   readonly #registrations: Registration[] = []
   readonly #lifecycle: Lifecycle
+  readonly #pending = new PendingPublishes()
   #store: Store | null = null
   #running: Running[] = []
 
@@ -101,11 +104,12 @@ class Instance<Handle> implements Waybill<Handle> {
       executorFor,
       // Not committed yet: the relay of this process looks in quick steps for a moment (PROTOCOLS 8).
       onAppended: () => this.#wake(),
+      onStarted: (started) => this.#pending.note(started),
     })
   }
 
   async transaction<T>(work: (tx: Handle) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
-    const runner = bindTransactions(this.#open().transactions)
+    const runner = this.#runner(this.#open())
     const idleTimeoutMs = this.#config.settings.handlerTimeoutMs
     const result = await runner.run({ idleTimeoutMs, ...options }, ({ handle }) => work(handle as Handle))
     this.#wake()
@@ -187,7 +191,8 @@ class Instance<Handle> implements Waybill<Handle> {
       await Promise.all([...opened.values()].map((transport) => transport.close()))
     }
     this.#running.push({ stop: closing, wake() {}, status: () => ({ kind: 'transports', names: [...opened.keys()] }) })
-    const parts = { config: this.#config, store, transports: opened, clock: systemClock, random: systemRandom }
+    const transactions = this.#runner(store)
+    const parts = { config: this.#config, store, transactions, transports: opened, clock: systemClock, random: systemRandom }
     if (this.#config.runsRelay) await startRelays(parts, this.#running)
     await startConsumers(parts, this.#registrations, this.#running)
   }
@@ -217,6 +222,11 @@ class Instance<Handle> implements Waybill<Handle> {
     }
     const subscriptions = [...locals].map(([consumer, names]) => ({ consumer, channels: names }))
     await this.#open().schema.register(channels, subscriptions, settings.partitions)
+  }
+
+  /** Transactions whose client `publish` knows, and which end only when every publish in them has been sent. */
+  #runner(store: Store): TransactionRunner {
+    return this.#pending.watch(bindTransactions(store.transactions))
   }
 
   #open(): Store {

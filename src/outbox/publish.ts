@@ -63,6 +63,8 @@ export interface PublishParts {
   readonly executorFor: (transaction: unknown) => SqlExecutor
   /** Called when rows were written, not yet committed: for wake-up hints and to resolve unknown commits. */
   readonly onAppended?: (written: AppendedNote) => void
+  /** Called at once, for whoever must know of a publish that nobody awaits. */
+  readonly onStarted?: (started: StartedPublish) => void
   /** @default UUIDv7 */
   readonly newId?: () => string
 }
@@ -75,12 +77,47 @@ export interface AppendedNote {
   readonly transactionId: string
 }
 
+export interface StartedPublish {
+  readonly transaction: unknown
+  /** `true` when its statement has been handed to the driver; `false` when none will be, and then `done` says why. */
+  readonly issued: Promise<boolean>
+  /** What the caller got. */
+  readonly done: Promise<unknown>
+}
+
 export function createPublish(parts: PublishParts): Publish {
-  const publish = async (
+  const publish = (
     transaction: unknown,
     channel: Channel,
     payload: unknown,
     options: PublishOptions = {},
+  ): Promise<string | readonly string[]> => {
+    const { promise: issued, resolve } = Promise.withResolvers<boolean>()
+    const done = write(transaction, channel, payload, options, resolve)
+    parts.onStarted?.({ transaction, issued, done })
+    return done
+  }
+
+  const write = async (
+    transaction: unknown,
+    channel: Channel,
+    payload: unknown,
+    options: PublishOptions,
+    issue: (isSent: boolean) => void,
+  ): Promise<string | readonly string[]> => {
+    try {
+      return await append(transaction, channel, payload, options, issue)
+    } finally {
+      issue(false)
+    }
+  }
+
+  const append = async (
+    transaction: unknown,
+    channel: Channel,
+    payload: unknown,
+    options: PublishOptions,
+    issue: (isSent: boolean) => void,
   ): Promise<string | readonly string[]> => {
     const executor = openTransaction(parts, transaction, channel)
     const target = targetOf(parts.targets, channel)
@@ -104,7 +141,9 @@ export function createPublish(parts: PublishParts): Publish {
     if (openTransaction(parts, transaction, channel) !== executor)
       throw noTransaction(channel, 'ended meanwhile')
     if (messages.length > 0) {
-      const { transactionId } = await parts.writer.append(executor, target.channel.name, messages)
+      const appending = parts.writer.append(executor, target.channel.name, messages)
+      issue(true)
+      const { transactionId } = await appending
       parts.onAppended?.({ transaction, channel: target.channel.name, count: messages.length, transactionId })
     }
     const ids = messages.map((message) => message.id)

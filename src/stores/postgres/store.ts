@@ -56,7 +56,7 @@ function openStore(options: PostgresStoreOptions, schema: string, context: Store
         `set datestyle to 'ISO'; set bytea_output to 'hex'; set synchronous_commit to on; ` +
         `set statement_timeout to ${statementTimeoutMs}; set lock_timeout to ${lockTimeoutMs}; ` +
         // Every statement has its index, whatever the statistics of a table say that was empty a minute ago (P10).
-        'set enable_seqscan to off',
+        'set enable_seqscan to off; set jit to off',
     })
     opened.add(connection)
     return connection

@@ -29,6 +29,11 @@ interface Flight {
   trouble: string | undefined
 }
 
+interface Refused {
+  readonly entries: Entry[]
+  readonly fate: Fate
+}
+
 export interface LaneOptions {
   readonly makeProducer: () => WatchedProducer
   readonly topics: TopicDesk
@@ -147,7 +152,7 @@ export class Lane {
     const { log, entries } = flight
     const code = flight.trouble ?? 'WB_BROKER_UNREACHABLE'
     let isSpent = log.isSealed || log.isProducerOver
-    const refused = new Map<string, Entry[]>()
+    const refused = new Map<string, Refused>()
     for (const entry of entries) {
       const { topic } = entry.record
       const verdict = log.verdict(topic, entry.partition)
@@ -158,29 +163,30 @@ export class Lane {
         this.#end(entry, verdict.fate)
       } else {
         const place = `${topic}/${entry.partition}`
-        const batch = refused.get(place) ?? []
-        if (batch.push(entry) === 1) refused.set(place, batch)
+        const batch = refused.get(place)
+        if (batch === undefined) refused.set(place, { entries: [entry], fate: verdict.fate })
+        else batch.entries.push(entry)
       }
     }
-    for (const batch of refused.values()) this.#split(batch, log)
+    for (const batch of refused.values()) this.#refuse(batch, log.isSealed)
     if (isSpent) void this.#retire()
     this.#next()
   }
 
   /** A message that is refused costs only itself: its batch is sent again in halves, before all else and in order. */
-  #split(batch: readonly Entry[], log: ProduceLog): void {
-    if (batch.length === 1 || log.isSealed) {
-      for (const entry of batch) {
-        const verdict = log.verdict(entry.record.topic, entry.partition)
-        if (verdict.kind !== 'not-written') this.#end(entry, verdict.fate)
+  #refuse({ entries, fate }: Refused, isLate: boolean): void {
+    if (entries.length === 1) {
+      this.#end(entries[0]!, fate)
+    } else if (isLate) {
+      const late = notSent('WB_TIMED_OUT', 'Its batch was refused, and its time was over before it could go alone.')
+      for (const entry of entries) this.#end(entry, late)
+    } else {
+      const half = entries.length >> 1
+      for (const part of [entries.slice(half), entries.slice(0, half)]) {
+        const group = {}
+        for (const entry of part) entry.group = group
+        this.#queue.unshift(...part)
       }
-      return
-    }
-    const half = batch.length >> 1
-    for (const part of [batch.slice(half), batch.slice(0, half)]) {
-      const group = {}
-      for (const entry of part) entry.group = group
-      this.#queue.unshift(...part)
     }
   }
 

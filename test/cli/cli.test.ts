@@ -1,0 +1,179 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect, it } from 'vitest'
+import { settingNames, flagOf } from '../../src/app/settings-table.ts'
+import { postgresDatabase } from '../setup/servers.ts'
+import { runWaybill, startWaybill } from './waybill-command.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'waybill-cli-'))
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const source = fileURLToPath(new URL('../../src', import.meta.url))
+
+function configFile(name: string, url: string, transport = "{ local: localTransport() }"): string {
+  const path = join(folder, name)
+  writeFileSync(
+    path,
+    `import { defineChannel, defineConfig } from '${source}/index.ts'
+     import { localTransport } from '${source}/local.ts'
+     import { kafkaTransport } from '${source}/kafka.ts'
+     import { postgresStore } from '${source}/postgres.ts'
+     void kafkaTransport
+     export default defineConfig({
+       store: postgresStore({ connectionString: '${url}', schema: 'cli_test' }),
+       transports: ${transport},
+       channels: [defineChannel({ name: 'orders.placed' })],
+     })`,
+  )
+  return path
+}
+
+describe('the command line', () => {
+  it('shows its commands, and for each what it takes and examples', async () => {
+    const help = await runWaybill(['--help'])
+    expect(help).toMatchObject({ code: 0, stderr: '' })
+    for (const name of ['demo', 'migrate', 'relay', '--json']) expect(help.stdout).toContain(name)
+    for (const name of ['demo', 'migrate', 'relay']) {
+      const { code, stdout } = await runWaybill([name, '--help'])
+      expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringContaining(`$ waybill ${name}`) })
+      expect(stdout).toContain('--json')
+    }
+  })
+
+  it('prints its version', async () => {
+    expect((await runWaybill(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+/u)
+  })
+
+  it('has a flag for every setting', async () => {
+    const { stdout } = await runWaybill(['relay', '--help'])
+    for (const name of settingNames) expect(stdout).toContain(`${flagOf(name)} <`)
+  })
+
+  it.each([
+    [['dmeo'], 'Did you mean demo?'],
+    [['demo', '--secnds', '3'], 'Did you mean --seconds?'],
+    [['demo', '--seconds', 'ten'], 'a number from 1 to 3600'],
+    [['demo', '--seconds', '0'], 'a number from 1 to 3600'],
+    [['demo', '--seed', '-1'], 'a whole number'],
+    [['demo', '--transport', 'pigeon'], 'local, kafka'],
+    [['demo', '--without', 'tests'], 'inbox, outbox'],
+    [['demo', '--brokers', 'here'], 'host:port'],
+    [['demo', '--transport', 'local', '--brokers', 'localhost:9092'], '--transport kafka'],
+    [['demo', 'now'], 'too many arguments'],
+    [[], 'Commands:'],
+  ])('refuses %j as a usage error, and says what to do', async (args, message) => {
+    const { code, stdout, stderr } = await runWaybill(args)
+    expect(stderr).toContain(message)
+    expect(stdout).toBe('')
+    expect(code).toBe(2)
+  })
+
+  it('does not repeat a database URL it cannot use', async () => {
+    const { code, stderr } = await runWaybill(['demo', '--database-url', 'mysql://me:secret@host/db'])
+    expect(code).toBe(2)
+    expect(stderr).toContain('postgres://')
+    expect(stderr).not.toContain('secret')
+  })
+
+  it('answers with --json in one line on stdout, whatever is wrong', async () => {
+    for (const args of [['demo', '--seconds', 'ten'], ['migrate', '--config', 'gone.ts'], ['nonsense']]) {
+      const { stdout, stderr } = await runWaybill([...args, '--json'], { cwd: folder })
+      expect(stdout).toMatch(/^[^\n]+\n$/u)
+      expect(JSON.parse(stdout)).toMatchObject({ error: { code: expect.stringMatching(/^WB_/u) } })
+      expect(stderr).not.toBe('')
+    }
+  })
+
+  it('colours nothing where there is no terminal', async () => {
+    const { stderr } = await runWaybill(['migrate'], { cwd: folder })
+    expect(stderr).not.toContain('\u001B')
+  })
+})
+
+describe('waybill migrate', () => {
+  it('says where it looked for a configuration', async () => {
+    const { code, stderr } = await runWaybill(['migrate'], { cwd: folder })
+    expect(code).toBe(1)
+    expect(stderr).toContain(`There is no waybill.config.ts in ${folder}`)
+    expect(stderr).toContain('--config')
+  })
+
+  it('prints the migrations and changes nothing', async () => {
+    const { url } = await postgresDatabase()
+    const config = configFile('print.config.ts', url)
+    const { code, stdout } = await runWaybill(['migrate', '--print', '--config', config])
+    expect(code).toBe(0)
+    expect(stdout.toLowerCase()).toContain('create table')
+    expect(JSON.parse((await runWaybill(['migrate', '--config', config, '--json'])).stdout)).toEqual({ applied: [1] })
+  })
+
+  it('brings the schema up to date, once, from the configuration of the folder', async () => {
+    const { url } = await postgresDatabase()
+    configFile('waybill.config.ts', url)
+    const first = await runWaybill(['migrate'], { cwd: folder })
+    expect(first).toMatchObject({ code: 0, stdout: 'Applied: version 1.\n' })
+    const second = await runWaybill(['migrate', '--json'], { cwd: folder })
+    expect(second).toMatchObject({ code: 0, stdout: '{"applied":[]}\n', stderr: 'The schema is up to date.\n' })
+  })
+
+  it.each([
+    ['broken.config.ts', 'throw new Error("no such luck")', 'no such luck'],
+    ['empty.config.ts', 'export const config = {}', 'no default export'],
+    ['wrong.config.ts', 'export default { stor: {} }', '"store"'],
+  ])('names what is wrong with %s', async (name, text, message) => {
+    writeFileSync(join(folder, name), text)
+    const { code, stderr } = await runWaybill(['migrate', '--config', name], { cwd: folder })
+    expect(code).toBe(1)
+    expect(stderr).toContain(message)
+    expect(stderr).toContain('WB_INVALID_CONFIG')
+  })
+
+  it('lets a flag win, and names it where it is wrong', async () => {
+    const config = configFile('flag.config.ts', 'postgres://127.0.0.1:1/none')
+    const { code, stderr } = await runWaybill(['migrate', '--config', config, '--lease-ms', 'soon'])
+    expect(code).toBe(1)
+    expect(stderr).toContain('(from --lease-ms)')
+  })
+})
+
+describe('waybill relay', () => {
+  it('refuses a configuration in which nothing is to be relayed', async () => {
+    const config = configFile('local.config.ts', 'postgres://127.0.0.1:1/none')
+    const { code, stderr } = await runWaybill(['relay', '--config', config])
+    expect(code).toBe(1)
+    expect(stderr).toContain('nothing to relay')
+  })
+
+  it('refuses to run on a database without a schema, and says how to get it', async () => {
+    const { url } = await postgresDatabase()
+    const config = configFile('kafka.config.ts', url, "{ kafka: kafkaTransport({ brokers: ['127.0.0.1:1'] }) }")
+    const { code, stderr } = await runWaybill(['relay', '--config', config])
+    expect(code).toBe(1)
+    expect(stderr).toContain('WB_SCHEMA_MISSING')
+    expect(stderr).toContain('waybill migrate')
+  })
+
+  it('runs until SIGTERM and then says what it has done', async () => {
+    const { url } = await postgresDatabase()
+    const transport = `{ test: {
+      kind: 'test',
+      capabilities: { ordersBatch: true, isLocal: false, maxBytes: 1000 },
+      open: () => ({
+        openPublisher: async () => ({ publish: async (batch) => batch.map(() => ({ outcome: 'confirmed' })), close: async () => {} }),
+        close: async () => {},
+      }),
+    } }`
+    const config = configFile('test.config.ts', url, transport)
+    await runWaybill(['migrate', '--config', config])
+    const relay = startWaybill(['relay', '--config', config, '--json'])
+    await relay.sees('The relay is running')
+    relay.process.kill('SIGTERM')
+    const { code, stdout } = await relay.ended
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ relays: [{ transport: 'test', confirmed: 0 }] })
+  })
+})
