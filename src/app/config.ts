@@ -66,9 +66,15 @@ export function resolveConfig<Handle>(
   if (typeof config !== 'object' || config === null) throw invalid('the configuration is not an object.')
   const { store, transports, channels, relay, logger, ...file } = config
   if (typeof (store as unknown) !== 'object' || typeof store?.open !== 'function') {
-    throw invalid(`\`store\` is missing: give it a store such as postgresStore({ … }).${misspelt(file, 'store')}`)
+    throw invalid(
+      `\`store\` is missing: give it a store such as postgresStore({ … }).${misspelt(file, 'store')}`,
+    )
   }
-  if (typeof (transports as unknown) !== 'object' || transports === null || Object.keys(transports).length === 0) {
+  if (
+    typeof (transports as unknown) !== 'object' ||
+    transports === null ||
+    Object.keys(transports).length === 0
+  ) {
     const hint = misspelt(file, 'transports')
     throw invalid(`\`transports\` is empty: name one at least, e.g. { local: localTransport() }.${hint}`)
   }
@@ -78,7 +84,8 @@ export function resolveConfig<Handle>(
   const settings = resolveSettings({ ...sources, file })
   const byName = new Map(Object.entries(transports))
   for (const [name, transport] of byName) {
-    if (!/^[\w.-]{1,100}$/u.test(name)) throw invalid(`the transport name ${JSON.stringify(name)} is not a plain word.`)
+    if (!/^[\w.-]{1,100}$/u.test(name))
+      throw invalid(`the transport name ${JSON.stringify(name)} is not a plain word.`)
     if (typeof transport?.open !== 'function') throw invalid(`transport "${name}" is not a transport.`)
   }
   return {
@@ -98,8 +105,10 @@ function routesOf(
   const routes = new Map<string, ChannelRoute>()
   const only = transports.size === 1 ? transports.keys().next().value : undefined
   for (const listed of channels) {
-    const { channel, transport = only } = 'channel' in listed ? listed : { channel: listed, transport: undefined }
-    if (typeof channel?.name !== 'string') throw invalid('`channels` holds something that defineChannel did not make.')
+    const { channel, transport = only } =
+      'channel' in listed ? listed : { channel: listed, transport: undefined }
+    if (typeof channel?.name !== 'string')
+      throw invalid('`channels` holds something that defineChannel did not make.')
     if (routes.has(channel.name)) throw invalid(`channel "${channel.name}" is listed twice.`)
     if (transport === undefined) {
       const names = [...transports.keys()].join(', ')
@@ -108,7 +117,9 @@ function routesOf(
     const definition = transports.get(transport)
     if (definition === undefined) {
       const hint = didYouMean(transport, transports.keys())
-      throw invalid(`channel "${channel.name}" goes via "${transport}", which is not among the transports.${hint}`)
+      throw invalid(
+        `channel "${channel.name}" goes via "${transport}", which is not among the transports.${hint}`,
+      )
     }
     const { maxBytes } = definition.capabilities
     routes.set(channel.name, { channel, transport, address: channel.address, maxBytes })

@@ -31,8 +31,18 @@ export async function startRelays(parts: Parts, running: Running[]): Promise<voi
       throw new WaybillError('WB_INVALID_CONFIG', `Transport "${name}" cannot publish.`)
     }
     const publisher = await transport.openPublisher()
-    running.push({ stop: () => publisher.close(), wake() {}, status: () => ({ kind: 'transports', names: [name] }) })
-    await startRelay(parts, { transport: name, consumer: '' }, routes, publisherSender(publisher, routes), running)
+    running.push({
+      stop: () => publisher.close(),
+      wake() {},
+      status: () => ({ kind: 'transports', names: [name] }),
+    })
+    await startRelay(
+      parts,
+      { transport: name, consumer: '' },
+      routes,
+      publisherSender(publisher, routes),
+      running,
+    )
   }
 }
 
@@ -97,7 +107,10 @@ function publisherSender(publisher: Publisher, routes: readonly ChannelRoute[]):
   const addresses = new Map(routes.map(({ channel, address }) => [channel.name, address]))
   return {
     send: (rows, timeoutMs) => {
-      const batch = rows.map((envelope) => ({ envelope, address: addresses.get(envelope.channel) ?? envelope.channel }))
+      const batch = rows.map((envelope) => ({
+        envelope,
+        address: addresses.get(envelope.channel) ?? envelope.channel,
+      }))
       return publisher.publish(batch, timeoutMs)
     },
   }

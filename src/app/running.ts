@@ -3,7 +3,12 @@ import type { RelayStatus } from '../relay/relay.ts'
 export type PartStatus =
   | { readonly kind: 'transports'; readonly names: readonly string[] }
   | { readonly kind: 'relay'; readonly relay: RelayStatus | null }
-  | { readonly kind: 'consumer'; readonly consumer: string; readonly transport: string; readonly counters: ConsumerCounters }
+  | {
+      readonly kind: 'consumer'
+      readonly consumer: string
+      readonly transport: string
+      readonly counters: ConsumerCounters
+    }
 
 /** Running totals of a consumer since it was started. */
 export interface ConsumerCounters {

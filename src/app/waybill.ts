@@ -99,7 +99,10 @@ class Instance<Handle> implements Waybill<Handle> {
       () => this.#stop(),
     )
     this.publish = createPublish({
-      writer: { append: (transaction, channel, messages) => this.#open().writer.append(transaction, channel, messages) },
+      writer: {
+        append: (transaction, channel, messages) =>
+          this.#open().writer.append(transaction, channel, messages),
+      },
       targets: config.routes,
       executorFor,
       // Not committed yet: the relay of this process looks in quick steps for a moment (PROTOCOLS 8).
@@ -125,18 +128,24 @@ class Instance<Handle> implements Waybill<Handle> {
     if (typeof consumer !== 'string' || !/^[A-Za-z0-9._-]{1,200}$/u.test(consumer)) {
       throw new WaybillError(
         'WB_INVALID_OPTION',
-        'A consumer has a name of 1 to 200 letters, digits, dots, underscores and hyphens: { consumer: \'shipping\' }.',
+        "A consumer has a name of 1 to 200 letters, digits, dots, underscores and hyphens: { consumer: 'shipping' }.",
       )
     }
     const route = this.#config.routes.get(channel.name)
     if (route === undefined) {
       const hint = didYouMean(channel.name, this.#config.routes.keys())
-      throw new WaybillError('WB_UNKNOWN_CHANNEL', `Channel "${channel.name}" is not in the configuration.${hint}`)
+      throw new WaybillError(
+        'WB_UNKNOWN_CHANNEL',
+        `Channel "${channel.name}" is not in the configuration.${hint}`,
+      )
     }
     const isTaken = this.#registrations.some((r) => r.consumer === consumer && r.route === route)
     if (isTaken || this.#lifecycle.isRunning) {
       const why = isTaken ? 'already has a handler for it in this process' : 'was registered after start()'
-      throw new WaybillError('WB_INVALID_OPTION', `Consumer "${consumer}" of channel "${channel.name}" ${why}.`)
+      throw new WaybillError(
+        'WB_INVALID_OPTION',
+        `Consumer "${consumer}" of channel "${channel.name}" ${why}.`,
+      )
     }
     this.#registrations.push({ consumer, route, handler: handler as Handler<unknown, unknown> })
   }
@@ -190,9 +199,20 @@ class Instance<Handle> implements Waybill<Handle> {
     const closing = async (): Promise<void> => {
       await Promise.all([...opened.values()].map((transport) => transport.close()))
     }
-    this.#running.push({ stop: closing, wake() {}, status: () => ({ kind: 'transports', names: [...opened.keys()] }) })
+    this.#running.push({
+      stop: closing,
+      wake() {},
+      status: () => ({ kind: 'transports', names: [...opened.keys()] }),
+    })
     const transactions = this.#runner(store)
-    const parts = { config: this.#config, store, transactions, transports: opened, clock: systemClock, random: systemRandom }
+    const parts = {
+      config: this.#config,
+      store,
+      transactions,
+      transports: opened,
+      clock: systemClock,
+      random: systemRandom,
+    }
     if (this.#config.runsRelay) await startRelays(parts, this.#running)
     await startConsumers(parts, this.#registrations, this.#running)
   }

@@ -10,13 +10,18 @@ const names = ['waybill.config.ts', 'waybill.config.mts', 'waybill.config.js', '
  * The default export of the configuration file: the one named, or the first of `waybill.config.ts`, `.mts`, `.js`, `.mjs` in
  * `folder`. Throws `WB_INVALID_CONFIG` where there is none, or it cannot be loaded.
  */
-export async function loadConfig(named: string | undefined, folder: string = process.cwd()): Promise<WaybillConfig> {
+export async function loadConfig(
+  named: string | undefined,
+  folder: string = process.cwd(),
+): Promise<WaybillConfig> {
   const path = find(named, folder)
   let loaded: { readonly default?: unknown }
   try {
     loaded = (await import(pathToFileURL(path).href)) as { readonly default?: unknown }
   } catch (cause) {
-    throw new WaybillError('WB_INVALID_CONFIG', `The configuration file ${path} could not be loaded.`, { cause })
+    throw new WaybillError('WB_INVALID_CONFIG', `The configuration file ${path} could not be loaded.`, {
+      cause,
+    })
   }
   if (typeof loaded.default !== 'object' || loaded.default === null) {
     throw new WaybillError(

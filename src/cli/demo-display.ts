@@ -11,7 +11,11 @@ export interface DemoDisplay {
 }
 
 /** A view painted anew on a terminal; elsewhere a line on stderr for each second and each new phase. */
-export function createDisplay(output: Output, title: string, clock: Clock = systemClock): DemoDisplay {
+export function createDisplay(
+  output: Output,
+  title: string,
+  clock: Pick<Clock, 'now'> = systemClock,
+): DemoDisplay {
   if (!output.isLive) {
     let last: Phase | null = null
     let due = 0

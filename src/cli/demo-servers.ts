@@ -13,9 +13,14 @@ export interface ServerWishes {
 export interface DemoServers {
   readonly databaseUrl: string
   readonly brokers: readonly string[] | null
+  /** How soon the broker may give the partitions of a killed consumer to the other one. */
+  readonly sessionTimeoutMs: number
   /** Ends those that were started here, and removes their data. */
   stop(): Promise<void>
 }
+
+/** A broker takes no session shorter than its `group.min.session.timeout.ms`, 6 s where nobody has changed it. */
+const sessionTimeoutMs = { ofOurs: 1500, ofTheirs: 6000 }
 
 /** Starts what was not given. Where one of them cannot start, the other is stopped again. */
 export async function startServers(wishes: ServerWishes, signal: AbortSignal): Promise<DemoServers> {
@@ -31,22 +36,30 @@ export async function startServers(wishes: ServerWishes, signal: AbortSignal): P
       startPostgres({ signal, durable: false }),
       'Or let the demo use a database of yours: waybill demo --database-url postgres://user@host/database',
     )
-    started.push(server.stop)
+    started.push(() => server.stop())
     return server.url
   }
   const broker = async (): Promise<readonly string[] | null> => {
     if (transport === 'local') return null
     if (brokers !== undefined) return brokers
     const server = await orAlternative(
-      startKafka({ signal }),
+      startKafka({
+        signal,
+        settings: { 'group.min.session.timeout.ms': String(sessionTimeoutMs.ofOurs) },
+      }),
       'Or let the demo use a broker of yours: waybill demo --transport kafka --brokers host:9092',
     )
-    started.push(server.stop)
+    started.push(() => server.stop())
     return server.brokers
   }
   const [first, second] = await Promise.allSettled([database(), broker()])
   if (first.status === 'fulfilled' && second.status === 'fulfilled') {
-    return { databaseUrl: first.value, brokers: second.value, stop }
+    return {
+      databaseUrl: first.value,
+      brokers: second.value,
+      sessionTimeoutMs: brokers === undefined ? sessionTimeoutMs.ofOurs : sessionTimeoutMs.ofTheirs,
+      stop,
+    }
   }
   await stop()
   throw first.status === 'rejected' ? first.reason : (second as PromiseRejectedResult).reason
@@ -57,6 +70,8 @@ async function orAlternative<T>(work: Promise<T>, alternative: string): Promise<
     return await work
   } catch (error) {
     if (!isWaybillError(error) || error.code !== 'WB_PEER_MISSING') throw error
-    throw new WaybillError('WB_PEER_MISSING', `${describeError(error).message}\n${alternative}`, { cause: error.cause })
+    throw new WaybillError('WB_PEER_MISSING', `${describeError(error).message}\n${alternative}`, {
+      cause: error.cause,
+    })
   }
 }

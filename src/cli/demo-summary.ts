@@ -1,4 +1,4 @@
-import type { DemoReport } from '../demo/view.ts'
+import type { DemoReport } from '../demo/report.ts'
 import { number, plainTable } from './demo-display.ts'
 import type { Colors } from './output.ts'
 
@@ -26,7 +26,9 @@ export function summary(report: DemoReport, colors: Colors): string {
 
 function killedText({ killed }: DemoReport): string {
   const who = Object.entries(killed).filter(([, times]) => times > 0)
-  return who.length === 0 ? 'nobody was killed' : `by SIGKILL: ${who.map(([name, times]) => `${name} ${times}×`).join(', ')}`
+  return who.length === 0
+    ? 'nobody was killed'
+    : `by SIGKILL: ${who.map(([name, times]) => `${name} ${times}×`).join(', ')}`
 }
 
 function verdictText(report: DemoReport, emphasis: (text: string) => string): string {
@@ -35,6 +37,8 @@ function verdictText(report: DemoReport, emphasis: (text: string) => string): st
     return `${emphasis('VALID')}  every committed order has exactly one shipment, ${order}; none that rolled back has one.`
   }
   const lesson =
-    report.without === null ? [] : [`  This is what the ${report.without} is for: see it hold with a plain \`waybill demo\`.`]
+    report.without === null
+      ? []
+      : [`  This is what the ${report.without} is for: see it hold with a plain \`waybill demo\`.`]
   return [emphasis('INVALID'), ...report.reasons.map((reason) => `  - ${reason}`), ...lesson].join('\n')
 }

@@ -24,7 +24,8 @@ export function tellFailure(output: Output, error: unknown): number {
 
 function causesOf(error: unknown): readonly unknown[] {
   const causes: unknown[] = []
-  for (let cause = causeOf(error); cause !== undefined && causes.length < 3; cause = causeOf(cause)) causes.push(cause)
+  for (let cause = causeOf(error); cause !== undefined && causes.length < 3; cause = causeOf(cause))
+    causes.push(cause)
   return causes
 }
 

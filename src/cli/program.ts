@@ -35,7 +35,10 @@ function createProgram(onExitCode: (code: number) => void): Command {
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .showHelpAfterError('Run it with --help to see what there is.')
     .exitOverride()
-    .addHelpText('after', '\nFirst steps:\n  $ waybill demo         see it keep its promise while its processes are killed\n')
+    .addHelpText(
+      'after',
+      '\nFirst steps:\n  $ waybill demo         see it keep its promise while its processes are killed\n',
+    )
   for (const add of [addDemo, addMigrate, addRelay]) add(program, onExitCode)
   // A command inherits these only when it is made by `program.command`, before which they are set.
   return program

@@ -1,7 +1,13 @@
 import { Option, type Command } from 'commander'
 import { flagOf, settingNames, settingOf, type SettingName } from '../app/settings-table.ts'
 
-const placeholders = { duration: 'duration', size: 'size', count: 'number', choice: 'word', text: 'text' } as const
+const placeholders = {
+  duration: 'duration',
+  size: 'size',
+  count: 'number',
+  choice: 'word',
+  text: 'text',
+} as const
 
 /** Gives a command a flag for each line of the settings table. The values are judged where all sources come together. */
 export function addSettingFlags(command: Command): Command {

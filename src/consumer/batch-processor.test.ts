@@ -143,7 +143,12 @@ describe('a message that fails', () => {
     const { ran, store, processor } = setUp({ maxAttempts: 3 })
     store.starts.set(idOf('killer'), 3)
     const [outcome] = await processor.process([alone('killer')], never)
-    expect(outcome).toMatchObject({ outcome: 'failed', retryable: false, attempts: 3, code: 'WB_HANDLER_FAILED' })
+    expect(outcome).toMatchObject({
+      outcome: 'failed',
+      retryable: false,
+      attempts: 3,
+      code: 'WB_HANDLER_FAILED',
+    })
     expect(ran).toEqual([])
   })
 
@@ -174,7 +179,12 @@ describe('a message that cannot be run', () => {
     const { store, processor } = setUp()
     const stray = item('stray', null, { channel: 'elsewhere' })
     const [outcome] = await processor.process([stray], never)
-    expect(outcome).toMatchObject({ outcome: 'failed', retryable: true, attempts: 1, code: 'WB_UNKNOWN_CHANNEL' })
+    expect(outcome).toMatchObject({
+      outcome: 'failed',
+      retryable: true,
+      attempts: 1,
+      code: 'WB_UNKNOWN_CHANNEL',
+    })
     expect(store.handled.size).toBe(0)
   })
 })
@@ -263,7 +273,11 @@ describe('a store that cannot be reached', () => {
     store.afterCommit.push(() => {
       store.isDown = true
     })
-    expect(await process([item('a'), item('b'), item('c')])).toEqual(['handled', 'unavailable', 'unavailable'])
+    expect(await process([item('a'), item('b'), item('c')])).toEqual([
+      'handled',
+      'unavailable',
+      'unavailable',
+    ])
   })
 
   it('is told from a message whose effect breaks a deferred constraint at commit', async () => {

@@ -77,6 +77,14 @@ describe('a stream window', () => {
     expect(positions(window.take(10, 50))).toEqual([])
   })
 
+  it('does not retry one whose predecessor went back to waiting', () => {
+    const window = setUp([delivery(1, 'a'), delivery(2, 'a')])
+    const [head, follower] = window.take(2, 0).entries
+    window.hold(follower!, 5)
+    window.release(head!)
+    expect(positions(window.take(10, 50))).toEqual([1])
+  })
+
   it('looks at the other streams first when one was served', () => {
     const busy = [1, 2, 3, 4].map((position) => delivery(position, null, 'orders/0'))
     const window = setUp([...busy, delivery(1, null, 'orders/1')])

@@ -148,24 +148,24 @@ export class StreamWindow {
 
   #look(stream: Stream, most: number, now: number, found: Found): void {
     const closed = new Set<string>()
+    const opened = new Set<string>()
     for (const entry of stream.entries) {
-      if (entry.state === 'done' || (entry.key !== null && closed.has(entry.key))) continue
-      if (entry.state === 'waiting') {
+      const { state, key } = entry
+      if (state === 'done' || (key !== null && closed.has(key))) continue
+      if (state === 'waiting') {
         const kind = kindOf(entry, false)
         if (found.fresh.length < most && (found.kind ?? kind) === kind) {
           // Followers of its key may come into the same turn: that keeps their order.
           found.kind = kind
           found.fresh.push(entry)
+          if (key !== null) opened.add(key)
           continue
         }
-      } else if (
-        entry.state === 'held' &&
-        entry.dueAt <= now &&
-        entry.dueAt < (found.retry?.dueAt ?? Infinity)
-      ) {
-        found.retry = entry
+      } else if (state === 'held' && entry.dueAt <= now && entry.dueAt < (found.retry?.dueAt ?? Infinity)) {
+        // Not where one of its key waits before it: that happens when an earlier retry could not be run.
+        if (key === null || !opened.has(key)) found.retry = entry
       }
-      if (entry.key !== null) closed.add(entry.key)
+      if (key !== null) closed.add(key)
     }
   }
 

@@ -41,6 +41,10 @@ export class Company {
     return this.#lastKilled
   }
 
+  killsByName(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#processes.map((one) => [one.name, one.kills]))
+  }
+
   states(): readonly ProcessState[] {
     return this.#processes.map((one) => one.state())
   }

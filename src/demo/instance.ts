@@ -12,12 +12,19 @@ export interface Instance {
 }
 
 /** Waybill as one process of the demo has it. */
-export function openInstance(settings: DemoSettings, name: string, options: { readonly relay?: boolean } = {}): Instance {
-  const { databaseUrl, schemas, brokers, topic, without } = settings
+export function openInstance(
+  settings: DemoSettings,
+  name: string,
+  options: { readonly relay?: boolean } = {},
+): Instance {
+  const { databaseUrl, schemas, brokers, sessionTimeoutMs, topic, without } = settings
   const orderPlaced = orderPlacedChannel(topic, without !== 'inbox')
   const config = defineConfig<Client>({
     store: postgresStore({ connectionString: databaseUrl, schema: schemas.waybill }),
-    transports: brokers === null ? { local: localTransport() } : { kafka: kafkaTransport({ brokers: [...brokers] }) },
+    transports:
+      brokers === null
+        ? { local: localTransport() }
+        : { kafka: kafkaTransport({ brokers, sessionTimeoutMs }) },
     channels: [orderPlaced],
     relay: options.relay ?? false,
     applicationName: `waybill demo: ${name}`,

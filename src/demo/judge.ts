@@ -84,7 +84,10 @@ export function judge(findings: Findings, conduct: Conduct): Judgement {
   say(attempts <= orders, 'no order was rolled back')
   say(conduct.isKilling && conduct.kills === 0, 'no process was killed')
   say(!conduct.isDrained, 'messages were still under way when the time for draining was over')
-  say(orders !== counted, `${counted} orders were committed by their customers' counters, ${orders} were looked at`)
+  say(
+    orders !== counted,
+    `${counted} orders were committed by their customers' counters, ${orders} were looked at`,
+  )
   // Each shipment is the only one of its order, a copy or a ghost: a sum that fails has overlooked something.
   say(shipments !== orders - lost + duplicated + ghosts, 'the shipments do not add up')
   return { verdict: reasons.length === 0 ? 'valid' : 'invalid', reasons }

@@ -31,9 +31,14 @@ export async function visit(shop: Shop): Promise<void> {
   const { waybill, chance, schema } = shop
   const customerId = 1 + Math.floor(chance() * shop.customers)
   const ending = endingOf(chance)
-  const orders = Array.from({ length: ending === 'changed' ? 2 : 1 }, () => ({ orderId: randomUUID(), customerId }))
+  const orders = Array.from({ length: ending === 'changed' ? 2 : 1 }, () => ({
+    orderId: randomUUID(),
+    customerId,
+  }))
   // In a transaction of its own and first, so that it is known afterwards what was tried, whatever becomes of it.
-  await waybill.transaction((tx) => tx.query(recordAttempt(schema), [orders.map((o) => o.orderId), customerId]))
+  await waybill.transaction((tx) =>
+    tx.query(recordAttempt(schema), [orders.map((o) => o.orderId), customerId]),
+  )
   const isEarly = chance() < 0.5
   try {
     await waybill.transaction(async (tx) => {

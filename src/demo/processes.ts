@@ -60,7 +60,8 @@ export class DemoProcess {
 
   /** Resolves when it is at work. Rejects with the end of what it said where it ended before that, or may not start any more. */
   async start(): Promise<void> {
-    if (this.#isStopping) throw new WaybillError('WB_ABORTED', `The process ${this.name} was ended before its start.`)
+    if (this.#isStopping)
+      throw new WaybillError('WB_ABORTED', `The process ${this.name} was ended before its start.`)
     await this.#spawn().waitForLine((line) => parseReport(line)?.isReady === true)
   }
 

@@ -4,17 +4,20 @@ import { many, WaybillError } from '../index.ts'
 import { Company } from './company.ts'
 import type { Query } from './database.ts'
 import { openInstance, type Instance } from './instance.ts'
-import { findFaults, judge } from './judge.ts'
-import { createShop, dropSchemas, schemasOf } from './schema.ts'
-import type { DemoSettings, LeftOut } from './settings.ts'
+import { findFaults } from './judge.ts'
+import { reportOf, type DemoReport } from './report.ts'
+import { createShop, dropSchemas } from './schema.ts'
+import { settingsFor, type DemoSettings, type LeftOut } from './settings.ts'
 import { isDrained, readStatistics, type Statistics } from './statistics.ts'
 import { openTopicDesk, type TopicDesk } from './topic.ts'
-import type { DemoReport, DemoView, Phase } from './view.ts'
+import type { DemoView, Phase } from './view.ts'
 
 export interface DemoOptions {
   readonly databaseUrl: string
   /** `null`: the `local` transport. */
   readonly brokers: readonly string[] | null
+  /** How soon the broker may give the partitions of a killed consumer to the other one. */
+  readonly sessionTimeoutMs: number
   /** How long orders are placed. */
   readonly seconds: number
   readonly isKilling: boolean
@@ -25,7 +28,6 @@ export interface DemoOptions {
   readonly onView: (view: DemoView) => void
 }
 
-const customers = 40
 const drainDeadlineMs = 60_000
 
 /**
@@ -63,25 +65,13 @@ class Run {
   #statistics: Statistics = { orders: 0, shipments: 0, depth: 0, lagMs: 0 }
 
   constructor(options: DemoOptions) {
-    const { databaseUrl, brokers, without, seed } = options
-    const id = randomBytes(4).toString('hex')
     this.#options = options
     this.#signal = AbortSignal.any([options.signal, this.#broken.signal])
-    this.#settings = {
-      databaseUrl,
-      brokers,
-      without,
-      schemas: schemasOf(id),
-      topic: `waybill-demo-${id}.orders.placed`,
-      consumer: brokers === null ? 'shipping' : `waybill-demo-${id}.shipping`,
-      customers,
-      // The naive consumer rests after each message, and takes one at a time from a broker: it gets a load it can carry.
-      ordersPerSecond: without !== 'inbox' ? 250 : brokers === null ? 200 : 80,
-    }
+    this.#settings = settingsFor(options, randomBytes(4).toString('hex'))
     this.#office = openInstance(this.#settings, 'office')
     this.#query = async (text, values) =>
       (await this.#office.waybill.transaction((tx) => tx.query(text, values))).rows
-    this.#company = new Company(this.#settings, seed, (error) => {
+    this.#company = new Company(this.#settings, options.seed, (error) => {
       this.#broken.abort(error)
     })
   }
@@ -110,30 +100,45 @@ class Run {
   /** Leaves no process, no schema and no topic behind. */
   async clean(): Promise<void> {
     await this.#company.end()
-    const { schemas, topic, consumer } = this.#settings
-    const results = await Promise.allSettled([
-      dropSchemas(this.#query, schemas).finally(() => this.#office.waybill[Symbol.asyncDispose]()),
-      this.#topics?.remove(topic, consumer).finally(() => this.#topics?.close()),
-    ])
+    const results = await Promise.allSettled([this.#cleanDatabase(), this.#cleanBroker()])
     for (const result of results) if (result.status === 'rejected') throw result.reason
+  }
+
+  async #cleanDatabase(): Promise<void> {
+    try {
+      await dropSchemas(this.#query, this.#settings.schemas)
+    } finally {
+      await this.#office.waybill[Symbol.asyncDispose]()
+    }
+  }
+
+  async #cleanBroker(): Promise<void> {
+    const { topic, consumer } = this.#settings
+    try {
+      await this.#topics?.remove(topic, consumer)
+    } finally {
+      await this.#topics?.close()
+    }
   }
 
   /** Whatever failed because everything was stopped, failed for that reason. */
   reasonFor(error: unknown): unknown {
     if (this.#broken.signal.aborted) return this.#broken.signal.reason
     if (!this.#signal.aborted) return error
-    return new WaybillError('WB_ABORTED', 'The demo was stopped before its end; nothing of it is left.', { cause: error })
+    return new WaybillError('WB_ABORTED', 'The demo was stopped before its end; nothing of it is left.', {
+      cause: error,
+    })
   }
 
   async #prepare(): Promise<void> {
-    const { brokers } = this.#options
+    const { brokers, schemas, customers, topic } = this.#settings
     await this.#office.waybill.migrate()
     this.#signal.throwIfAborted()
-    await createShop(this.#query, this.#settings.schemas.shop, customers)
+    await createShop(this.#query, schemas.shop, customers)
     this.#signal.throwIfAborted()
     if (brokers !== null) {
       this.#topics = await openTopicDesk(brokers)
-      await this.#topics.create(this.#settings.topic, 6)
+      await this.#topics.create(topic, 6)
     }
     this.#signal.throwIfAborted()
     await this.#company.start()
@@ -155,55 +160,46 @@ class Run {
   async #drain(): Promise<boolean> {
     this.#enter('draining')
     const { waybill, orderPlaced } = this.#office
-    const marks = Array.from({ length: customers }, (_, i) => ({ orderId: '', customerId: i + 1, isLast: true }) as const)
+    const { schemas, customers } = this.#settings
+    const marks = Array.from(
+      { length: customers },
+      (_, i) => ({ orderId: '', customerId: i + 1, isLast: true }) as const,
+    )
     await waybill.transaction((tx) => waybill.publish(tx, orderPlaced, many(marks)))
     const deadline = this.#closedAt + drainDeadlineMs
     while (performance.now() < deadline) {
-      if (await isDrained(this.#query, this.#settings.schemas)) return true
+      if (await isDrained(this.#query, schemas)) return true
       await pause(100, undefined, { signal: this.#signal })
     }
     return false
   }
 
   async #judge(hasDrained: boolean): Promise<DemoReport> {
-    const { brokers, seconds, isKilling, without, seed } = this.#options
-    const drainSeconds = round((performance.now() - this.#closedAt) / 1000)
+    const drainMs = performance.now() - this.#closedAt
     const findings = await findFaults(this.#query, this.#settings.schemas.shop)
-    const { attempts, orders, shipments, lost, duplicated, ghosts, outOfOrder } = findings
-    const { kills, duplicatesSuppressed } = this.#company
-    const { verdict, reasons } = judge(findings, { kills, isKilling, isDrained: hasDrained })
-    return {
-      orders,
-      rolledBack: attempts - orders,
-      shipments,
-      lost,
-      duplicated,
-      ghosts,
-      outOfOrder,
-      kills,
-      duplicatesSuppressed,
-      ordersPerSecond: round((orders * 1000) / (this.#closedAt - this.#openedAt)),
-      verdict,
-      reasons,
-      killed: Object.fromEntries(this.#company.states().map((one) => [one.name, one.kills])),
-      transport: brokers === null ? 'local' : 'kafka',
-      without,
-      seconds,
-      drainSeconds,
-      seed,
-    }
+    return reportOf(this.#options, findings, {
+      kills: this.#company.kills,
+      killed: this.#company.killsByName(),
+      duplicatesSuppressed: this.#company.duplicatesSuppressed,
+      hasDrained,
+      openMs: this.#closedAt - this.#openedAt,
+      drainMs,
+    })
   }
 
   #enter(phase: Phase): void {
     this.#signal.throwIfAborted()
     this.#phase = phase
+    this.#options.onView(this.#view())
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       if (this.#phase !== 'starting') {
         // A look that fails is no matter: the next one tells.
-        this.#statistics = await readStatistics(this.#query, this.#settings.schemas).catch(() => this.#statistics)
+        this.#statistics = await readStatistics(this.#query, this.#settings.schemas).catch(
+          () => this.#statistics,
+        )
       }
       if (signal.aborted) return
       this.#options.onView(this.#view())
@@ -226,8 +222,4 @@ class Run {
       processes: this.#company.states(),
     }
   }
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10
 }

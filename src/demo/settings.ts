@@ -1,4 +1,4 @@
-import type { DemoSchemas } from './schema.ts'
+import { schemasOf, type DemoSchemas } from './schema.ts'
 
 /** Half of what makes the path exactly-once, left out to see what it is for. */
 export type LeftOut = 'inbox' | 'outbox'
@@ -9,6 +9,7 @@ export interface DemoSettings {
   readonly schemas: DemoSchemas
   /** `null`: the `local` transport. */
   readonly brokers: readonly string[] | null
+  readonly sessionTimeoutMs: number
   readonly topic: string
   readonly consumer: string
   readonly without: LeftOut | null
@@ -20,6 +21,26 @@ export interface ChildSettings extends DemoSettings {
   readonly name: string
   /** For what the child leaves to chance; a new one for each start. */
   readonly seed: number
+}
+
+/** Settings of the run with this id: whatever it makes bears the id in its name. */
+export function settingsFor(
+  wishes: Pick<DemoSettings, 'databaseUrl' | 'brokers' | 'sessionTimeoutMs' | 'without'>,
+  id: string,
+): DemoSettings {
+  const { databaseUrl, brokers, sessionTimeoutMs, without } = wishes
+  return {
+    databaseUrl,
+    brokers,
+    sessionTimeoutMs,
+    without,
+    schemas: schemasOf(id),
+    topic: `waybill-demo-${id}.orders.placed`,
+    consumer: brokers === null ? 'shipping' : `waybill-demo-${id}.shipping`,
+    customers: 40,
+    // The naive consumer rests after each message, and takes one at a time from a broker: it gets a load it can carry.
+    ordersPerSecond: without !== 'inbox' ? 250 : brokers === null ? 200 : 80,
+  }
 }
 
 /** Not prefixed like Waybill's own variables: those are settings. */

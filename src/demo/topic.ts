@@ -17,7 +17,12 @@ export async function openTopicDesk(brokers: readonly string[]): Promise<TopicDe
       { cause },
     )
   })
-  const admin = new Admin({ clientId: 'waybill-demo', bootstrapBrokers: [...brokers], retries: 3, retryDelay: 300 })
+  const admin = new Admin({
+    clientId: 'waybill-demo',
+    bootstrapBrokers: [...brokers],
+    retries: 3,
+    retryDelay: 300,
+  })
   return {
     async create(topic, partitions) {
       try {

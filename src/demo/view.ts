@@ -1,5 +1,4 @@
 import type { ProcessState } from './processes.ts'
-import type { LeftOut } from './settings.ts'
 import type { Statistics } from './statistics.ts'
 
 export type Phase = 'starting' | 'running' | 'draining' | 'judging'
@@ -15,30 +14,4 @@ export interface DemoView extends Statistics {
   readonly processes: readonly ProcessState[]
   /** Who was killed last. */
   readonly lastKilled: string | null
-}
-
-/** The outcome; its first fields are what `--json` prints. */
-export interface DemoReport {
-  /** Committed. */
-  readonly orders: number
-  readonly rolledBack: number
-  readonly shipments: number
-  readonly lost: number
-  readonly duplicated: number
-  readonly ghosts: number
-  readonly outOfOrder: number
-  /** Child processes that ended by SIGKILL. */
-  readonly kills: number
-  readonly duplicatesSuppressed: number
-  /** Committed ones, over the time in which they were placed. */
-  readonly ordersPerSecond: number
-  readonly verdict: 'valid' | 'invalid'
-  /** Why it is invalid. */
-  readonly reasons: readonly string[]
-  readonly killed: Readonly<Record<string, number>>
-  readonly transport: 'local' | 'kafka'
-  readonly without: LeftOut | null
-  readonly seconds: number
-  readonly drainSeconds: number
-  readonly seed: number
 }

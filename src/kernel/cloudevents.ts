@@ -66,7 +66,9 @@ export function decodeEnvelope(arrival: Arrival, prefix: string): Envelope {
     else headers.push([storable(name), storable(value)])
   }
   if (found !== undefined && found !== version) {
-    throw invalid(`has envelope version "${found.slice(0, 20)}", which this version does not know: update it.`)
+    throw invalid(
+      `has envelope version "${found.slice(0, 20)}", which this version does not know: update it.`,
+    )
   }
   const isOurs = found === version
   const key = arrival.key ?? attributes.get('partitionkey') ?? null

@@ -5,7 +5,12 @@ import { WaybillError } from './errors.ts'
  * stopped: pass it a signal of its own where it can be. A late rejection of it is swallowed, because it was reported as
  * timed out already.
  */
-export async function withDeadline<T>(work: Promise<T>, ms: number, what: string, signal?: AbortSignal): Promise<T> {
+export async function withDeadline<T>(
+  work: Promise<T>,
+  ms: number,
+  what: string,
+  signal?: AbortSignal,
+): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   let onAbort: (() => void) | undefined
   const limit = new Promise<never>((_, reject) => {

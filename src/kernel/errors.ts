@@ -99,15 +99,21 @@ export function isWaybillError(value: unknown): value is WaybillError {
  * What of an error may be stored and logged: its name or code and its message, shortened. Payloads never get here, but a
  * driver's message may quote a connection string, so credentials in URLs are cut out.
  */
-export function describeError(error: unknown, maxLength = 500): { readonly code: string; readonly message: string } {
+export function describeError(
+  error: unknown,
+  maxLength = 500,
+): { readonly code: string; readonly message: string } {
   if (!(error instanceof Error)) return { code: 'Error', message: clean(String(error), maxLength) }
   const code = (error as { code?: unknown }).code
-  const own = error.message === '' && error instanceof AggregateError ? String(error.errors[0]) : error.message
+  const own =
+    error.message === '' && error instanceof AggregateError ? String(error.errors[0]) : error.message
   return { code: typeof code === 'string' && code !== '' ? code : error.name, message: clean(own, maxLength) }
 }
 
 function clean(message: string, maxLength: number): string {
   // A NUL cannot be stored by PostgreSQL, and an error line that cannot be written would block its key for ever.
-  const safe = message.replaceAll('\0', '\uFFFD').replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/giu, '$1***@')
+  const safe = message
+    .replaceAll('\0', '\uFFFD')
+    .replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/giu, '$1***@')
   return safe.length <= maxLength ? safe : `${safe.slice(0, maxLength - 1)}…`
 }

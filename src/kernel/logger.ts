@@ -16,7 +16,10 @@ export function jsonLogger(level: LogLevel = 'info', write: (line: string) => vo
     (own: LogLevel) =>
     (fields: Readonly<Record<string, unknown>>, message: string): void => {
       if (order[own] < order[level]) return
-      write(JSON.stringify({ level: own, time: new Date().toISOString(), ...fields, msg: message }, stringify) + '\n')
+      write(
+        JSON.stringify({ level: own, time: new Date().toISOString(), ...fields, msg: message }, stringify) +
+          '\n',
+      )
     }
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }

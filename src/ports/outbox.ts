@@ -114,4 +114,3 @@ export interface Outbox {
   bury(letters: readonly DeadLetter[]): Promise<readonly LineOutcome[]>
   close(): Promise<void>
 }
-

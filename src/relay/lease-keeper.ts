@@ -61,7 +61,10 @@ export class LeaseKeeper {
       await this.#session?.release(partitions)
     } catch (error) {
       // They end by themselves: by the session's lock at the latest when it is closed, or by the database's clock.
-      this.#options.logger.warn({ lane: this.#options.lane, error: describeError(error) }, 'could not release leases')
+      this.#options.logger.warn(
+        { lane: this.#options.lane, error: describeError(error) },
+        'could not release leases',
+      )
     }
   }
 
@@ -83,7 +86,8 @@ export class LeaseKeeper {
       this.#options.holder.lostAll()
       await this.#session?.close()
       this.#session = null
-      if (!signal.aborted) await clock.sleep(backoffMs(failures, { initialMs: 50, maxMs: 1000 }, random), signal)
+      if (!signal.aborted)
+        await clock.sleep(backoffMs(failures, { initialMs: 50, maxMs: 1000 }, random), signal)
     }
   }
 

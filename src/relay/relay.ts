@@ -213,7 +213,11 @@ class Run {
     failpoint('relay.before-send')
     try {
       // The sender keeps the time-out itself; this only sees to it that one that does not cannot hold the relay for ever.
-      return await withDeadline(this.#options.sender.send(rows, sendTimeoutMs), sendTimeoutMs + 500, 'the transport')
+      return await withDeadline(
+        this.#options.sender.send(rows, sendTimeoutMs),
+        sendTimeoutMs + 500,
+        'the transport',
+      )
     } catch (error) {
       const { code, message } = describeError(error)
       return rows.map(() => ({ outcome: 'unknown', code, reason: message }))
@@ -235,7 +239,9 @@ class Run {
     failpoint('relay.before-block')
     try {
       const outcomes =
-        command.type === 'block' ? await this.#outbox.block(command.lines) : await this.#outbox.bury(command.letters)
+        command.type === 'block'
+          ? await this.#outbox.block(command.lines)
+          : await this.#outbox.bury(command.letters)
       failpoint('relay.after-block')
       this.#tellFailures(command)
       this.#mind.written(command.write, outcomes)
@@ -257,7 +263,10 @@ class Run {
 
   #fenced(partitions: readonly LeasedPartition[]): void {
     const numbers = partitions.map(({ partition }) => partition)
-    this.#options.logger.warn({ lane: this.#options.lane, partitions: numbers }, 'fenced: another relay has taken over')
+    this.#options.logger.warn(
+      { lane: this.#options.lane, partitions: numbers },
+      'fenced: another relay has taken over',
+    )
   }
 
   #warn(error: unknown, message: string): void {

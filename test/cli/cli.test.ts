@@ -14,7 +14,7 @@ afterAll(() => {
 
 const source = fileURLToPath(new URL('../../src', import.meta.url))
 
-function configFile(name: string, url: string, transport = "{ local: localTransport() }"): string {
+function configFile(name: string, url: string, transport = '{ local: localTransport() }'): string {
   const path = join(folder, name)
   writeFileSync(
     path,
@@ -39,7 +39,10 @@ describe('the command line', () => {
     for (const name of ['demo', 'migrate', 'relay', '--json']) expect(help.stdout).toContain(name)
     for (const name of ['demo', 'migrate', 'relay']) {
       const { code, stdout } = await runWaybill([name, '--help'])
-      expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringContaining(`$ waybill ${name}`) })
+      expect({ code, stdout }).toMatchObject({
+        code: 0,
+        stdout: expect.stringContaining(`$ waybill ${name}`),
+      })
       expect(stdout).toContain('--json')
     }
   })
@@ -108,7 +111,9 @@ describe('waybill migrate', () => {
     const { code, stdout } = await runWaybill(['migrate', '--print', '--config', config])
     expect(code).toBe(0)
     expect(stdout.toLowerCase()).toContain('create table')
-    expect(JSON.parse((await runWaybill(['migrate', '--config', config, '--json'])).stdout)).toEqual({ applied: [1] })
+    expect(JSON.parse((await runWaybill(['migrate', '--config', config, '--json'])).stdout)).toEqual({
+      applied: [1],
+    })
   })
 
   it('brings the schema up to date, once, from the configuration of the folder', async () => {
@@ -117,7 +122,11 @@ describe('waybill migrate', () => {
     const first = await runWaybill(['migrate'], { cwd: folder })
     expect(first).toMatchObject({ code: 0, stdout: 'Applied: version 1.\n' })
     const second = await runWaybill(['migrate', '--json'], { cwd: folder })
-    expect(second).toMatchObject({ code: 0, stdout: '{"applied":[]}\n', stderr: 'The schema is up to date.\n' })
+    expect(second).toMatchObject({
+      code: 0,
+      stdout: '{"applied":[]}\n',
+      stderr: 'The schema is up to date.\n',
+    })
   })
 
   it.each([
@@ -150,7 +159,11 @@ describe('waybill relay', () => {
 
   it('refuses to run on a database without a schema, and says how to get it', async () => {
     const { url } = await postgresDatabase()
-    const config = configFile('kafka.config.ts', url, "{ kafka: kafkaTransport({ brokers: ['127.0.0.1:1'] }) }")
+    const config = configFile(
+      'kafka.config.ts',
+      url,
+      "{ kafka: kafkaTransport({ brokers: ['127.0.0.1:1'] }) }",
+    )
     const { code, stderr } = await runWaybill(['relay', '--config', config])
     expect(code).toBe(1)
     expect(stderr).toContain('WB_SCHEMA_MISSING')
@@ -159,10 +172,11 @@ describe('waybill relay', () => {
 
   it('runs until SIGTERM and then says what it has done', async () => {
     const { url } = await postgresDatabase()
+    const what = `kind: 'test', capabilities: { ordersBatch: true, isLocal: false, maxBytes: 1000 }`
     const transport = `{ test: {
-      kind: 'test',
-      capabilities: { ordersBatch: true, isLocal: false, maxBytes: 1000 },
+      ${what},
       open: () => ({
+        ${what},
         openPublisher: async () => ({ publish: async (batch) => batch.map(() => ({ outcome: 'confirmed' })), close: async () => {} }),
         close: async () => {},
       }),

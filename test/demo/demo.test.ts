@@ -27,7 +27,14 @@ describe('waybill demo', () => {
   it('ships every order exactly once while the shop and its consumers are killed, on a PostgreSQL it brings itself', async () => {
     const result = await runWaybill(['demo', '--seconds', '6', '--json'])
     const report = reportOf(result)
-    expect(report).toMatchObject({ lost: 0, duplicated: 0, ghosts: 0, outOfOrder: 0, verdict: 'valid', reasons: [] })
+    expect(report).toMatchObject({
+      lost: 0,
+      duplicated: 0,
+      ghosts: 0,
+      outOfOrder: 0,
+      verdict: 'valid',
+      reasons: [],
+    })
     expect(result.code).toBe(0)
     expect(report.orders).toBeGreaterThan(50)
     expect(report.rolledBack).toBeGreaterThan(0)
@@ -52,7 +59,14 @@ describe('waybill demo', () => {
 
   it('works in a database of the user, kills nobody where told so, and leaves no schema behind', async () => {
     const { url } = await postgresDatabase()
-    const { code, stdout, stderr } = await runWaybill(['demo', '--seconds', '2', '--no-kill', '--database-url', url])
+    const { code, stdout, stderr } = await runWaybill([
+      'demo',
+      '--seconds',
+      '2',
+      '--no-kill',
+      '--database-url',
+      url,
+    ])
     expect(stdout).toMatch(/kills +0/u)
     expect(stdout).toContain('VALID')
     expect(stderr).toMatch(/running \d\/2 s \| orders \d+/u)
@@ -87,7 +101,11 @@ describe('waybill demo', () => {
   })
 
   it('tells a database that does not answer from a demo that failed', async () => {
-    const { code, stderr } = await runWaybill(['demo', '--database-url', 'postgres://nobody:secret@127.0.0.1:1/none'])
+    const { code, stderr } = await runWaybill([
+      'demo',
+      '--database-url',
+      'postgres://nobody:secret@127.0.0.1:1/none',
+    ])
     expect(code).toBe(1)
     expect(stderr).toContain('WB_STORE_UNREACHABLE')
     expect(stderr).not.toContain('secret')
@@ -98,10 +116,28 @@ describeWithKafka('waybill demo over Kafka', () => {
   it('ships every order exactly once while shop, relays and consumers are killed', async () => {
     const { url } = await postgresDatabase()
     const brokers = (await kafkaBrokers()).join(',')
-    const args = ['demo', '--seconds', '6', '--transport', 'kafka', '--brokers', brokers, '--database-url', url, '--json']
+    const args = [
+      'demo',
+      '--seconds',
+      '6',
+      '--transport',
+      'kafka',
+      '--brokers',
+      brokers,
+      '--database-url',
+      url,
+      '--json',
+    ]
     const result = await runWaybill(args)
     const report = reportOf(result)
-    expect(report).toMatchObject({ lost: 0, duplicated: 0, ghosts: 0, outOfOrder: 0, verdict: 'valid', reasons: [] })
+    expect(report).toMatchObject({
+      lost: 0,
+      duplicated: 0,
+      ghosts: 0,
+      outOfOrder: 0,
+      verdict: 'valid',
+      reasons: [],
+    })
     expect(result.code).toBe(0)
     expect(report.kills).toBeGreaterThanOrEqual(5)
     for (const name of ['shop', 'relay-1', 'relay-2', 'shipping-1', 'shipping-2']) {

@@ -11,8 +11,8 @@ let command: RunningCommand | undefined
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'demo-interruption-'))
-  // The database server may run as another user, and has its data in here.
-  chmodSync(folder, 0o755)
+  // Like /tmp: the database server may run as another user, who makes and removes its data in here.
+  chmodSync(folder, 0o1777)
 })
 afterEach(() => {
   command?.process.kill('SIGKILL')
@@ -33,17 +33,22 @@ function startedBy({ process }: RunningCommand): readonly number[] {
 
 async function expectNothingLeft(tree: readonly number[]): Promise<void> {
   await until('the end of every process', () => tree.every(isGone), { timeoutMs: 20_000 })
-  await until('the end of its temporary folders', () => readdirSync(folder).length === 0, { timeoutMs: 20_000 })
+  await until('the end of its temporary folders', () => readdirSync(folder).length === 0, {
+    timeoutMs: 20_000,
+  })
 }
 
 describe('Ctrl-C', () => {
   it('leaves nothing behind while the database starts', async () => {
     const demo = start()
-    await until('a data folder', () => readdirSync(folder).length > 0)
+    await until('the first process', () => processTree(demo.process.pid!).length > 2)
     const tree = startedBy(demo)
     demo.process.kill('SIGINT')
     const { code, stdout, stderr } = await demo.ended
-    expect({ code, stderr }).toMatchObject({ code: 130, stderr: expect.stringContaining('Stopped before its end') })
+    expect({ code, stderr }).toMatchObject({
+      code: 130,
+      stderr: expect.stringContaining('Stopped before its end'),
+    })
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'WB_ABORTED' } })
     await expectNothingLeft(tree)
   })

@@ -14,7 +14,7 @@ let query: Query
 beforeAll(async () => {
   client = new Client({ connectionString: (await postgresDatabase()).url })
   await client.connect()
-  query = async (text, values) => (await client.query(text, values)).rows
+  query = async (text, values) => (await client.query<Record<string, unknown>>(text, values)).rows
 })
 beforeEach(async () => {
   await query(`drop schema if exists ${shop} cascade`)
@@ -34,7 +34,8 @@ async function place(customer: number): Promise<string> {
   return id
 }
 
-const ship = (order: string, customer: number): Promise<unknown> => query(shipOrder(shop), [order, customer, 'test'])
+const ship = (order: string, customer: number): Promise<unknown> =>
+  query(shipOrder(shop), [order, customer, 'test'])
 
 /** Two customers with two orders each, all shipped in order, and one attempt that rolled back. */
 async function soundRun(): Promise<readonly string[]> {
@@ -47,7 +48,9 @@ async function soundRun(): Promise<readonly string[]> {
   return orders
 }
 
-async function verdict(conduct: Conduct = sound): Promise<{ findings: Findings; reasons: readonly string[] }> {
+async function verdict(
+  conduct: Conduct = sound,
+): Promise<{ findings: Findings; reasons: readonly string[] }> {
   const findings = await findFaults(query, shop)
   const { reasons, verdict } = judge(findings, conduct)
   expect(verdict).toBe(reasons.length === 0 ? 'valid' : 'invalid')
@@ -58,7 +61,16 @@ describe('the judge of the demo', () => {
   it('finds a sound run valid, and has looked at every order of it', async () => {
     await soundRun()
     expect(await verdict()).toEqual({
-      findings: { attempts: 5, counted: 4, orders: 4, shipments: 4, lost: 0, duplicated: 0, ghosts: 0, outOfOrder: 0 },
+      findings: {
+        attempts: 5,
+        counted: 4,
+        orders: 4,
+        shipments: 4,
+        lost: 0,
+        duplicated: 0,
+        ghosts: 0,
+        outOfOrder: 0,
+      },
       reasons: [],
     })
   })
@@ -112,7 +124,9 @@ describe('the judge of the demo', () => {
     const orders = await soundRun()
     await query(`delete from ${shop}.orders where id = $1`, [orders[0]])
     await query(`delete from ${shop}.shipments where order_id = $1`, [orders[0]])
-    expect((await verdict()).reasons).toEqual(["4 orders were committed by their customers' counters, 3 were looked at"])
+    expect((await verdict()).reasons).toEqual([
+      "4 orders were committed by their customers' counters, 3 were looked at",
+    ])
   })
 })
 
@@ -141,6 +155,9 @@ describe('a verdict that would mean nothing', () => {
   })
 
   it('asks for no kills where nobody was to be killed', () => {
-    expect(judge(clean, { kills: 0, isKilling: false, isDrained: true })).toEqual({ verdict: 'valid', reasons: [] })
+    expect(judge(clean, { kills: 0, isKilling: false, isDrained: true })).toEqual({
+      verdict: 'valid',
+      reasons: [],
+    })
   })
 })

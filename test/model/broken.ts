@@ -9,6 +9,7 @@ export type Invariant =
   | 'a failing message does not stop others'
   | 'attempts never exceed their limit'
   | 'lines and dead letters are of messages that failed themselves'
+  | 'a relay with nothing to do rests'
   | 'a send is of one channel, held rows, and one run of each key'
 
 export class Broken extends Error {

@@ -1,4 +1,5 @@
 import { Broken, type Invariant } from './broken.ts'
+import type { SimulatedRelay } from './relay.ts'
 import { lockOf, nameOf, type StoredRow } from './tables.ts'
 import type { World } from './world.ts'
 
@@ -15,37 +16,49 @@ export function heal(world: World): void {
 
   // What fails for itself still does; nothing else may wait for it.
   if (run.isRetryFar && broker.poison.size > 0) {
-    const failing = [...database.tables.rows.values()].filter((row) => isFailing(world, row))
-    const others = (): StoredRow[] => [...database.tables.rows.values()].filter((row) => !isBeside(world, row, failing))
-    const hadOthers = others().length > 0
-    const until = world.clock.now + 30_000
-    settle(world, 'a failing message does not stop others', until, () => others().length === 0)
-    if (hadOthers && failing.some((row) => database.tables.rows.has(nameOf(row)))) {
-      coverage.saw('others went on beside a failing message')
+    const others = (): StoredRow[] => {
+      const isFailing = failing(world)
+      return [...database.tables.rows.values()].filter((row) => !isFailing(row))
     }
+    const hadOthers = others().length > 0
+    settle(world, 'a failing message does not stop others', world.clock.now + 30_000, () => others().length === 0)
+    if (hadOthers && database.tables.rows.size > 0) coverage.saw('others went on beside a failing message')
   }
   broker.poison.clear()
   settle(world, 'no key is closed and no partition stuck for ever', Infinity, () => {
     const { rows, lines } = database.tables
     return rows.size === 0 && lines.size === 0
   })
-  for (let i = 0; i < 3; i++) {
-    settle(world, 'memory returns to nothing', Infinity, () => world.relays.every((relay) => relay.mind.isIdle))
-  }
-  for (const { mind } of world.relays) {
-    if (mind.inMemory !== 0) throw new Broken('memory returns to nothing', `${mind.inMemory} rows`)
+  settle(world, 'memory returns to nothing', Infinity, () =>
+    world.relays.every(({ mind }) => mind.isIdle && mind.inMemory === 0),
+  )
+  rest(world)
+}
+
+/** Ten seconds without work: polls that back off, and no loop that never sleeps (O3, P8). */
+function rest(world: World): void {
+  const { clock, relays } = world
+  const until = clock.now + 10_000
+  for (let round = 0; clock.now < until; round++) {
+    if (round > 80) throw new Broken('a relay with nothing to do rests', `${round} polls in ten seconds`)
+    for (const relay of relays) {
+      keepLeases(world, relay)
+      for (const operation of [...relay.operations]) world.finish(relay, operation)
+    }
+    world.advance(pause(world, until))
   }
 }
 
-function isFailing(world: World, row: StoredRow): boolean {
-  return world.broker.poison.has(row.id) || world.database.tables.lines.has(nameOf(row))
-}
-
-function isBeside(world: World, row: StoredRow, failing: readonly StoredRow[]): boolean {
-  if (isFailing(world, row)) return true
-  if (row.key === null) return false
-  const name = lockOf(row.channel, row.key)
-  return failing.some((each) => each.key !== null && lockOf(each.channel, each.key) === name)
+/** Tells rows that fail for themselves, now, and what their key keeps waiting. */
+function failing(world: World): (row: StoredRow) => boolean {
+  const { broker, database } = world
+  const lines = [...database.tables.lines.values()]
+  const poisoned = [...database.tables.rows.values()].filter((row) => broker.poison.has(row.id))
+  const names = new Set([...lines, ...poisoned].map(nameOf))
+  const keys = new Set(
+    [...lines, ...poisoned].flatMap(({ channel, key }) => (key === null ? [] : [lockOf(channel, key)])),
+  )
+  return (row) => names.has(nameOf(row)) || (row.key !== null && keys.has(lockOf(row.channel, row.key)))
 }
 
 function settle(world: World, invariant: Invariant, until: number, isDone: () => boolean): void {
@@ -57,25 +70,35 @@ function settle(world: World, invariant: Invariant, until: number, isDone: () =>
     }
     let isQuiet = true
     for (const relay of relays) {
-      relay.renew()
-      relay.claim(Math.ceil(world.run.partitions / relays.length))
+      keepLeases(world, relay)
       for (const operation of [...relay.operations]) {
-        if (operation.kind !== 'read' && operation.kind !== 'renew' && operation.kind !== 'claim') isQuiet = false
+        if (operation.kind !== 'read') isQuiet = false
         world.finish(relay, operation)
       }
     }
-    if (isQuiet) world.advance(pause(world))
+    if (isQuiet) world.advance(Math.max(1, pause(world, until)))
   }
 }
 
+function keepLeases(world: World, relay: SimulatedRelay): void {
+  const end = (): void => {
+    for (const each of [...relay.operations]) {
+      if (each.kind === 'renew' || each.kind === 'claim') world.finish(relay, each)
+    }
+  }
+  end()
+  relay.renew()
+  end()
+  relay.claim(Math.ceil(world.run.partitions / world.relays.length))
+  end()
+}
+
 /** To the next moment a mind asks for; further, where all that is left waits for its retry. */
-function pause(world: World): number {
+function pause(world: World, until: number): number {
   const { clock, database, relays } = world
   const next = Math.min(...relays.map((relay) => relay.mind.nextDecisionAt()), clock.now + 1000)
-  const { rows, lines } = database.tables
-  const left = [...rows.values()]
-  const isAllHeld = lines.size > 0 && left.every((row) => [...lines.values()].some((line) => line.key === row.key))
-  const due = isAllHeld ? Math.min(...[...lines.values()].map((line) => line.retryAt)) : 0
-  const quiet = relays.every((relay) => relay.mind.inMemory === 0)
-  return Math.max(1, next - clock.now, quiet ? due - clock.now : 0)
+  const isQuiet = relays.every((relay) => relay.mind.inMemory === 0)
+  const isWaiting = until === Infinity && isQuiet && [...database.tables.rows.values()].every(failing(world))
+  const due = isWaiting ? Math.min(...[...database.tables.lines.values()].map((line) => line.retryAt)) : 0
+  return Math.max(0, next - clock.now, Number.isFinite(due) ? due - clock.now : 0)
 }

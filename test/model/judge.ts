@@ -41,7 +41,7 @@ export function judge(world: World): void {
 function allowedCopies(world: World, id: string, partition: number): number {
   const { database, watch, relays } = world
   const failovers = database.failovers * relays.length
-  return 1 + (watch.unknowns.get(id) ?? 0) + (watch.restarts.get(id) ?? 0) + takeOvers(world, id, partition) + failovers
+  return 1 + (watch.unknowns.get(id) ?? 0) + (watch.restarts.get(id) ?? 0) + takeOvers(world, partition) + failovers
 }
 
 function checkAttempts(world: World, id: string, partition: number): void {
@@ -49,12 +49,12 @@ function checkAttempts(world: World, id: string, partition: number): void {
   if (database.failovers > 0 || watch.restarts.has(id) || world.coverage.counts.has('statement took effect after its time-out')) return
   const { maxAttempts } = [...options.channels.values()][0]!
   const refusals = watch.refusals.get(id) ?? 0
-  if (refusals > maxAttempts + takeOvers(world, id, partition)) {
+  if (refusals > maxAttempts + takeOvers(world, partition)) {
     throw new Broken('attempts never exceed their limit', `${id} was refused ${refusals} times`)
   }
 }
 
-function takeOvers(world: World, id: string, partition: number): number {
-  const before = Math.max(world.claimsBefore.get(id) ?? 0, 1)
-  return Math.max((world.database.claims.get(partition) ?? 0) - before, 0)
+/** Also those before the row was written: who lost the partition then may not know it yet. */
+function takeOvers(world: World, partition: number): number {
+  return Math.max((world.database.claims.get(partition) ?? 0) - 1, 0)
 }

@@ -51,6 +51,7 @@ export class SimulatedRelay {
   readonly #around: Surroundings
   readonly #name: string
   #sessions = 0
+  readonly #gains = new Map<number, number>()
   #reads = 0
   #tap: ReturnType<NonNullable<Seams['tap']>>
   mind: RelayMind
@@ -58,7 +59,8 @@ export class SimulatedRelay {
   operations: Operation[] = []
   /** The server, or the network, has ended the lease session; the next call of it says so. */
   isSessionLost = false
-  readonly past: { readonly [name in keyof MindCounters]?: number }[] = []
+  /** What the minds that were killed had counted. */
+  readonly past: Readonly<MindCounters>[] = []
 
   constructor(name: string, around: Surroundings) {
     this.#around = around
@@ -86,7 +88,7 @@ export class SimulatedRelay {
     const asked = clock.now
     let gained: LeasedPartition[] = []
     this.#lease('claim', () => (gained = database.claim(this.session, most, clock.now, leaseMs)), () =>
-      this.mind.gained(gained, asked + leaseMs),
+      this.#gain(gained, asked + leaseMs),
     )
   }
 
@@ -128,6 +130,16 @@ export class SimulatedRelay {
     this.isSessionLost = false
   }
 
+  #gain(gained: readonly LeasedPartition[], until: number): void {
+    for (const { partition } of gained) this.#gains.set(partition, (this.#gains.get(partition) ?? 0) + 1)
+    this.mind.gained(gained, until)
+  }
+
+  #leaseName(partition: number): string | null {
+    if (!this.mind.held.some((each) => each.partition === partition)) return null
+    return `${this.session}/${partition}/${this.#gains.get(partition) ?? 0}`
+  }
+
   #lease(kind: 'claim' | 'renew', effect: () => void, answer: () => void): void {
     // The keeper's calls are one after another.
     if (this.operations.some((each) => each.kind === 'claim' || each.kind === 'renew')) return
@@ -160,7 +172,7 @@ export class SimulatedRelay {
         break
       case 'block':
       case 'bury':
-        watch.writes(this.session, command)
+        watch.writes((partition) => this.#leaseName(partition), command)
         this.operations.push(this.#write(command))
         break
       case 'release': {
@@ -219,7 +231,7 @@ export class SimulatedRelay {
 
   #send(command: Extract<Command, { type: 'send' }>): Operation {
     const { broker, watch, clock } = this.#around
-    const watched = watch.sends(this.session, this.mind.held, command)
+    const watched = watch.sends((partition) => this.#leaseName(partition), command)
     let fates: readonly Fate[] = []
     const end = (answered: readonly Fate[]): void => {
       watch.ended(watched, answered)
@@ -267,7 +279,7 @@ export class SimulatedRelay {
             coverage.saw(isRejected ? 'dead: rejected' : 'dead: attempts exhausted')
           } else {
             coverage.saw(command.lines[i]!.attempts > 1 ? 'line renewed' : 'line written')
-            if (command.lines[i]!.errorCode === silence.code) coverage.saw('unknown alone counted')
+            if (command.lines[i]!.errorCode === 'NO_ANSWER') coverage.saw('unknown alone counted')
           }
         })
       },

@@ -1,4 +1,3 @@
-import type { LeasedPartition } from '../../src/ports/lane.ts'
 import type { OutboxRow } from '../../src/ports/outbox.ts'
 import type { Fate } from '../../src/ports/transport.ts'
 import type { Command, MindOptions } from '../../src/relay/mind/types.ts'
@@ -6,7 +5,10 @@ import { Broken } from './broken.ts'
 import { afterFailure } from './broker.ts'
 import type { Database } from './database.ts'
 
-/** What one session sent of one row under one lease. */
+/** Names a lease as its holder knows it. Not by the epoch: a fail-over may hand that out again. */
+export type LeaseName = (partition: number) => string | null
+
+/** What was sent of one row under one lease. */
 interface Sent {
   times: number
   /** Fates but `confirmed`, fail-overs and restarts: each allows one copy more. */
@@ -42,23 +44,23 @@ export class Watch {
     this.#options = options
   }
 
-  sends(session: string, held: readonly LeasedPartition[], command: Extract<Command, { type: 'send' }>): Watched {
+  sends(lease: LeaseName, command: Extract<Command, { type: 'send' }>): Watched {
     const { rows, channel } = command
     if (rows.length === 0 || rows.length > this.#options.batchSize) throw new Broken(shape, `${rows.length} rows`)
     const runs = new Map<string, OutboxRow>()
     const sent = rows.map((row) => {
       if (row.channel !== channel) throw new Broken(shape, `${row.id} is of ${row.channel}, not ${channel}`)
-      const lease = held.find((each) => each.partition === row.partition)
-      if (lease === undefined) throw new Broken(shape, `${row.id} is of a partition that is not held`)
+      const held = lease(row.partition)
+      if (held === null) throw new Broken(shape, `${row.id} is of a partition that is not held`)
       if (row.key !== null) {
-        const name = `${session}/${lease.partition}/${lease.epoch}/${channel}/${row.key}`
+        const name = `${held}/${channel}/${row.key}`
         const before = runs.get(name)
         if (before !== undefined && (before.seq >= row.seq || !this.#options.ordersBatch)) {
           throw new Broken(shape, `${row.id} beside ${before.id}`)
         }
         runs.set(name, row)
       }
-      return this.#sends(session, lease, row)
+      return this.#sends(held, row)
     })
     for (const name of runs.keys()) {
       if (this.#keysUnderway.has(name)) throw new Broken(shape, `${name} is in two sends`)
@@ -83,12 +85,12 @@ export class Watch {
     })
   }
 
-  writes(session: string, command: Extract<Command, { type: 'block' | 'bury' }>): void {
+  writes(lease: LeaseName, command: Extract<Command, { type: 'block' | 'bury' }>): void {
     const own = 'lines and dead letters are of messages that failed themselves'
     const limit = 'attempts never exceed their limit'
     const { maxAttempts } = [...this.#options.channels.values()][0]!
     for (const line of command.type === 'block' ? command.lines : command.letters) {
-      const sent = this.#of(session, line, line)
+      const sent = this.#of(lease(line.partition) ?? '', line)
       if (!sent.isLastFateItsOwn) throw new Broken(own, `${command.type} of ${line.id}`)
       if (!('reason' in line)) {
         if (line.attempts >= maxAttempts) throw new Broken(limit, `a line of ${line.id} after ${line.attempts}`)
@@ -100,23 +102,23 @@ export class Watch {
     }
   }
 
-  #sends(session: string, lease: LeasedPartition, row: OutboxRow): Sent {
+  #sends(held: string, row: OutboxRow): Sent {
     const { failovers } = this.#database
     const restarts = this.restarts.get(row.id) ?? 0
-    const sent = this.#of(session, lease, row)
+    const sent = this.#of(held, row)
     sent.excuses += failovers - sent.failovers + restarts - sent.restarts
     Object.assign(sent, { failovers, restarts, times: sent.times + 1 })
     if (sent.isUnderway) throw new Broken('nothing twice without a fault', `${row.id} is being sent already`)
     sent.isUnderway = true
     if (sent.times > 1 + sent.excuses) {
-      const detail = `${row.id} sent ${sent.times} times by ${session} under one lease`
+      const detail = `${row.id} sent ${sent.times} times under the lease ${held}`
       throw new Broken('nothing twice without a fault', detail)
     }
     return sent
   }
 
-  #of(session: string, lease: LeasedPartition, row: { readonly seq: bigint; readonly id: string }): Sent {
-    const name = `${session}/${lease.partition}/${lease.epoch}/${row.seq}/${row.id}`
+  #of(held: string, row: { readonly seq: bigint; readonly id: string }): Sent {
+    const name = `${held}/${row.seq}/${row.id}`
     let sent = this.#sent.get(name)
     if (sent === undefined) {
       const counts = { times: 0, excuses: 0, failovers: this.#database.failovers, restarts: this.restarts.get(row.id) ?? 0 }

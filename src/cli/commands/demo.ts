@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander'
 import { WaybillError } from '../../kernel/errors.ts'
 import { runDemo } from '../../demo/run.ts'
 import type { LeftOut } from '../../demo/settings.ts'
-import type { DemoReport } from '../../demo/view.ts'
+import type { DemoReport } from '../../demo/report.ts'
 import { createDisplay, type DemoDisplay } from '../demo-display.ts'
 import { startServers, type DemoServers } from '../demo-servers.ts'
 import { summary } from '../demo-summary.ts'
@@ -41,15 +41,23 @@ export function addDemo(program: Command, onExitCode: (code: number) => void): v
     .description('watch orders become shipments exactly once while processes are killed')
     .option('--seconds <number>', 'how long orders are placed', parseSeconds, 15)
     .option('--no-kill', 'kill nobody')
-    .addOption(new Option('--transport <name>', 'how messages travel').choices(['local', 'kafka']).default('local'))
+    .addOption(
+      new Option('--transport <name>', 'how messages travel').choices(['local', 'kafka']).default('local'),
+    )
     .addOption(
       new Option('--brokers <host:port,...>', 'a Kafka of yours in place of a started one')
         .argParser(parseBrokers)
         .implies({ transport: 'kafka' }),
     )
     .option('--database-url <url>', 'a PostgreSQL of yours, in schemas that are removed at the end')
-    .addOption(new Option('--without <part>', 'leave a half out, to see what it is for').choices(['inbox', 'outbox']))
-    .option('--seed <number>', 'repeat the same chances: who is killed, who orders (default: by chance)', parseSeed)
+    .addOption(
+      new Option('--without <part>', 'leave a half out, to see what it is for').choices(['inbox', 'outbox']),
+    )
+    .option(
+      '--seed <number>',
+      'repeat the same chances: who is killed, who orders (default: by chance)',
+      parseSeed,
+    )
     .addHelpText('after', examples)
     .action(async (_own: unknown, self: Command) => {
       onExitCode(await demo(self.optsWithGlobals<DemoFlags>(), self))
@@ -99,10 +107,12 @@ async function play(
   output.note(startingText(flags))
   const servers: DemoServers = await startServers({ transport, databaseUrl, brokers }, signal)
   try {
-    if (signal.aborted) throw new WaybillError('WB_ABORTED', 'The demo was stopped while its servers started.')
+    if (signal.aborted)
+      throw new WaybillError('WB_ABORTED', 'The demo was stopped while its servers started.')
     return await runDemo({
       databaseUrl: servers.databaseUrl,
       brokers: servers.brokers,
+      sessionTimeoutMs: servers.sessionTimeoutMs,
       seconds: flags.seconds,
       isKilling: flags.kill,
       without: flags.without ?? null,
@@ -120,7 +130,9 @@ async function play(
 function startingText({ databaseUrl, transport, brokers }: DemoFlags): string {
   const started = [
     ...(databaseUrl === undefined ? ['an embedded PostgreSQL'] : []),
-    ...(transport === 'kafka' && brokers === undefined ? ['Kafka (the first time its jars are fetched)'] : []),
+    ...(transport === 'kafka' && brokers === undefined
+      ? ['Kafka (the first time its jars are fetched)']
+      : []),
   ]
   return started.length === 0 ? 'Using the servers given.' : `Starting ${started.join(' and ')} ...`
 }
@@ -135,7 +147,8 @@ function parseSeconds(text: string): number {
 
 function parseSeed(text: string): number {
   const seed = Number(text)
-  if (!/^\d+$/u.test(text) || seed > 2 ** 31) throw new InvalidArgumentError('It takes a whole number up to 2147483648.')
+  if (!/^\d+$/u.test(text) || seed > 2 ** 31)
+    throw new InvalidArgumentError('It takes a whole number up to 2147483648.')
   return seed
 }
 

@@ -28,7 +28,10 @@ export function addMigrate(program: Command): void {
 
 async function migrate(options: MigrateOptions): Promise<void> {
   const output = new Output(options.json === true)
-  const waybill = createWaybill(await loadConfig(options.config), { flags: settingFlags(options), env: process.env })
+  const waybill = createWaybill(await loadConfig(options.config), {
+    flags: settingFlags(options),
+    env: process.env,
+  })
   try {
     if (options.print === true) {
       const sql = waybill.printMigrations()

@@ -39,7 +39,10 @@ async function relay(options: RelayOptions): Promise<void> {
         'the outbox themselves. Start the service that consumes, or add a broker transport.',
     )
   }
-  const waybill = createWaybill({ ...config, relay: true }, { flags: settingFlags(options), env: process.env })
+  const waybill = createWaybill(
+    { ...config, relay: true },
+    { flags: settingFlags(options), env: process.env },
+  )
   const interruption = listenForInterruption(() => {
     output.note('Stopping: what is under way ends first. Once more to stop at once.')
   })
@@ -47,9 +50,13 @@ async function relay(options: RelayOptions): Promise<void> {
     await waybill.start()
     output.note('The relay is running. Stop it with Ctrl-C or SIGTERM.')
     if (!interruption.signal.aborted) await once(interruption.signal, 'abort')
-    const relays = waybill.status().parts.flatMap((part) => (part.kind === 'relay' && part.relay !== null ? [part.relay] : []))
+    const relays = waybill
+      .status()
+      .parts.flatMap((part) => (part.kind === 'relay' && part.relay !== null ? [part.relay] : []))
     await waybill.stop()
-    output.result({ relays: relays.map(({ lane, counters }) => ({ transport: lane.transport, ...counters })) })
+    output.result({
+      relays: relays.map(({ lane, counters }) => ({ transport: lane.transport, ...counters })),
+    })
   } finally {
     await waybill[Symbol.asyncDispose]()
     interruption.dispose()

@@ -16,7 +16,10 @@ const shop = {
   schema: settings.schemas.shop,
   customers: settings.customers,
   chance: chanceOf(settings.seed),
-  send: wire === null ? null : (order) => wire.waybill.transaction((tx) => wire.waybill.publish(tx, orderPlaced, order)),
+  send:
+    wire === null
+      ? null
+      : (order) => wire.waybill.transaction((tx) => wire.waybill.publish(tx, orderPlaced, order)),
 } satisfies Parameters<typeof keepShop>[0]
 
 report({ isReady: true })

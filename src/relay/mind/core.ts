@@ -42,6 +42,8 @@ export class MindCore {
   /** Number of the read issued last. */
   lastRead = 0
   nextReadAt = 0
+  /** Histories of the database seen so far. What an older one acknowledged may not have happened in this one. */
+  histories = 0
   readonly #settled: { readonly entry: Entry; readonly read: number }[] = []
   /** Doubts about rows that left memory, so that the next look at them starts where the last one ended. Bounded (S13). */
   readonly #doubts = new Map<string, Doubt>()
@@ -67,6 +69,27 @@ export class MindCore {
     this.partitions.delete(partition.partition)
   }
 
+  /** Rows that memory still has room for. */
+  get room(): number {
+    const { options, held, heldBytes, averageBytes } = this
+    const bytesLeft = options.maxInFlightBytes - heldBytes
+    // One row always fits, or a message larger than the limit would stop the lane for ever.
+    return Math.max(Math.min(options.maxInFlight - held, Math.floor(bytesLeft / averageBytes)), held === 0 ? 1 : 0)
+  }
+
+  /**
+   * Whether what lies behind the rows in memory has been looked at since the channel's hold. Where other channels keep the
+   * reads busy this ends all the same, later after each failure.
+   */
+  hasLookedAround(channel: ChannelState): boolean {
+    const { acceptsFromRead, failures } = channel
+    if (this.room <= 0 || this.lastRead - acceptsFromRead >= 2 ** Math.min(failures, 10)) return true
+    for (const each of this.partitions.values()) {
+      if (!each.isDraining && each.caughtUpAt < acceptsFromRead) return false
+    }
+    return true
+  }
+
   /** Takes a row into memory, unless it is there already, its key is closed, or its channel awaits a newer read. */
   accept(row: OutboxRow, partition: PartitionState, read: number): boolean {
     const channel = this.channels.get(row.channel)
@@ -75,7 +98,8 @@ export class MindCore {
     if (read < channel.acceptsFromRead || partition.entries.has(name)) return false
     const key = channel.rules.ordered && row.key !== null ? this.#keyOf(partition, channel, row.key) : null
     if (key !== null && !this.#mayQueue(key, row)) return false
-    const doubt = (this.#doubts.size > 0 ? this.#doubts.get(doubtName(partition, name)) : undefined) ?? noDoubt
+    const doubt =
+      (this.#doubts.size > 0 ? this.#doubts.get(doubtName(partition, name)) : undefined) ?? noDoubt
     const bytes = row.payload.byteLength + 200
     const entry: Entry = { row, name, partition, channel, key, bytes, state: 'waiting', doubt }
     partition.entries.set(name, entry)
@@ -99,11 +123,24 @@ export class MindCore {
 
   /** The next read opens the key; where no line covers it, that read starts below what was dropped. */
   reopen(key: KeyState, rereads: boolean): void {
-    if (key.closed === null) return
+    // A partition that is given up is not read any more: its successor reads all of it.
+    if (key.closed === null || key.partition.isDraining) return
     key.closed.waitsFor = 'read'
     key.closed.rereads = rereads
     key.closed.opensAtRead = null
     this.reopening.add(key)
+    this.nextReadAt = 0
+  }
+
+  /** All of a partition is eligible again: the next read starts from 0. */
+  reset(partition: PartitionState): void {
+    partition.floor = 0n
+    partition.resets += 1
+  }
+
+  /** A row without a key to close may have been passed by: the next read starts below it. */
+  reread(partition: PartitionState, seq: bigint): void {
+    if (partition.rereadFrom === null || seq < partition.rereadFrom) partition.rereadFrom = seq
     this.nextReadAt = 0
   }
 

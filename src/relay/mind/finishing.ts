@@ -8,7 +8,7 @@ import type { Command } from './types.ts'
 
 type Failed = Exclude<Fate, { outcome: 'confirmed' }>
 type Removal = { readonly row: RowRef; readonly entry: Entry | null }
-type Write = { readonly entry: Entry } & (
+type Write = { readonly entry: Entry; readonly resets: number } & (
   | { readonly kind: 'block'; readonly line: BlockedLine }
   | { readonly kind: 'bury'; readonly letter: DeadLetter }
 )
@@ -19,12 +19,17 @@ type Write = { readonly entry: Entry } & (
  */
 export class Finishing {
   readonly #core: MindCore
-  #removing: { readonly remove: number; readonly removals: readonly Removal[] } | null = null
+  #removing: {
+    readonly remove: number
+    readonly history: number
+    readonly removals: readonly Removal[]
+  } | null = null
   #lastRemove = 0
   #removeFailures = 0
   #removeAt = 0
   #queue: Write[] = []
-  #writing: { readonly write: number; readonly writes: readonly Write[] } | null = null
+  #writing: { readonly write: number; readonly history: number; readonly writes: readonly Write[] } | null =
+    null
   #lastWrite = 0
   #writeFailures = 0
   #writeAt = 0
@@ -57,16 +62,27 @@ export class Finishing {
     const { row } = entry
     const attempts = row.attempts + 1
     const { partition, seq, id } = row
+    const { resets } = entry.partition
     const ref = { partition, seq, id, epoch: entry.partition.epoch, attempts }
     const cause = { errorCode: fate.code, error: fate.reason }
     if (verdict === 'line') {
       const retryInMs = backoffMs(attempts, entry.channel.rules.retry, this.#core.options.random)
-      const line = { ...ref, ...cause, channel: row.channel, key: entry.key === null ? null : row.key, retryInMs }
-      this.#queue.push({ entry, kind: 'block', line })
+      const line = {
+        ...ref,
+        ...cause,
+        channel: row.channel,
+        key: entry.key === null ? null : row.key,
+        retryInMs,
+      }
+      this.#queue.push({ entry, resets, kind: 'block', line })
     } else {
       const isFinal = fate.outcome === 'rejected' && !fate.retryable
-      const letter = { ...ref, ...cause, reason: isFinal ? ('rejected' as const) : ('attempts-exhausted' as const) }
-      this.#queue.push({ entry, kind: 'bury', letter })
+      const letter = {
+        ...ref,
+        ...cause,
+        reason: isFinal ? ('rejected' as const) : ('attempts-exhausted' as const),
+      }
+      this.#queue.push({ entry, resets, kind: 'bury', letter })
     }
   }
 
@@ -75,7 +91,7 @@ export class Finishing {
     if (this.#removing === null && this.#core.removals.length > 0 && now >= this.#removeAt) {
       const removals = this.#core.removals.splice(0, this.#core.options.removeLimit)
       const remove = (this.#lastRemove += 1)
-      this.#removing = { remove, removals }
+      this.#removing = { remove, history: this.#core.histories, removals }
       commands.push({ type: 'remove', remove, rows: removals.map((removal) => removal.row) })
     }
     if (this.#writing === null && this.#queue.length > 0 && now >= this.#writeAt) {
@@ -91,9 +107,14 @@ export class Finishing {
 
   removed(remove: number): void {
     if (this.#removing?.remove !== remove) return
-    const { removals } = this.#removing
+    const { history, removals } = this.#removing
     this.#removing = null
     this.#removeFailures = 0
+    if (history !== this.#core.histories) {
+      // The server that acknowledged it may not be the one read now, where the row then still stands.
+      this.#core.removals.unshift(...removals)
+      return
+    }
     for (const { entry } of removals) {
       if (entry !== null) this.#core.settle(entry)
     }
@@ -109,10 +130,14 @@ export class Finishing {
 
   written(write: number, outcomes: readonly LineOutcome[]): void {
     if (this.#writing?.write !== write) return
-    const { writes } = this.#writing
+    const { history, writes } = this.#writing
     this.#writing = null
     this.#writeFailures = 0
-    writes.forEach(({ entry, kind }, i) => {
+    if (history !== this.#core.histories) {
+      this.#queue.unshift(...writes)
+      return
+    }
+    writes.forEach(({ entry, kind, resets }, i) => {
       const { partition, key } = entry
       if (!partition.isHeld) return
       const outcome = outcomes[i]
@@ -123,8 +148,12 @@ export class Finishing {
       }
       if (kind === 'bury' && outcome === 'written') this.#core.counters.buried += 1
       this.#core.settle(entry)
-      // A line covers the key, and a dead letter raised the rewind; where the row was gone neither did.
-      if (key !== null) this.#core.reopen(key, outcome !== 'written')
+      // A line covers the key, and a dead letter raised the rewind; where the row was gone neither did. Nor do they where
+      // the partition was read anew before this answer came: an operator took the line away again, or the rewind was seen
+      // already, and what that read brought of the key was passed by.
+      const isReset = partition.resets !== resets
+      if (key !== null) this.#core.reopen(key, isReset || outcome !== 'written')
+      else if (isReset) this.#core.reread(partition, entry.row.seq)
     })
   }
 
@@ -150,7 +179,7 @@ export class Finishing {
     const chosen = new Set(writes)
     this.#queue = this.#queue.filter((write) => !chosen.has(write))
     const write = (this.#lastWrite += 1)
-    this.#writing = { write, writes }
+    this.#writing = { write, history: this.#core.histories, writes }
     if (kind === 'block') {
       const lines = writes.flatMap((each) => (each.kind === 'block' ? [each.line] : []))
       return { type: 'block', write, lines }

@@ -95,7 +95,10 @@ export class RelayMind {
     const drained = [...this.#core.partitions.values()].filter((each) => each.isDraining && each.busy === 0)
     if (drained.length > 0) {
       for (const partition of drained) this.#core.lose(partition)
-      commands.push({ type: 'release', partitions: drained.map(({ partition, epoch }) => ({ partition, epoch })) })
+      commands.push({
+        type: 'release',
+        partitions: drained.map(({ partition, epoch }) => ({ partition, epoch })),
+      })
     }
     return commands
   }

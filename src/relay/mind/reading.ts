@@ -7,6 +7,7 @@ import type { Command } from './types.ts'
 interface Asked {
   readonly read: number
   readonly partitions: readonly PartitionState[]
+  readonly upperLimit: number
 }
 
 /**
@@ -34,9 +35,11 @@ export class Reading {
 
   /** When the next read may be issued; Infinity while only an event can allow one. */
   nextAt(): number {
-    if (this.#asked !== null || this.#room() <= 0 || this.#readable().length === 0) return Number.POSITIVE_INFINITY
+    if (this.#asked !== null || this.#core.room <= 0 || this.#readable().length === 0)
+      return Number.POSITIVE_INFINITY
     let at = this.#core.nextReadAt
-    for (const { heldUntil } of this.#core.channels.values()) if (heldUntil !== null && heldUntil < at) at = heldUntil
+    for (const { heldUntil } of this.#core.channels.values())
+      if (heldUntil !== null && heldUntil < at) at = heldUntil
     return at
   }
 
@@ -44,19 +47,20 @@ export class Reading {
     const core = this.#core
     if (now < this.nextAt()) return null
     const held = this.#readable()
-    const room = this.#room()
+    const { room } = core
     const read = (core.lastRead += 1)
     this.#endHolds(read, now, held)
-    this.#lowerFloors(read)
+    this.#lowerFloors(read, held)
     this.#isWoken = false
-    this.#asked = { read, partitions: held }
+    const upperLimit = Math.min(core.options.readLimit, Math.max(1, Math.floor(room / held.length)))
+    this.#asked = { read, partitions: held, upperLimit }
     return {
       type: 'read',
       read,
       request: {
         partitions: held.map(({ partition, floor }) => ({ partition, floor })),
         last: this.#last,
-        upperLimit: Math.min(core.options.readLimit, Math.max(1, Math.floor(room / held.length))),
+        upperLimit,
         lateLimit: core.options.lateLimit,
         retryLimit: Math.min(core.options.readLimit, room),
         channels: [...core.channels.values()].filter((c) => c.heldUntil === null).map((c) => c.name),
@@ -104,16 +108,9 @@ export class Reading {
     return [...this.#core.partitions.values()].filter((partition) => !partition.isDraining)
   }
 
-  /** Rows that memory still has room for. */
-  #room(): number {
-    const { options, held, heldBytes, averageBytes } = this.#core
-    const bytesLeft = options.maxInFlightBytes - heldBytes
-    // One row always fits, or a message larger than the limit would stop the lane for ever.
-    return Math.max(Math.min(options.maxInFlight - held, Math.floor(bytesLeft / averageBytes)), held === 0 ? 1 : 0)
-  }
-
   #pause(now: number): void {
-    this.#core.nextReadAt = now + backoffMs(this.#idleReads, this.#core.options.poll, this.#core.options.random)
+    this.#core.nextReadAt =
+      now + backoffMs(this.#idleReads, this.#core.options.poll, this.#core.options.random)
   }
 
   /** A hold that ends makes rows below the floors eligible again, wherever they are: read from 0. */
@@ -126,7 +123,12 @@ export class Reading {
     }
   }
 
-  #lowerFloors(read: number): void {
+  #lowerFloors(read: number, held: readonly PartitionState[]): void {
+    for (const partition of held) {
+      const { rereadFrom } = partition
+      if (rereadFrom !== null && rereadFrom <= partition.floor) partition.floor = rereadFrom - 1n
+      partition.rereadFrom = null
+    }
     for (const key of this.#core.reopening) {
       const { closed, partition } = key
       if (closed === null || partition.isDraining) continue
@@ -160,10 +162,11 @@ export class Reading {
   #startOver(result: ReadResult): void {
     const core = this.#core
     core.counters.serverChanges += 1
+    core.histories += 1
     this.#server = result.server
     this.#last = null
     for (const partition of core.partitions.values()) {
-      partition.floor = 0n
+      core.reset(partition)
       partition.rewind = null
       for (const key of partition.keys.values()) {
         for (const entry of key.queue) core.drop(entry)
@@ -197,9 +200,9 @@ export class Reading {
       if (isRewound) {
         // Rows below the floor became eligible; of this read nothing of the partition may be used, or they are overtaken.
         core.counters.rewinds += 1
-        partition.floor = 0n
+        core.reset(partition)
         found = true
-      } else if (this.#applyRows(asked.read, partition, rows)) found = true
+      } else if (this.#applyRows(asked, partition, rows)) found = true
     }
     for (const orphan of result.orphans) {
       const partition = core.partitions.get(orphan.partition)
@@ -209,12 +212,17 @@ export class Reading {
   }
 
   /** Whether it brought anything new: a due retry that is just being sent comes with every read and is not news. */
-  #applyRows(read: number, partition: PartitionState, rows: readonly OutboxRow[]): boolean {
+  #applyRows({ read, upperLimit }: Asked, partition: PartitionState, rows: readonly OutboxRow[]): boolean {
     const core = this.#core
     let late = 0
-    for (const row of rows) if (row.origin === 'late') late += 1
+    let upper = 0
+    for (const row of rows) {
+      if (row.origin === 'late') late += 1
+      else if (row.origin === 'upper') upper += 1
+    }
     // More late rows may lie between these and the floor: what is above could overtake them.
     const isCut = late >= core.options.lateLimit
+    if (!isCut && upper < upperLimit) partition.caughtUpAt = read
     let floor = partition.floor
     let found = isCut
     for (const row of rows) {

@@ -59,7 +59,11 @@ export class Sending {
     const { channel, entries } = sent
     channel.underway -= 1
     // A sender that answers too little has told nothing about the rest.
-    const silence: Fate = { outcome: 'unknown', code: 'NO_ANSWER', reason: 'the transport gave no answer for it' }
+    const silence: Fate = {
+      outcome: 'unknown',
+      code: 'NO_ANSWER',
+      reason: 'the transport gave no answer for it',
+    }
     const confirmed = fates.filter((fate) => fate.outcome === 'confirmed').length
     channel.confirmations += confirmed
     if (confirmed > 0) channel.failures = 0
@@ -75,10 +79,12 @@ export class Sending {
         return
       }
       const othersPassed = channel.confirmations > sent.confirmations
-      if (fate.outcome === 'rejected' ? fate.scope === 'destination' : !othersPassed) failsForAll = true
+      if (fate.outcome === 'rejected' && fate.scope === 'destination') failsForAll = true
       if (!entry.partition.isHeld) return
-      const verdict = (entry.key === null ? undefined : heads.get(entry.key)) ?? this.#judge(sent, entry, fate)
+      const verdict =
+        (entry.key === null ? undefined : heads.get(entry.key)) ?? this.#judge(sent, entry, fate)
       if (verdict === 'again') {
+        if (fate.outcome === 'unknown' && !othersPassed) failsForAll = true
         if (fate.outcome === 'unknown') {
           entry.doubt = { times: entry.doubt.times + 1, confirmations: channel.confirmations }
         }
@@ -99,6 +105,7 @@ export class Sending {
       for (const entry of key.queue) core.drop(entry)
       key.queue = []
       key.channel.ready.delete(key)
+      core.reopening.delete(key)
     }
     for (const entry of partition.entries.values()) if (entry.state === 'waiting') core.drop(entry)
   }
@@ -128,7 +135,9 @@ export class Sending {
     const batch: Batch = { entries: [], limit: isProbing ? 1 : this.#core.options.batchSize }
     if (isProbing) {
       const probe = this.#leastDoubted(channel, now)
-      if (probe === null) return []
+      // A message that breaks its connection stands in front of the others after each hold: they are read first, or it would
+      // be all that is ever tried.
+      if (probe === null || (probe.doubt.times > 0 && !this.#core.hasLookedAround(channel))) return []
       if (probe.key === null) this.#takeLoose(channel, batch, now, probe)
       else this.#takeRun(probe.key, batch)
       return batch.entries
@@ -273,4 +282,3 @@ interface Batch {
   readonly entries: Entry[]
   limit: number
 }
-

@@ -62,6 +62,12 @@ export interface PartitionState {
   floor: bigint
   /** The rewind counter as the last read saw it; `null` before the first. */
   rewind: bigint | null
+  /** How often all of it had to be read anew. What was passed by meanwhile, because a line was being written, is below the floor. */
+  resets: number
+  /** The lowest row that the next read has to bring again. */
+  rereadFrom: bigint | null
+  /** The last read that left nothing above the floor. */
+  caughtUpAt: number
   isDraining: boolean
   /** False once the lease is lost: fates that come later find it so. */
   isHeld: boolean
@@ -99,6 +105,9 @@ export function newPartition(partition: number, epoch: bigint, until: number): P
     until,
     floor: 0n,
     rewind: null,
+    resets: 0,
+    rereadFrom: null,
+    caughtUpAt: 0,
     isDraining: false,
     isHeld: true,
     busy: 0,

@@ -40,7 +40,12 @@ export interface MindOptions {
 /** What the mind wants done. Each is answered once, by the event of the same number. */
 export type Command =
   | { readonly type: 'read'; readonly read: number; readonly request: ReadRequest }
-  | { readonly type: 'send'; readonly send: number; readonly channel: string; readonly rows: readonly OutboxRow[] }
+  | {
+      readonly type: 'send'
+      readonly send: number
+      readonly channel: string
+      readonly rows: readonly OutboxRow[]
+    }
   | { readonly type: 'remove'; readonly remove: number; readonly rows: readonly RowRef[] }
   | { readonly type: 'block'; readonly write: number; readonly lines: readonly BlockedLine[] }
   | { readonly type: 'bury'; readonly write: number; readonly letters: readonly DeadLetter[] }

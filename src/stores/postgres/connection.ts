@@ -1,14 +1,21 @@
 import { withDeadline } from '../../kernel/deadline.ts'
-import { isWaybillError } from '../../kernel/errors.ts'
+import { isWaybillError, WaybillError } from '../../kernel/errors.ts'
 import type { PgConnection, PgQuery, PgResult } from './driver.ts'
-import { storeError } from './errors.ts'
+import { isConnectionLoss, isStaleSession, storeError } from './errors.ts'
 
 export interface ConnectionOptions {
   /** Makes a client that is not connected yet. */
   readonly create: () => Promise<PgConnection>
   /** Run on every new connection before it is used. */
   readonly setUp: string
+  /** The server's own time-out for each statement. */
   readonly timeoutMs: number
+  /**
+   * `false`: one session and no other; once it is lost every call throws. For what lives in the session, a lock or a
+   * transaction: on a new connection the next statement would run without it.
+   * @default true
+   */
+  readonly reconnects?: boolean
 }
 
 /**
@@ -19,68 +26,74 @@ export interface ConnectionOptions {
 export class Connection {
   readonly #options: ConnectionOptions
   #client: Promise<PgConnection> | null = null
+  #isClosed = false
 
   constructor(options: ConnectionOptions) {
     this.#options = options
   }
 
-  get isConnected(): boolean {
-    return this.#client !== null
-  }
-
+  /** Throws `WB_STORE_UNREACHABLE`, `WB_TIMED_OUT`, `WB_STORE_CONFLICT`, `WB_SCHEMA_MISSING` or `WB_STORE_FAILED`. */
   async query(query: PgQuery, what: string): Promise<PgResult> {
     const { timeoutMs } = this.#options
+    if (this.#isClosed) {
+      throw new WaybillError(
+        'WB_STORE_UNREACHABLE',
+        `Could not ${what}: its session with PostgreSQL is over.`,
+        {
+          retryable: 'yes',
+        },
+      )
+    }
     const connecting = (this.#client ??= this.#connect())
-    connecting.catch(() => {
-      if (this.#client === connecting) this.#client = null
-    })
     try {
       const client = await withDeadline(connecting, timeoutMs, 'PostgreSQL')
       // The server's own time-out comes first where the connection is sound, and says more.
       return await withDeadline(client.query(query), timeoutMs + 1000, 'PostgreSQL')
     } catch (error) {
-      const mapped = storeError(error, what)
-      const isLost = mapped.code === 'WB_STORE_UNREACHABLE' || (isWaybillError(error) && error.code === 'WB_TIMED_OUT')
-      if (isLost && this.#client === connecting) this.#giveUp(connecting)
-      throw mapped
+      const isSilent = isWaybillError(error) && error.code === 'WB_TIMED_OUT'
+      if (isSilent || isConnectionLoss(error) || isStaleSession(error)) this.#lose(connecting)
+      throw storeError(error, what)
     }
   }
 
+  /** Never throws; what is under way may still end, or fail. The connection cannot be used again. */
   async close(): Promise<void> {
+    this.#isClosed = true
     const connecting = this.#client
     this.#client = null
     if (connecting === null) return
     try {
       const client = await withDeadline(connecting, this.#options.timeoutMs, 'PostgreSQL')
-      await withDeadline(client.end(), 1000, 'PostgreSQL')
+      await withDeadline(client.end(), 1000, 'PostgreSQL').catch(() => destroy(client))
     } catch {
       // It is gone already, or does not answer: there is nothing left to close.
     }
   }
 
-  async #connect(): Promise<PgConnection> {
-    const client = await this.#options.create()
-    const forget = (): void => {
-      if (this.#client === connecting) this.#client = null
-    }
-    // Without a listener the loss of an idle connection would end the process.
-    client.on('error', forget)
-    const connecting = this.#client
-    await client.connect()
-    await client.query(this.#options.setUp)
-    return client
+  #connect(): Promise<PgConnection> {
+    const connecting = (async (): Promise<PgConnection> => {
+      const client = await this.#options.create()
+      // Without a listener the loss of an idle connection would end the process.
+      client.on('error', () => this.#lose(connecting))
+      await client.connect()
+      await client.query(this.#options.setUp)
+      return client
+    })()
+    connecting.catch(() => this.#lose(connecting))
+    return connecting
   }
 
-  #giveUp(connecting: Promise<PgConnection>): void {
+  #lose(connecting: Promise<PgConnection>): void {
+    if (this.#client !== connecting) return
     this.#client = null
-    // `end` waits for the answer of what is under way, which may never come.
-    connecting.then((client) => destroy(client)).catch(() => {})
+    if (this.#options.reconnects === false) this.#isClosed = true
+    // `end` would wait for the answer of what is under way, which may never come.
+    connecting.then(destroy).catch(() => {})
   }
 }
 
 /** Closes the socket without a goodbye. */
 export function destroy(client: PgConnection): void {
-  client.on('error', () => {})
   const { connection } = client as { connection?: { stream?: { destroy?: () => void } } }
   connection?.stream?.destroy?.()
 }

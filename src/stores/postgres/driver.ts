@@ -21,12 +21,18 @@ export interface PgClient {
   query(query: PgQuery): Promise<PgResult>
 }
 
+export interface PgNotice {
+  readonly code?: string | undefined
+}
+
 /** What the store asks of a client it owns or borrows. */
 export interface PgConnection extends PgClient {
   connect(): Promise<unknown>
   end(): Promise<void>
   on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'notice', listener: (notice: PgNotice) => void): unknown
   off(event: 'error', listener: (error: Error) => void): unknown
+  off(event: 'notice', listener: (notice: PgNotice) => void): unknown
   getTransactionStatus(): 'I' | 'T' | 'E' | null
   readonly pipeline?: boolean
 }

@@ -1,10 +1,16 @@
 import { isWaybillError, WaybillError } from '../../kernel/errors.ts'
 
+/** serialization_failure, deadlock_detected, lock_not_available. */
 const conflicts = new Set(['40001', '40P01', '55P03'])
-const missing = new Set(['3F000', '42P01', '42883', '42703'])
-const systemErrors = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EHOSTUNREACH', 'ENOENT'])
+/** undefined_table, invalid_schema_name, undefined_function, undefined_column. */
+const missing = new Set(['42P01', '3F000', '42883', '42703'])
+/**
+ * The session cannot go on, though its connection could: read only (it is a replica now, after a fail-over), a prepared statement
+ * that is not there (a pooler gave us another session), a cached plan that a migration has made wrong.
+ */
+const stale = new Set(['25006', '26000', '0A000'])
 
-/** The driver's error as one of ours, told by SQLSTATE or errno and never by its text (I6). */
+/** The driver's error as one of ours, told by SQLSTATE or errno and never by its text (I6). `what` follows "Could not". */
 export function storeError(error: unknown, what: string): WaybillError {
   if (isWaybillError(error)) return error
   const code = codeOf(error)
@@ -22,6 +28,13 @@ export function storeError(error: unknown, what: string): WaybillError {
       { cause: error },
     )
   }
+  if (code !== undefined && (code.startsWith('28') || code === '3D000')) {
+    return new WaybillError(
+      'WB_STORE_UNREACHABLE',
+      `Could not ${what}: PostgreSQL refused the connection (SQLSTATE ${code}). Check user, password and database.`,
+      { cause: error },
+    )
+  }
   if (isConnectionLoss(error)) {
     return new WaybillError(
       'WB_STORE_UNREACHABLE',
@@ -32,20 +45,39 @@ export function storeError(error: unknown, what: string): WaybillError {
   return new WaybillError(
     'WB_STORE_FAILED',
     `Could not ${what}: PostgreSQL refused it (SQLSTATE ${code ?? 'unknown'}).`,
-    { cause: error, retryable: code === '57014' ? 'yes' : 'unknown' },
+    {
+      cause: error,
+      // query_canceled: the server's own time-out has ended it, and rolled it back.
+      retryable: code === '57014' || isStaleSession(error) ? 'yes' : 'unknown',
+    },
   )
 }
 
 /** Whether the connection is gone or the server is going: nothing is known of what was under way. */
 export function isConnectionLoss(error: unknown): boolean {
+  if (isWaybillError(error)) return error.code === 'WB_STORE_UNREACHABLE'
+  if (isSystemError(error)) return true
   const code = codeOf(error)
-  // The driver's own errors about a lost connection carry no code at all.
-  if (code === undefined) return error instanceof Error
-  return systemErrors.has(code) || code.startsWith('08') || code.startsWith('57P') || code === '53300'
+  // The driver's own errors about a lost connection carry no code at all; a programming error is none of them.
+  if (code === undefined)
+    return error instanceof Error && !(error instanceof TypeError || error instanceof RangeError)
+  // connection exception, admin or crash shutdown, cannot connect now, too many connections, idle in transaction too long
+  return code.startsWith('08') || code.startsWith('57P') || code === '53300' || code === '25P03'
+}
+
+/** Whether a new connection would do what this one cannot. */
+export function isStaleSession(error: unknown): boolean {
+  const code = codeOf(error)
+  return code !== undefined && stale.has(code)
 }
 
 function codeOf(error: unknown): string | undefined {
   if (error instanceof AggregateError) return codeOf(error.errors[0])
   const code = typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined
   return typeof code === 'string' ? code : undefined
+}
+
+function isSystemError(error: unknown): boolean {
+  if (error instanceof AggregateError) return isSystemError(error.errors[0])
+  return error instanceof Error && typeof (error as { syscall?: unknown }).syscall === 'string'
 }

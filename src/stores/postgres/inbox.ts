@@ -1,86 +1,77 @@
 import type { Inbox, RefusedMessage } from '../../ports/inbox.ts'
-import type { SqlRow } from '../../ports/sql.ts'
+import type { SqlExecutor, SqlRow } from '../../ports/sql.ts'
 import type { Connection } from './connection.ts'
+import {
+  admitAloneText,
+  admitText,
+  countStartText,
+  refuseText,
+  seenText,
+  takeText,
+} from './inbox-statements.ts'
+import { named, unprepared } from './statement.ts'
 
-/** The inbox's statements. Those in the handlers' transaction run on its executor; the others on a connection of their own. */
+/** The inbox. Statements in the handlers' transaction run on its executor; the others on a connection of their own. */
 export function createInbox(connection: Connection, s: string): Inbox {
-  const admit = {
-    name: `waybill_admit_${s}`,
-    // Sorted, so that two batches with the same ids wait for each other in one direction only.
-    text: `insert into ${s}.inbox (consumer, message_id) select distinct $1::text, i from unnest($2::uuid[]) i order by i
-      on conflict do nothing returning message_id as id`,
-  }
-  const take = { name: `waybill_take_${s}`, text: takeText(s) }
+  const admit = named('admit', admitText(s))
+  const admitAlone = named('admit_alone', admitAloneText(s))
+  // Planned anew each time: a plan that a caller's connection made while the outbox was empty would read all of it (P10).
+  const take = unprepared(takeText(s))
+  const seen = named('seen', seenText(s))
+  const countStart = named('count_start', countStartText(s))
+  const refuse = named('refuse', refuseText(s))
   return {
     async admit(transaction, consumer, ids) {
-      return idsOf(await transaction.execute(admit, [consumer, ids]))
+      const rows = await transaction.execute(ids.length === 1 ? admitAlone : admit, [consumer, ids])
+      return new Set(rows.map(idOf))
     },
     async take(transaction, consumer, rows) {
+      const sorted = rows.toSorted((a, b) => a.partition - b.partition || (a.seq < b.seq ? -1 : 1))
       const values = [
         consumer,
-        rows.map((row) => row.partition),
-        rows.map((row) => row.seq.toString()),
-        rows.map((row) => row.id),
-        rows.map((row) => row.channel),
+        sorted.map((row) => row.partition),
+        sorted.map((row) => row.seq.toString()),
+        sorted.map((row) => row.id),
+        sorted.map((row) => row.channel),
       ]
-      return idsOf(await transaction.execute(take, values))
+      const taken = await transaction.execute(take, values)
+      const deleted = taken.filter((row) => row['is_deleted'] === true).map(idOf)
+      const handled = deleted.length === 0 ? none : await handledBefore(transaction, consumer, deleted)
+      return new Set(taken.map(idOf).filter((id) => !handled.has(id)))
     },
     async countStart(consumer, id) {
-      const text = `insert into ${s}.attempts as a (consumer, message_id, starts) values ($1, $2, 1)
-        on conflict (consumer, message_id) do update set starts = a.starts + 1 returning starts`
-      const result = await connection.query({ name: 'waybill_start', text, values: [consumer, id] }, 'count an attempt')
-      return Number(result.rows[0].starts)
+      const { rows } = await connection.query({ ...countStart, values: [consumer, id] }, 'count an attempt')
+      return Number(rows[0].starts)
     },
     async bury(consumer: string, message: RefusedMessage) {
       const { envelope: e, attempts, reason, errorCode, error } = message
       const payload = Buffer.from(e.payload.buffer, e.payload.byteOffset, e.payload.byteLength)
-      const values = [consumer, e.id, e.channel, e.key, payload, e.contentType, JSON.stringify(e.headers), e.createdAt]
-      const query = { name: 'waybill_refuse', text: refuseText(s), values: [...values, attempts, reason, errorCode, error] }
-      const result = await connection.query(query, `write message ${e.id} to the dead letters`)
-      return Number(result.rows[0].written) === 1
+      const values: unknown[] = [consumer, e.id, e.channel, e.key, payload, e.contentType, JSON.stringify(e.headers)]
+      values.push(e.createdAt.toISOString(), attempts, reason, errorCode, error)
+      const { rows } = await connection.query(
+        { ...refuse, values },
+        `write message ${e.id} to the dead letters`,
+      )
+      return Number(rows[0].written) === 1
     },
+  }
+
+  /**
+   * While the deletes waited for another transaction on the same rows, that one may have noted them in the inbox: it had begun
+   * when there was a second consumer. Only a later statement's snapshot shows it.
+   */
+  async function handledBefore(
+    transaction: SqlExecutor,
+    consumer: string,
+    ids: readonly string[],
+  ): Promise<ReadonlySet<string>> {
+    const rows = await transaction.execute(seen, [consumer, ids])
+    return new Set(rows.map(idOf))
   }
 }
 
-function idsOf(rows: readonly SqlRow[]): ReadonlySet<string> {
-  return new Set(rows.map((row) => String(row['id'])))
-}
+const none: ReadonlySet<string> = new Set()
 
-/**
- * Where the consumer is the only one on the channel the row is deleted; where it is not, it is noted in the inbox while the row is
- * still there. A row that another transaction holds is waited for, and is then gone: nothing to handle. Rows are locked in
- * the order of their key.
- */
-function takeText(s: string): string {
-  return `
-with d as materialized (
-  select * from unnest($2::int[], $3::bigint[], $4::uuid[], $5::text[]) d(partition, seq, id, channel)),
-shared as materialized (
-  select distinct u.channel from ${s}.subscriptions u where u.consumer <> $1 and u.channel = any($5::text[])),
-own as materialized (
-  select o.partition, o.seq, o.id from ${s}.outbox o join d using (partition, seq, id)
-  where d.channel not in (select channel from shared)
-    and not exists (select from ${s}.inbox n where n.consumer = $1 and n.message_id = o.id)
-  order by o.partition, o.seq for update of o),
-gone as (delete from ${s}.outbox o using own
-  where o.partition = own.partition and o.seq = own.seq and o.id = own.id returning o.id),
-noted as (
-  insert into ${s}.inbox (consumer, message_id)
-  select distinct $1::text, o.id from ${s}.outbox o join d using (partition, seq, id)
-  where d.channel in (select channel from shared) order by 2
-  on conflict do nothing returning message_id)
-select id from gone union all select message_id from noted`
-}
-
-/** One statement: where the inbox row is there already, another has handled the message and nothing is written. */
-function refuseText(s: string): string {
-  return `
-with noted as (
-  insert into ${s}.inbox (consumer, message_id) values ($1, $2) on conflict do nothing returning message_id),
-letter as (
-  insert into ${s}.dead (consumer, id, channel, key, payload, content_type, headers, created_at, attempts, reason,
-    error_code, error)
-  select $1, message_id, $3::text, $4::text, $5::bytea, $6::text, $7::jsonb, $8::timestamptz, $9::int, $10::text,
-    $11::text, $12::text from noted returning 1)
-select count(*) as written from letter`
+function idOf(row: SqlRow): string {
+  return String(row['id'])
 }

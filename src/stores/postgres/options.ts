@@ -29,14 +29,18 @@ export function checkOptions(options: PostgresStoreOptions): void {
   const refuse = (sentence: string): never => {
     throw new WaybillError('WB_INVALID_OPTION', `postgresStore: ${sentence}`)
   }
-  if (typeof options !== 'object' || options === null) refuse('takes an object with `connectionString` or `pool`.')
+  if (typeof options !== 'object' || options === null)
+    refuse('takes an object with `connectionString` or `pool`.')
   for (const name of Object.keys(options)) {
     if (!names.some((known) => known === name)) refuse(`unknown option "${name}".${didYouMean(name, names)}`)
   }
   const { connectionString, pool } = options
-  if ((connectionString === undefined) === (pool === undefined)) refuse('takes either `connectionString` or `pool`.')
+  if ((connectionString === undefined) === (pool === undefined))
+    refuse('takes either `connectionString` or `pool`.')
   if (pool !== undefined && typeof pool.connect !== 'function') refuse('`pool` is not a pg pool.')
   if (connectionString !== undefined && (typeof connectionString !== 'string' || connectionString === '')) {
-    refuse('`connectionString` must be a text such as postgres://host/database. Is an environment variable not set?')
+    refuse(
+      '`connectionString` must be a text such as postgres://host/database. Is an environment variable not set?',
+    )
   }
 }

@@ -1,33 +1,50 @@
 import type { Lane } from '../../ports/lane.ts'
 import type { BlockedLine, DeadLetter, LineOutcome, RowRef } from '../../ports/outbox.ts'
+import type { SqlStatement } from '../../ports/sql.ts'
 import type { Connection } from './connection.ts'
+import { blockText, buryText } from './outbox-line-statements.ts'
+import { noteText, removeText } from './outbox-remove-statements.ts'
+import { named } from './statement.ts'
 
 /**
- * Each effect is one autocommit statement. Rows are found by the primary key and all three names; what would be wrong twice
- * reads the partition's epoch under FOR SHARE, so that a claim waits for it or is seen by it.
+ * What a relay does to rows and lines. Each effect is one autocommit statement; on a consumer's lane rows are deleted by a second
+ * one, whose snapshot sees what the first, and every other consumer's first, has committed. Lines have a connection of their
+ * own, so that one which waits for a row does not hold up the deletes.
  */
 export class OutboxEffects {
-  readonly #connection: Connection
+  readonly #deletes: Connection
+  readonly #lines: Connection
   readonly #lane: Lane
-  readonly #remove: string
-  readonly #block: string
-  readonly #bury: string
+  readonly #note: SqlStatement
+  readonly #remove: SqlStatement
+  readonly #block: SqlStatement
+  readonly #bury: SqlStatement
 
-  constructor(connection: Connection, schema: string, lane: Lane) {
-    this.#connection = connection
+  constructor(
+    connections: { readonly deletes: Connection; readonly lines: Connection },
+    schema: string,
+    lane: Lane,
+  ) {
+    this.#deletes = connections.deletes
+    this.#lines = connections.lines
     this.#lane = lane
-    this.#remove = lane.consumer === '' ? removeText(schema, '') : removeText(schema, sharedRows(schema))
-    this.#block = blockText(schema)
-    this.#bury = buryText(schema, lane)
+    this.#note = named('note', noteText(schema))
+    this.#remove = named('remove', removeText(schema, lane))
+    this.#block = named('block', blockText(schema, lane))
+    this.#bury = named('bury', buryText(schema, lane))
   }
 
   async remove(rows: readonly RowRef[]): Promise<{ readonly removed: number }> {
+    if (rows.length === 0) return { removed: 0 }
     const values = [...refsOf(rows), this.#lane.consumer]
-    const result = await this.#query('remove', this.#remove, values, 'delete delivered rows')
-    return { removed: Number(result[0]?.removed ?? 0) }
+    const what = 'delete delivered rows'
+    if (this.#lane.consumer !== '') await this.#deletes.query({ ...this.#note, values }, what)
+    const { rows: answer } = await this.#deletes.query({ ...this.#remove, values }, what)
+    return { removed: Number(answer[0].removed) }
   }
 
   async block(lines: readonly BlockedLine[]): Promise<readonly LineOutcome[]> {
+    if (lines.length === 0) return []
     const values = [
       ...refsOf(lines),
       this.#lane.consumer,
@@ -39,10 +56,12 @@ export class OutboxEffects {
       lines.map((line) => line.key),
       lines.map((line) => line.retryInMs),
     ]
-    return outcomesOf(lines, await this.#query('block', this.#block, values, 'write what failed'))
+    const { rows } = await this.#lines.query({ ...this.#block, values }, 'write what failed')
+    return outcomesOf(lines, rows)
   }
 
   async bury(letters: readonly DeadLetter[]): Promise<readonly LineOutcome[]> {
+    if (letters.length === 0) return []
     const values = [
       ...refsOf(letters),
       this.#lane.consumer,
@@ -52,13 +71,12 @@ export class OutboxEffects {
       letters.map((letter) => letter.error),
       letters.map((letter) => letter.reason),
     ]
-    return outcomesOf(letters, await this.#query('bury', this.#bury, values, 'write dead letters'))
-  }
-
-  // oxlint-disable-next-line typescript/no-explicit-any -- rows of the statements below
-  async #query(name: string, text: string, values: unknown[], what: string): Promise<any[]> {
-    const kind = this.#lane.consumer === '' ? '' : '_consumer'
-    return (await this.#connection.query({ name: `waybill_${name}${kind}`, text, values }, what)).rows
+    const { rows } = await this.#lines.query({ ...this.#bury, values }, 'write dead letters')
+    const outcomes = outcomesOf(letters, rows)
+    // On a consumer's lane the inbox row of that statement is what took the message out of the lane; the row itself goes
+    // where no other consumer lacks it. If this is lost, the next claim of the partition does it.
+    if (this.#lane.consumer !== '') await this.remove(letters.filter((_, i) => outcomes[i] !== 'fenced'))
+    return outcomes
   }
 }
 
@@ -71,102 +89,5 @@ function outcomesOf(
   rows: readonly { place: string; outcome: LineOutcome }[],
 ): readonly LineOutcome[] {
   const byPlace = new Map(rows.map((row) => [Number(row.place), row.outcome]))
-  return asked.map((_, i) => byPlace.get(i + 1) ?? 'gone')
-}
-
-/** On a consumer's lane: the note that this consumer has it, where others need it; and the rows nobody lacks. */
-function sharedRows(s: string): string {
-  return `noted as (
-  insert into ${s}.inbox (consumer, message_id)
-  select distinct $4::text, o.id from d join ${s}.outbox o using (partition, seq, id)
-  where exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $4)
-  order by 2 on conflict do nothing),`
-}
-
-function removeText(s: string, noted: string): string {
-  // The notes of this statement are not in its own snapshot: its own consumer is left out of the question.
-  const isDone =
-    noted === ''
-      ? ''
-      : `and not exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $4
-      and not exists (select from ${s}.inbox n where n.consumer = u.consumer and n.message_id = o.id))`
-  return `
-with d as materialized (select * from unnest($1::int[], $2::bigint[], $3::uuid[]) d(partition, seq, id)),
-${noted}
-line as (
-  delete from ${s}.blocked b using d
-  where b.consumer = $4 and b.partition = d.partition and b.seq = d.seq and b.id = d.id returning b.partition),
-rewound as (
-  insert into ${s}.rewinds as r (consumer, partition, counter)
-  select $4, partition, 1 from (select distinct partition from line order by 1) l
-  on conflict (consumer, partition) do update set counter = r.counter + 1),
-gone as (
-  delete from ${s}.outbox o using d
-  where o.partition = d.partition and o.seq = d.seq and o.id = d.id ${isDone} returning 1)
-select count(*) as removed from gone`
-}
-
-const held = (s: string): string => `
-held as materialized (
-  select p.partition, p.epoch from ${s}.partitions p
-  where p.consumer = $4 and p.partition in (select partition from d) order by p.partition for share),
-locked as materialized (
-  select o.* from ${s}.outbox o join d using (partition, seq, id)
-  join held h on h.partition = d.partition and h.epoch = d.epoch order by o.partition, o.seq for update of o)`
-
-const outcome = (written: string): string => `
-select d.place, case when h.partition is null then 'fenced' when w.seq is null then 'gone' else 'written' end as outcome
-from d left join held h on h.partition = d.partition and h.epoch = d.epoch
-left join ${written} w on w.partition = d.partition and w.seq = d.seq`
-
-function blockText(s: string): string {
-  return `
-with d as materialized (
-  select * from unnest($1::int[], $2::bigint[], $3::uuid[], $5::bigint[], $6::int[], $7::text[], $8::text[], $9::text[],
-    $10::text[], $11::float8[]) with ordinality
-    d(partition, seq, id, epoch, attempts, error_code, error, channel, key, retry_in_ms, place)),
-${held(s)},
-line as (
-  insert into ${s}.blocked as b (consumer, partition, seq, id, channel, key, attempts, retry_at, error_code, error)
-  select $4, d.partition, d.seq, d.id, d.channel, d.key, d.attempts,
-    clock_timestamp() + d.retry_in_ms * interval '1 millisecond', d.error_code, d.error
-  from d join locked o using (partition, seq, id)
-  on conflict (consumer, partition, seq) do update set id = excluded.id, channel = excluded.channel, key = excluded.key,
-    attempts = excluded.attempts, retry_at = excluded.retry_at, error_code = excluded.error_code, error = excluded.error
-  returning b.partition, b.seq)
-${outcome('line')}`
-}
-
-function buryText(s: string, lane: Lane): string {
-  const isConsumer = lane.consumer !== ''
-  const noted = isConsumer
-    ? `noted as (insert into ${s}.inbox (consumer, message_id) select $4, o.id from locked o
-  where exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $4)
-  order by 2 on conflict do nothing),`
-    : ''
-  const isDone = isConsumer
-    ? `and not exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $4
-    and not exists (select from ${s}.inbox n where n.consumer = u.consumer and n.message_id = o.id))`
-    : ''
-  return `
-with d as materialized (
-  select * from unnest($1::int[], $2::bigint[], $3::uuid[], $5::bigint[], $6::int[], $7::text[], $8::text[], $9::text[])
-    with ordinality d(partition, seq, id, epoch, attempts, error_code, error, reason, place)),
-${held(s)},
-letter as (
-  insert into ${s}.dead (consumer, id, channel, key, payload, content_type, headers, created_at, partition, seq, attempts,
-    reason, error_code, error)
-  select $4, o.id, o.channel, o.key, o.payload, o.content_type, o.headers, o.created_at, o.partition, o.seq, d.attempts,
-    d.reason, d.error_code, d.error
-  from d join locked o using (partition, seq, id) returning partition, seq),
-${noted}
-line as (delete from ${s}.blocked b using locked o
-  where b.consumer = $4 and b.partition = o.partition and b.seq = o.seq and b.id = o.id),
-rewound as (
-  insert into ${s}.rewinds as r (consumer, partition, counter)
-  select $4, partition, 1 from (select distinct partition from locked order by 1) l
-  on conflict (consumer, partition) do update set counter = r.counter + 1),
-gone as (delete from ${s}.outbox o using locked k
-  where o.partition = k.partition and o.seq = k.seq and o.id = k.id ${isDone})
-${outcome('letter')}`
+  return asked.map((_, i) => byPlace.get(i + 1)!)
 }

@@ -74,7 +74,9 @@ function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult 
     snapshot: { xmax: BigInt(xmax), open: open === '' ? [] : open.split(',').map(BigInt) },
     server,
     inRecovery,
-    rewinds: new Map(request.partitions.map(({ partition }) => [partition, BigInt(rewinds?.[partition] ?? 0)])),
+    rewinds: new Map(
+      request.partitions.map(({ partition }) => [partition, BigInt(rewinds?.[partition] ?? 0)]),
+    ),
     // Sorted here: SQL promises no order without a sort of its own, which would carry every payload through it.
     rows: [...rows.late.sort(byPlace), ...rows.upper.sort(byPlace), ...rows.retry],
     orphans: (orphans ?? []).map(([partition, seq, id]): RowRef => ({ partition, seq: BigInt(seq), id })),

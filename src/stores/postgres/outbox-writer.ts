@@ -1,24 +1,28 @@
 import { WaybillError } from '../../kernel/errors.ts'
 import type { Appended, NewMessage, OutboxWriter } from '../../ports/outbox-writer.ts'
-import type { SqlExecutor, SqlStatement } from '../../ports/sql.ts'
+import type { SqlExecutor } from '../../ports/sql.ts'
 import { storeError } from './errors.ts'
+import { named } from './statement.ts'
 
 /** Key locks in one call; 20,000 in one transaction were seen to exhaust PostgreSQL's lock table. */
 const mostKeys = 1000
 
 /**
- * The CTEs are materialised so that they run in this order: the transaction's id, the key locks in the order of their hashes (two
- * calls cannot wait for each other in a circle), and only then, row by row in the order given, the numbers. Relies on the
- * primary keys of channels and transports; takes no lock on them.
+ * In this order (PROTOCOLS 2): the transaction's id, the key locks by their hashes (two calls cannot wait for each other in a
+ * circle), and only then, row by row in the order given, the numbers. What holds the order: locks are taken over a sorted,
+ * distinct set that was joined with the id, and counted; rows are joined with the count, and sorted before they are
+ * numbered. Relies on the primary keys of channels and transports; takes no lock on them.
+ *
+ * A channel that is not registered makes the insert fail, for want of a channel's name: a caller who does not await a publish
+ * must not commit without it.
  */
-function appendStatement(schema: string): SqlStatement {
-  return {
-    name: `waybill_append_${schema}`,
-    text: `
+function appendText(s: string): string {
+  return `
 with x as materialized (select pg_current_xact_id() as xid),
 t as materialized (
-  select c.ordered, t.first_partition, t.partitions
-  from ${schema}.channels c join ${schema}.transports t on t.transport = c.transport where c.channel = $1),
+  select c.channel, c.ordered, t.first_partition, t.partitions
+  from (values (1)) one left join (
+    ${s}.channels c join ${s}.transports t on t.transport = c.transport) on c.channel = $1),
 m as materialized (
   select u.*, hashtextextended(case when t.ordered then $1 || chr(10) || u.key else u.id::text end, 0) as hash
   from t, unnest($2::uuid[], $3::text[], $4::bytea[], $5::text[], $6::jsonb[])
@@ -28,47 +32,65 @@ l as materialized (
     select pg_advisory_xact_lock(d.hash)
     from (select distinct m.hash from x, t, m where t.ordered order by m.hash) d) taken),
 i as (
-  insert into ${schema}.outbox (partition, id, channel, key, payload, content_type, headers)
-  select t.first_partition + abs(m.hash % t.partitions)::int, m.id, $1, m.key, m.payload, m.content_type, m.headers
-  from l, t, m where l.locks >= 0 order by m.place
-  returning 1)
-select x.xid::text as xid, (select count(*) from i)::int as written from x`,
+  insert into ${s}.outbox (partition, id, channel, key, payload, content_type, headers)
+  select case when t.channel is null then 0 else t.first_partition + abs(m.hash % t.partitions)::int end,
+    m.id, t.channel, m.key, m.payload, m.content_type, m.headers
+  from l, t, m where l.locks >= 0 order by m.place)
+select x.xid::text as xid from x`
+}
+
+/**
+ * A channel or key that is wrong shows as not_null_violation of a column. The driver's own error is not passed on then: its
+ * `detail` quotes the row, with its payload.
+ */
+function appendError(error: unknown, channel: string): WaybillError {
+  const { code, column, table } = error as { code?: unknown; column?: unknown; table?: unknown }
+  if (code === '23502' && table === 'outbox' && column === 'channel') {
+    return new WaybillError(
+      'WB_UNKNOWN_CHANNEL',
+      `Channel "${channel}" is not registered in the store: call waybill.start(), or run \`waybill migrate\`, once with a ` +
+        'configuration that lists it. The transaction can only roll back.',
+    )
   }
+  if (code === '23502' && table === 'outbox' && column === 'partition') {
+    return new WaybillError(
+      'WB_KEY_REQUIRED',
+      `Channel "${channel}" is registered as ordered, so each of its messages needs a key. The transaction can only roll back.`,
+    )
+  }
+  return storeError(error, `store messages of channel "${channel}"`)
 }
 
 export function createOutboxWriter(schema: string): OutboxWriter {
-  const statement = appendStatement(schema)
+  const statement = named('append', appendText(schema))
   return {
     async append(transaction: SqlExecutor, channel: string, messages: readonly NewMessage[]): Promise<Appended> {
-      const keys = new Set(messages.map((message) => message.key))
-      if (keys.size > mostKeys) {
-        throw new WaybillError(
-          'WB_TOO_MANY_KEYS',
-          `${keys.size} keys in one publish on channel "${channel}"; a transaction may lock ${mostKeys}. Split it into several.`,
-        )
-      }
-      let row
+      refuseTooManyKeys(channel, messages)
       try {
-        const rows = await transaction.execute(statement, [
+        const [row] = await transaction.execute(statement, [
           channel,
           messages.map((message) => message.id),
           messages.map((message) => message.key),
-          messages.map((message) => Buffer.from(message.payload.buffer, message.payload.byteOffset, message.payload.byteLength)),
+          messages.map(({ payload: p }) => Buffer.from(p.buffer, p.byteOffset, p.byteLength)),
           messages.map((message) => message.contentType),
           messages.map((message) => JSON.stringify(message.headers)),
         ])
-        row = rows[0]
+        return { transactionId: String(row!['xid']) }
       } catch (error) {
-        throw storeError(error, `store messages of channel "${channel}"`)
+        throw appendError(error, channel)
       }
-      if (row?.['written'] !== messages.length) {
-        throw new WaybillError(
-          'WB_UNKNOWN_CHANNEL',
-          `Channel "${channel}" is not registered in the store: call waybill.start(), or run \`waybill migrate\`, once with ` +
-            'a configuration that lists it.',
-        )
-      }
-      return { transactionId: String(row['xid']) }
     },
   }
+}
+
+/** Before any SQL: an error from the database would leave the caller a transaction that can only roll back. */
+function refuseTooManyKeys(channel: string, messages: readonly NewMessage[]): void {
+  const keys = new Set<string>()
+  for (const { key } of messages) if (key !== null) keys.add(key)
+  if (keys.size <= mostKeys) return
+  throw new WaybillError(
+    'WB_TOO_MANY_KEYS',
+    `${keys.size} keys in one publish on channel "${channel}"; one call may lock ${mostKeys}. Split it into several ` +
+      'transactions.',
+  )
 }

@@ -1,55 +1,119 @@
-export interface RegisterText {
-  readonly conflicts: string
-  readonly transports: string
-  readonly channels: string
-  readonly subscriptions: string
-  readonly partitions: string
+import { WaybillError } from '../../kernel/errors.ts'
+import type { ChannelRegistration, LocalSubscription } from '../../ports/schema.ts'
+import type { Connection } from './connection.ts'
+
+export interface Registration {
+  readonly channels: readonly ChannelRegistration[]
+  readonly subscriptions: readonly LocalSubscription[]
+  readonly partitions: number
 }
 
-/** Each can be run again with the same outcome. They run one after another, under the schema's lock. */
-export function registerText(s: string): RegisterText {
-  return {
-    conflicts: `
+/** Each statement can be run again with the same outcome. The caller holds the schema's lock. */
+export async function register(connection: Connection, s: string, registration: Registration): Promise<void> {
+  const { channels, subscriptions, partitions } = registration
+  const run = async (text: string, values: unknown[]): Promise<readonly Changed[]> =>
+    (await connection.query({ text, values }, 'register channels')).rows
+  const names = channels.map((each) => each.channel)
+  const transports = channels.map((each) => each.transport)
+  const ordered = channels.map((each) => each.ordered)
+  const pairs = subscriptions.flatMap(({ consumer, channels: own }) => own.map((channel) => [consumer, channel]))
+
+  const changed = await run(changedText(s), [names, transports, ordered])
+  if (changed.length > 0) await refuseWaiting(changed, (text, values) => run(text, values), s)
+  await run(transportsText(s), [partitions, transports])
+  await run(channelsText(s), [
+    names,
+    transports,
+    channels.map((each) => each.address),
+    ordered,
+    channels.map((each) => each.maxBytes),
+  ])
+  await run(subscriptionsText(s), [pairs.map(([consumer]) => consumer), pairs.map(([, channel]) => channel)])
+  await run(partitionsText(s), [])
+}
+
+interface Changed {
+  readonly channel: string
+  readonly transport: string
+  readonly ordered: boolean
+}
+
+async function refuseWaiting(
+  changed: readonly Changed[],
+  run: (text: string, values: unknown[]) => Promise<readonly Changed[]>,
+  s: string,
+): Promise<void> {
+  // Waits for those who are writing and keeps others from it: a message of theirs would go where the channel went before.
+  await run(`lock table ${s}.outbox in share mode`, [])
+  const text = `
+select c.channel, c.transport, c.ordered from ${s}.channels c where c.channel = any($1::text[])
+  and exists (select from ${s}.outbox o where o.channel = c.channel) order by 1 limit 1`
+  const [waiting] = await run(text, [changed.map((each) => each.channel)])
+  if (waiting === undefined) return
+  throw new WaybillError(
+    'WB_CHANNEL_CONFLICT',
+    `Channel "${waiting.channel}" is registered with transport "${waiting.transport}" and ordered ${waiting.ordered}, and ` +
+      'messages of it wait in the outbox. Deliver them first, or give the changed channel another name.',
+  )
+}
+
+function changedText(s: string): string {
+  return `
 select c.channel, c.transport, c.ordered from ${s}.channels c
-join unnest($1::text[], $2::text[], $3::text[], $4::bool[]) n(channel, transport, address, ordered)
-  on n.channel = c.channel and (n.transport <> c.transport or n.ordered <> c.ordered)
-where exists (select from ${s}.outbox o where o.channel = c.channel) order by 1 limit 1`,
-    // Partition numbers of different transports never overlap: a partition has one transport.
-    transports: `
+join unnest($1::text[], $2::text[], $3::bool[]) n(channel, transport, ordered) on n.channel = c.channel
+where n.transport <> c.transport or n.ordered <> c.ordered`
+}
+
+/** Partition numbers of different transports never overlap: a partition has one transport. */
+function transportsText(s: string): string {
+  return `
 insert into ${s}.transports (transport, first_partition, partitions)
 select n.transport, coalesce((select max(first_partition + partitions) from ${s}.transports), 0)
   + (row_number() over (order by n.transport) - 1)::int * $1::int, $1::int
 from (select distinct u.transport from unnest($2::text[]) u(transport)) n
-where not exists (select from ${s}.transports t where t.transport = n.transport)`,
-    channels: `
+where not exists (select from ${s}.transports t where t.transport = n.transport)`
+}
+
+function channelsText(s: string): string {
+  return `
 insert into ${s}.channels as c (channel, transport, address, ordered, max_bytes)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::int[])
 on conflict (channel) do update set transport = excluded.transport, address = excluded.address,
   ordered = excluded.ordered, max_bytes = excluded.max_bytes
 where (c.transport, c.address, c.ordered, c.max_bytes)
-  is distinct from (excluded.transport, excluded.address, excluded.ordered, excluded.max_bytes)`,
-    subscriptions: `
-insert into ${s}.subscriptions (consumer, channel) select * from unnest($1::text[], $2::text[]) on conflict do nothing`,
-    // A lane of its own for each transport, and one for each consumer that subscribes to a channel of it.
-    partitions: `
+  is distinct from (excluded.transport, excluded.address, excluded.ordered, excluded.max_bytes)`
+}
+
+function subscriptionsText(s: string): string {
+  return `
+insert into ${s}.subscriptions (consumer, channel) select * from unnest($1::text[], $2::text[]) on conflict do nothing`
+}
+
+/** A lane of its own for each transport, and one for each consumer that subscribes to a channel of it. */
+function partitionsText(s: string): string {
+  return `
 with lane as (
   select transport, '' as consumer from ${s}.transports
   union select c.transport, u.consumer from ${s}.subscriptions u join ${s}.channels c on c.channel = u.channel)
 insert into ${s}.partitions (consumer, partition, transport)
 select l.consumer, p, l.transport from lane l join ${s}.transports t using (transport),
   generate_series(t.first_partition, t.first_partition + t.partitions - 1) p
-on conflict do nothing`,
-  }
+on conflict do nothing`
 }
 
-/** Ends a consumer's subscriptions and deletes the rows that waited only for it. */
-export function unsubscribeText(s: string): string {
-  return `
+/**
+ * Ends a consumer's subscriptions with its lane, and deletes the rows that waited only for it. Where it was the last one its
+ * rows stay: nobody has had them.
+ */
+export async function unsubscribe(connection: Connection, s: string, consumer: string): Promise<void> {
+  const text = `
 with ended as (delete from ${s}.subscriptions where consumer = $1 returning channel),
 lane as (delete from ${s}.partitions where consumer = $1),
-lines as (delete from ${s}.blocked where consumer = $1)
+lines as (delete from ${s}.blocked where consumer = $1),
+counters as (delete from ${s}.rewinds where consumer = $1)
 delete from ${s}.outbox o using ended e where o.channel = e.channel
   and exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $1)
   and not exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $1
     and not exists (select from ${s}.inbox n where n.consumer = u.consumer and n.message_id = o.id))`
+  await connection.query({ text, values: [consumer] }, `unsubscribe consumer "${consumer}"`)
 }

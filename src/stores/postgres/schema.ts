@@ -1,50 +1,49 @@
 import { WaybillError } from '../../kernel/errors.ts'
-import type { ChannelRegistration, LocalSubscription, SchemaAdmin, SchemaStatus } from '../../ports/schema.ts'
+import type { SchemaAdmin, SchemaStatus } from '../../ports/schema.ts'
 import type { Connection } from './connection.ts'
-import type { PgResult } from './driver.ts'
 import { migrations, newestVersion } from './migrations/all.ts'
-import { registerText, unsubscribeText } from './registration.ts'
+import { register, unsubscribe } from './registration.ts'
 
-/** Serialises migrations, registrations and changes of the layout of one schema. */
-const lock = (s: string): string => `select pg_advisory_xact_lock(hashtextextended('waybill ' || '${s}', 1))`
+/** Serialises migrations and registrations of one schema. Waits no longer than lock_timeout. */
+function lockText(s: string): string {
+  return `select pg_advisory_xact_lock(hashtextextended('waybill ${s.replaceAll("'", "''")}', 0))`
+}
 
-export function createSchemaAdmin(connection: Connection, s: string): SchemaAdmin {
-  const inTransaction = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
-    await connection.query({ text: `begin; ${lock(s)}` }, what)
-    try {
-      const result = await work()
+type Length = 'short' | 'long'
+
+/**
+ * Lends a connection for one call, whose statements are short or may be long. It is never made anew while it is lent, so that
+ * what is in a transaction stays in it.
+ */
+export type LendConnection = <T>(length: Length, work: (connection: Connection) => Promise<T>) => Promise<T>
+
+export function createSchemaAdmin(withConnection: LendConnection, s: string): SchemaAdmin {
+  /** Closing the connection is the rollback. */
+  const inTransaction = <T>(
+    length: Length,
+    what: string,
+    work: (connection: Connection) => Promise<T>,
+  ): Promise<T> =>
+    withConnection(length, async (connection) => {
+      await connection.query({ text: `begin; ${lockText(s)}` }, what)
+      const result = await work(connection)
       await connection.query({ text: 'commit' }, what)
       return result
-    } catch (error) {
-      await connection.query({ text: 'rollback' }, what).catch(() => {})
-      throw error
-    }
-  }
-
-  const find = async (): Promise<SchemaStatus> => {
-    const exists = await connection.query(
-      { text: 'select to_regclass($1) is not null as found', values: [`${s}.migrations`] },
-      'look for the schema',
-    )
-    if (exists.rows[0].found !== true) return { found: 0, known: newestVersion, oldestCode: 0 }
-    const text = `select max(version) as version, max(oldest_code) as oldest from ${s}.migrations`
-    const [row] = (await connection.query({ text }, 'read the schema version')).rows
-    return { found: Number(row.version), known: newestVersion, oldestCode: Number(row.oldest) }
-  }
+    })
 
   return {
     migrate: () =>
-      inTransaction('migrate the schema', async () => {
+      inTransaction('long', 'migrate the schema', async (connection) => {
         // Looked at under the lock: of several processes that start at once the first one migrates.
-        const before = await find()
+        const before = await find(connection, s)
         refuseNewer(before)
         const pending = migrations.filter((each) => each.version > before.found)
         if (pending.length > 0) await connection.query({ text: script(s, before.found) }, 'migrate the schema')
         return pending.map((each) => each.version)
       }),
-    print: () => `begin;\n${lock(s)};\n${script(s, 0)}commit;\n`,
+    print: () => `begin;\n${lockText(s)};\n${script(s, 0)}commit;\n`,
     async check() {
-      const status = await find()
+      const status = await withConnection('short', (connection) => find(connection, s))
       if (status.found === 0) {
         throw new WaybillError('WB_SCHEMA_MISSING', `The schema ${s} is not there. Run \`waybill migrate\` first.`)
       }
@@ -57,50 +56,24 @@ export function createSchemaAdmin(connection: Connection, s: string): SchemaAdmi
       }
       return status
     },
-    async register(
-      channels: readonly ChannelRegistration[],
-      subscriptions: readonly LocalSubscription[],
-      partitions: number,
-    ) {
-      const sorted = channels.toSorted((a, b) => (a.channel < b.channel ? -1 : 1))
-      const names = subscriptions.flatMap(({ consumer, channels: own }) => own.map((channel) => [consumer, channel]))
-      const values = [
-        partitions,
-        sorted.map((each) => each.channel),
-        sorted.map((each) => each.transport),
-        sorted.map((each) => each.address),
-        sorted.map((each) => each.ordered),
-        sorted.map((each) => each.maxBytes),
-        names.map(([consumer]) => consumer),
-        names.map(([, channel]) => channel),
-      ]
-      await inTransaction('register channels', () => registering(connection, s, values))
-    },
-    async unsubscribe(consumer) {
-      const what = `unsubscribe consumer "${consumer}"`
-      await inTransaction(what, () => connection.query({ text: unsubscribeText(s), values: [consumer] }, what))
-    },
+    register: (channels, subscriptions, partitions) =>
+      inTransaction('short', 'register channels', (connection) =>
+        register(connection, s, { channels, subscriptions, partitions }),
+      ),
+    unsubscribe: (consumer) =>
+      inTransaction('long', `unsubscribe consumer "${consumer}"`, (connection) => unsubscribe(connection, s, consumer)),
   }
 }
 
-async function registering(connection: Connection, s: string, values: readonly unknown[]): Promise<void> {
-  const text = registerText(s)
-  const [count, channels, transports, addresses, ordered, maxBytes, consumers, subscribed] = values
-  const run = (statement: string, parameters: unknown[]): Promise<PgResult> =>
-    connection.query({ text: statement, values: parameters }, 'register channels')
-  const conflict = await run(text.conflicts, [channels, transports, addresses, ordered])
-  if (conflict.rows.length > 0) {
-    const [row] = conflict.rows
-    throw new WaybillError(
-      'WB_CHANNEL_CONFLICT',
-      `Channel "${row.channel}" is registered with transport "${row.transport}" and ordered ${row.ordered}, and messages of ` +
-        'it wait in the outbox. Deliver them first, or give the changed channel another name.',
-    )
-  }
-  await run(text.transports, [count, transports])
-  await run(text.channels, [channels, transports, addresses, ordered, maxBytes])
-  await run(text.subscriptions, [consumers, subscribed])
-  await run(text.partitions, [])
+async function find(connection: Connection, s: string): Promise<SchemaStatus> {
+  const exists = await connection.query(
+    { text: 'select to_regclass($1) is not null as found', values: [`${s}.migrations`] },
+    'look for the schema',
+  )
+  if (exists.rows[0].found !== true) return { found: 0, known: newestVersion, oldestCode: 0 }
+  const text = `select max(version) as version, max(oldest_code) as oldest from ${s}.migrations`
+  const [row] = (await connection.query({ text }, 'read the schema version')).rows
+  return { found: Number(row.version ?? 0), known: newestVersion, oldestCode: Number(row.oldest ?? 0) }
 }
 
 function refuseNewer(status: SchemaStatus): void {

@@ -8,3 +8,8 @@ import type { SqlStatement } from '../../ports/sql.ts'
 export function named(name: string, text: string): SqlStatement {
   return { name: `waybill_${name}_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`, text }
 }
+
+/** A statement that is planned whenever it runs. The driver takes the empty name for none. */
+export function unprepared(text: string): SqlStatement {
+  return { name: '', text }
+}

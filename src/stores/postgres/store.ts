@@ -1,7 +1,9 @@
-import { WaybillError } from '../../kernel/errors.ts'
+import type { Lane } from '../../ports/lane.ts'
+import type { LeaseSession } from '../../ports/leases.ts'
+import type { Outbox } from '../../ports/outbox.ts'
 import type { Store, StoreContext, StoreDefinition } from '../../ports/store.ts'
-import { Connection } from './connection.ts'
-import type { PgClient, PgConnection, PgModule, PgPool, PgPooledClient } from './driver.ts'
+import { Connections } from './connections.ts'
+import type { PgClient } from './driver.ts'
 import { createInbox } from './inbox.ts'
 import { openLeases } from './leases.ts'
 import { checkOptions, type PostgresStoreOptions } from './options.ts'
@@ -10,120 +12,85 @@ import { OutboxReader } from './outbox-reader.ts'
 import { createOutboxWriter } from './outbox-writer.ts'
 import { quoteSchema } from './quote.ts'
 import { createSchemaAdmin } from './schema.ts'
+import { sweep } from './sweep.ts'
 import { createTransactionRunner } from './transaction-runner.ts'
+
+/** How long a migration or the end of a subscription may take: it may have to look at every waiting row. */
+const longMs = 3_600_000
 
 /** Outbox and inbox in PostgreSQL. Throws `WB_INVALID_OPTION`; connects to nothing before it is used. */
 export function postgresStore(options: PostgresStoreOptions): StoreDefinition<PgClient> {
   checkOptions(options)
   const schema = quoteSchema(options.schema ?? 'waybill')
-  return { kind: 'postgres', open: (context) => openStore(options, schema, context) }
-}
-
-function openStore(options: PostgresStoreOptions, schema: string, context: StoreContext): Store {
-  const { applicationName, statementTimeoutMs, lockTimeoutMs, leaseMs } = context
-  const opened = new Set<Connection>()
-  let ownPool: Promise<PgPool> | null = null
-
-  const pool = (): Promise<PgPool> => {
-    if (options.pool !== undefined) return Promise.resolve(options.pool)
-    ownPool ??= loadDriver().then(({ Pool }) => {
-      const { connectionString } = options
-      const created = new Pool({ connectionString, application_name: applicationName, pipeline: true, keepAlive: true })
-      // The loss of an idle connection is no error of anybody's; without a listener it would end the process.
-      ;(created as unknown as PgConnection).on('error', () => {})
-      return created
-    })
-    return ownPool
-  }
-
-  const connect = (purpose: string): Connection => {
-    const connection = new Connection({
-      timeoutMs: statementTimeoutMs,
-      create: async () => {
-        const { Client } = await loadDriver()
-        const base = options.pool === undefined ? { connectionString: options.connectionString } : optionsOf(options.pool)
-        const name = `${applicationName} ${purpose}`.slice(0, 63)
-        return new Client({
-          ...base,
-          application_name: name,
-          keepAlive: true,
-          connectionTimeoutMillis: statementTimeoutMs,
-          pipeline: true,
-        })
-      },
-      // Whatever the role or database has set: text formats that are parsed here, durable commits, statements that end.
-      setUp:
-        `set datestyle to 'ISO'; set bytea_output to 'hex'; set synchronous_commit to on; ` +
-        `set statement_timeout to ${statementTimeoutMs}; set lock_timeout to ${lockTimeoutMs}; ` +
-        // Every statement has its index, whatever the statistics of a table say that was empty a minute ago (P10).
-        'set enable_seqscan to off; set jit to off',
-    })
-    opened.add(connection)
-    return connection
-  }
-
-  const close = async (...connections: Connection[]): Promise<void> => {
-    for (const connection of connections) opened.delete(connection)
-    await Promise.all(connections.map((connection) => connection.close()))
-  }
-
   return {
     kind: 'postgres',
-    schema: createSchemaAdmin(connect('schema'), schema),
-    writer: createOutboxWriter(schema),
-    inbox: createInbox(connect('inbox'), schema),
-    transactions: createTransactionRunner(
-      async (): Promise<PgPooledClient> => (await pool()).connect(),
-      lockTimeoutMs,
-    ),
-    openOutbox: async (lane) => {
-      const reading = connect('reader')
-      const acting = connect('relay')
-      const reader = new OutboxReader(reading, schema, lane)
-      const effects = new OutboxEffects(acting, schema, lane)
-      return {
-        read: (request) => reader.read(request),
-        remove: (rows) => effects.remove(rows),
-        block: (lines) => effects.block(lines),
-        bury: (letters) => effects.bury(letters),
-        close: () => close(reading, acting),
-      }
-    },
-    openLeases: async (lane) => {
-      const connection = connect('leases')
-      try {
-        const session = await openLeases(connection, { schema, lane, leaseMs, application: applicationName })
-        return {
-          ...session,
-          close: async () => {
-            await session.close()
-            opened.delete(connection)
-          },
-        }
-      } catch (error) {
-        await close(connection)
-        throw error
-      }
-    },
-    close: async () => {
-      await close(...opened)
-      await (await ownPool)?.end()
-      ownPool = null
-    },
+    open: (context) => openStore(new Connections(options, context), schema, context),
   }
 }
 
-/** A pool hides its password from whoever lists its options. */
-function optionsOf(pool: PgPool): object {
-  const { password } = pool.options as { password?: unknown }
-  return password === undefined ? pool.options : { ...pool.options, password }
+function openStore(connections: Connections, schema: string, context: StoreContext): Store {
+  const { statementTimeoutMs, lockTimeoutMs } = context
+  return {
+    kind: 'postgres',
+    schema: createSchemaAdmin(
+      (length, work) => connections.lend('schema', length === 'long' ? { timeoutMs: longMs } : {}, work),
+      schema,
+    ),
+    writer: createOutboxWriter(schema),
+    inbox: createInbox(connections.open('inbox'), schema),
+    transactions: createTransactionRunner(async () => (await connections.pool()).connect(), {
+      statementTimeoutMs,
+      lockTimeoutMs,
+    }),
+    openOutbox: (lane) => Promise.resolve(openOutbox(connections, schema, lane)),
+    openLeases: (lane) => joinLane(connections, schema, lane, context),
+    close: () => connections.closeAll(),
+  }
 }
 
-async function loadDriver(): Promise<PgModule> {
+function openOutbox(connections: Connections, schema: string, lane: Lane): Outbox {
+  // Its plan is the same whatever the numbers, and is made to be right for all of them; the others' depend on theirs.
+  const reads = connections.open('reads', { setUp: 'set plan_cache_mode to force_generic_plan' })
+  const deletes = connections.open('deletes', { setUp: 'set plan_cache_mode to force_custom_plan' })
+  const lines = connections.open('lines', { setUp: 'set plan_cache_mode to force_custom_plan' })
+  const reader = new OutboxReader(reads, schema, lane)
+  const effects = new OutboxEffects({ deletes, lines }, schema, lane)
+  return {
+    read: (request) => reader.read(request),
+    remove: (rows) => effects.remove(rows),
+    block: (blocked) => effects.block(blocked),
+    bury: (letters) => effects.bury(letters),
+    close: () => connections.close(reads, deletes, lines),
+  }
+}
+
+async function joinLane(
+  connections: Connections,
+  schema: string,
+  lane: Lane,
+  context: StoreContext,
+): Promise<LeaseSession> {
+  const { leaseMs, applicationName, logger } = context
+  const connection = connections.open('leases', { reconnects: false })
+  const sweepGained = (partitions: readonly number[]): Promise<void> =>
+    connections.lend('sweep', {}, (sweeping) =>
+      sweep(sweeping, partitions, { schema, lane, logger, budgetMs: leaseMs / 4 }),
+    )
   try {
-    const { default: pg } = (await import('pg')) as unknown as { default: PgModule }
-    return pg
+    const options = { schema, lane, leaseMs, application: applicationName }
+    const session = await openLeases(
+      connection,
+      lane.consumer === '' ? options : { ...options, onGained: sweepGained },
+    )
+    return {
+      ...session,
+      close: async () => {
+        await session.close()
+        await connections.close(connection)
+      },
+    }
   } catch (error) {
-    throw new WaybillError('WB_PEER_MISSING', 'postgresStore needs the driver: npm install pg', { cause: error })
+    await connections.close(connection)
+    throw error
   }
 }

@@ -1,9 +1,13 @@
-import type { BaseOptions } from '@platformatic/kafka'
+import type * as Kafka from '@platformatic/kafka'
+import type { BaseOptions, Consumer, FetchOptions } from '@platformatic/kafka'
 import { WaybillError } from '../../kernel/errors.ts'
 import type { KafkaSettings } from './options.ts'
 
 /** The client library, as it is loaded at run time. */
-export type KafkaLibrary = typeof import('@platformatic/kafka')
+export type KafkaLibrary = typeof Kafka
+
+export type FetchResponse = Awaited<ReturnType<Consumer['fetch']>>
+export type FetchRequestTopic = FetchOptions<Buffer, Buffer, Buffer, Buffer>['topics'][number]
 
 /** The library is an optional peer: it is loaded when a publisher or a subscription opens, not with the package. */
 export async function loadKafka(): Promise<KafkaLibrary> {

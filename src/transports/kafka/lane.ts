@@ -1,25 +1,12 @@
-import { systemClock } from '../../kernel/clock.ts'
 import { withDeadline } from '../../kernel/deadline.ts'
 import type { Fate } from '../../ports/transport.ts'
+import { Backlog, type Entry } from './backlog.ts'
 import { heldBack, notSent } from './fates.ts'
 import { kafkaErrorName } from './kafka-error.ts'
 import { bucketOf } from './partitioner.ts'
 import { ProduceLog } from './produce-log.ts'
-import type { OutgoingRecord } from './record.ts'
 import type { TopicDesk } from './topic-desk.ts'
 import type { WatchedProducer } from './watched-producer.ts'
-
-/** A message on its way, and the call it belongs to. */
-export interface Entry {
-  readonly record: OutgoingRecord
-  /** Topic and key; `null` where there is no order to keep. */
-  readonly orderKey: string | null
-  readonly call: object
-  readonly settle: (fate: Fate) => void
-  partition: number
-  /** Halves of a refused batch are sent apart from everything else. */
-  group: object | undefined
-}
 
 interface Flight {
   readonly entries: Entry[]
@@ -52,7 +39,7 @@ export interface LaneOptions {
  */
 export class Lane {
   readonly #options: LaneOptions
-  #queue: Entry[] = []
+  readonly #backlog = new Backlog()
   #flight: Flight | undefined
   #producer: WatchedProducer | undefined
   /** Messages without a key go round. */
@@ -63,47 +50,35 @@ export class Lane {
   }
 
   push(entries: readonly Entry[]): void {
-    for (const entry of entries) this.#queue.push(entry)
+    this.#backlog.push(entries)
     this.#next()
   }
 
   /** The call's time is over: what of it waits was not sent, and the send it is part of is given up. */
   expire(call: object): void {
     const reason = 'Its time was over before it could be sent.'
-    this.#drop((entry) => entry.call === call, notSent('WB_TIMED_OUT', reason))
+    this.#backlog.drop((entry) => entry.call === call, notSent('WB_TIMED_OUT', reason))
     const flight = this.#flight
     if (flight?.entries.some((entry) => entry.call === call) === true) this.#giveUp(flight)
   }
 
   /** Settles everything and closes the producer. */
   async close(fate: Fate): Promise<void> {
-    this.#drop(() => true, fate)
+    this.#backlog.drop(() => true, fate)
     if (this.#flight !== undefined) this.#giveUp(this.#flight)
     await this.#retire()
   }
 
   #next(): void {
-    if (this.#flight !== undefined || this.#queue.length === 0) return
+    if (this.#flight !== undefined || this.#backlog.isEmpty) return
     const flight: Flight = {
-      entries: this.#take(),
+      entries: this.#backlog.take(this.#options.maxBytes),
       log: new ProduceLog(),
       signal: new AbortController(),
       trouble: undefined,
     }
     this.#flight = flight
     void this.#fly(flight)
-  }
-
-  #take(): Entry[] {
-    const group = this.#queue[0]!.group
-    let bytes = 0
-    let count = 0
-    for (const entry of this.#queue) {
-      bytes += entry.record.bytes
-      if (entry.group !== group || (count > 0 && bytes > this.#options.maxBytes)) break
-      count += 1
-    }
-    return this.#queue.splice(0, count)
   }
 
   async #fly(flight: Flight): Promise<void> {
@@ -127,7 +102,8 @@ export class Lane {
         flight.trouble = code
       })
       if (state === undefined) return
-      if ('code' in state) this.#settle(flight, (entry) => entry.record.topic === topic, notSent(state.code, state.reason))
+      if ('code' in state)
+        this.#settle(flight, (entry) => entry.record.topic === topic, notSent(state.code, state.reason))
       else counts.set(topic, state.partitions)
     }
     if (flight.entries.length === 0) return
@@ -178,15 +154,13 @@ export class Lane {
     if (entries.length === 1) {
       this.#end(entries[0]!, fate)
     } else if (isLate) {
-      const late = notSent('WB_TIMED_OUT', 'Its batch was refused, and its time was over before it could go alone.')
+      const late = notSent(
+        'WB_TIMED_OUT',
+        'Its batch was refused, and its time was over before it could go alone.',
+      )
       for (const entry of entries) this.#end(entry, late)
     } else {
-      const half = entries.length >> 1
-      for (const part of [entries.slice(half), entries.slice(0, half)]) {
-        const group = {}
-        for (const entry of part) entry.group = group
-        this.#queue.unshift(...part)
-      }
+      this.#backlog.putBackHalved(entries)
     }
   }
 
@@ -195,7 +169,7 @@ export class Lane {
     entry.settle(fate)
     const { orderKey } = entry
     if (fate.outcome === 'confirmed' || orderKey === null) return
-    this.#drop((other) => other.orderKey === orderKey, heldBack)
+    this.#backlog.drop((other) => other.orderKey === orderKey, heldBack)
   }
 
   #settle(flight: Flight, which: (entry: Entry) => boolean, fate: Fate): void {
@@ -203,13 +177,6 @@ export class Lane {
     const ended = entries.filter(which)
     entries.splice(0, entries.length, ...entries.filter((entry) => !which(entry)))
     for (const entry of ended) this.#end(entry, fate)
-  }
-
-  #drop(which: (entry: Entry) => boolean, fate: Fate): void {
-    const dropped = this.#queue.filter(which)
-    if (dropped.length === 0) return
-    this.#queue = this.#queue.filter((entry) => !which(entry))
-    for (const entry of dropped) entry.settle(fate)
   }
 
   async #retire(): Promise<void> {

@@ -65,7 +65,12 @@ const names: readonly (keyof KafkaTransportOptions)[] = [
   'sasl',
 ]
 const saslNames: readonly (keyof KafkaSasl)[] = ['mechanism', 'username', 'password', 'token']
-const mechanisms: readonly KafkaSasl['mechanism'][] = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512', 'OAUTHBEARER']
+const mechanisms: readonly KafkaSasl['mechanism'][] = [
+  'PLAIN',
+  'SCRAM-SHA-256',
+  'SCRAM-SHA-512',
+  'OAUTHBEARER',
+]
 const broker = /^(?:\[[\da-f:.]+\]|[^\s:/@[\]]+)(?::\d{1,5})?$/iu
 
 /** No value is quoted: a URL in the wrong place may hold a password (S16). */
@@ -73,14 +78,21 @@ export function resolveOptions(options: KafkaTransportOptions): KafkaSettings {
   if (!isObject(options)) throw refusal('takes an object with `brokers`.')
   checkNames(options, names, '')
   const { brokers, clientId, createTopics = true, tls, sasl } = options
-  if (!Array.isArray(brokers) || brokers.length === 0 || !brokers.every((b) => typeof b === 'string' && broker.test(b))) {
-    throw refusal('`brokers` must be a list of `host:port`, one at least. Is an environment variable not set?')
+  if (
+    !Array.isArray(brokers) ||
+    brokers.length === 0 ||
+    !brokers.every((b) => typeof b === 'string' && broker.test(b))
+  ) {
+    throw refusal(
+      '`brokers` must be a list of `host:port`, one at least. Is an environment variable not set?',
+    )
   }
   if (clientId !== undefined && (typeof clientId !== 'string' || !/^\S+$/u.test(clientId))) {
     throw refusal('`clientId` must be a text without spaces.')
   }
   if (typeof createTopics !== 'boolean') throw refusal('`createTopics` must be true or false.')
-  if (tls !== undefined && !isObject(tls)) throw refusal('`tls` must be an object: the options of node:tls, or {}.')
+  if (tls !== undefined && !isObject(tls))
+    throw refusal('`tls` must be an object: the options of node:tls, or {}.')
   if (sasl !== undefined) checkSasl(sasl)
   return {
     ...options,
@@ -95,7 +107,8 @@ export function resolveOptions(options: KafkaTransportOptions): KafkaSettings {
 function checkSasl(sasl: KafkaSasl): void {
   if (!isObject(sasl)) throw refusal('`sasl` must be an object.')
   checkNames(sasl, saslNames, 'sasl.')
-  if (!mechanisms.includes(sasl.mechanism)) throw refusal(`\`sasl.mechanism\` must be one of ${mechanisms.join(', ')}.`)
+  if (!mechanisms.includes(sasl.mechanism))
+    throw refusal(`\`sasl.mechanism\` must be one of ${mechanisms.join(', ')}.`)
   for (const name of ['username', 'password', 'token'] as const) {
     const given = sasl[name]
     if (given !== undefined && typeof given !== 'string' && typeof given !== 'function') {

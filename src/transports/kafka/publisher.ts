@@ -1,8 +1,9 @@
 import { systemClock } from '../../kernel/clock.ts'
 import { describeError } from '../../kernel/errors.ts'
 import type { Fate, OutboundMessage, Publisher } from '../../ports/transport.ts'
-import { notRunning } from './fates.ts'
-import { Lane, type Entry, type LaneOptions } from './lane.ts'
+import type { Entry } from './backlog.ts'
+import { heldBack, notRunning } from './fates.ts'
+import { Lane, type LaneOptions } from './lane.ts'
 import { bucketOf } from './partitioner.ts'
 import { encodeRecord, type OutgoingRecord } from './record.ts'
 
@@ -28,7 +29,7 @@ export class KafkaPublisher implements Publisher {
 
   async publish(batch: readonly OutboundMessage[], timeoutMs: number): Promise<readonly Fate[]> {
     if (this.#isClosed) return batch.map(() => notRunning)
-    const fates = new Array<Fate | undefined>(batch.length)
+    const fates = batch.map((): Fate | undefined => undefined)
     const { promise, resolve } = Promise.withResolvers<void>()
     const call = {}
     let open = batch.length
@@ -44,13 +45,20 @@ export class KafkaPublisher implements Publisher {
       const { key } = message.envelope
       const orderKey = key === null ? null : `${message.address}\0${key}`
       const record = this.#encode(message)
-      if ('outcome' in record) {
-        settle(index, record)
+      if ('outcome' in record || (orderKey !== null && failed.has(orderKey))) {
+        settle(index, 'outcome' in record ? record : heldBack)
         if (orderKey !== null) failed.add(orderKey)
         continue
       }
       const lane = key === null ? this.#turn++ % laneCount : bucketOf(record.hash, laneCount)
-      parts[lane]!.push({ record, orderKey, call, settle: (fate) => settle(index, fate), partition: 0, group: undefined })
+      parts[lane]!.push({
+        record,
+        orderKey,
+        call,
+        settle: (fate) => settle(index, fate),
+        partition: 0,
+        group: undefined,
+      })
     }
     for (const [lane, entries] of parts.entries()) if (entries.length > 0) this.#lanes[lane]!.push(entries)
     if (open > 0) {
@@ -82,7 +90,10 @@ export class KafkaPublisher implements Publisher {
     try {
       const record = encodeRecord(message, source)
       if (record.value.length <= maxBytes) return record
-      return refuse('WB_MESSAGE_TOO_LARGE', `It has ${record.value.length} bytes; this transport takes ${maxBytes}.`)
+      return refuse(
+        'WB_MESSAGE_TOO_LARGE',
+        `It has ${record.value.length} bytes; this transport takes ${maxBytes}.`,
+      )
     } catch (error) {
       return refuse('WB_ENVELOPE_INVALID', `It cannot be written as a record (${describeError(error).code}).`)
     }

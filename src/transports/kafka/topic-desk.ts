@@ -71,7 +71,11 @@ export class TopicDesk {
       const code = 'UNKNOWN_TOPIC_OR_PARTITION'
       return this.#tell(topic, missing(code, 'Its topic does not exist, and `createTopics` is off: make it.'))
     }
-    const admin = new kafka.Admin({ ...clientOptions(settings, applicationName), retries: 2, retryDelay: pauseMs })
+    const admin = new kafka.Admin({
+      ...clientOptions(settings, applicationName),
+      retries: 2,
+      retryDelay: pauseMs,
+    })
     try {
       await admin.createTopics({ topics: [topic], partitions: partitionsPerTopic, replicas: -1 })
       logger.info({ topic, partitions: partitionsPerTopic }, 'made a Kafka topic that was missing')
@@ -86,7 +90,8 @@ export class TopicDesk {
   }
 
   #tell(topic: string, state: TopicState & { readonly reason: string }): TopicState {
-    if (!this.#told.has(topic)) this.#options.logger.error({ topic, reason: state.reason }, 'a Kafka topic is missing')
+    if (!this.#told.has(topic))
+      this.#options.logger.error({ topic, reason: state.reason }, 'a Kafka topic is missing')
     this.#told.add(topic)
     return state
   }

@@ -1,4 +1,4 @@
-import type { Producer } from '@platformatic/kafka'
+import type { API, Producer } from '@platformatic/kafka'
 import type { KafkaLibrary } from './client.ts'
 import { clientOptions } from './client.ts'
 import { responseIn } from './kafka-error.ts'
@@ -12,7 +12,7 @@ const retryDelayMs = 100
 export interface WatchedProducer {
   readonly client: Producer
   /** What follows is written down here. */
-  watch(log: ProduceLog): void
+  readonly watch: (log: ProduceLog) => void
 }
 
 type ProduceArguments = Parameters<KafkaLibrary['produceV11']['api']>
@@ -28,14 +28,17 @@ export function watchedProducer(
   settings: KafkaSettings,
   applicationName: string,
 ): WatchedProducer {
-  const { kGetApi, Producer, ProduceAcks, UserError } = kafka
+  const { Producer, ProduceAcks, UserError } = kafka
   let log = new ProduceLog()
 
   class Watched extends Producer {
-    override [kGetApi](...[name, callback]: Parameters<Producer[typeof kGetApi]>): void {
-      super[kGetApi](name, (error, api) => {
+    override [kafka.kGetApi]<Arguments extends unknown[], Response>(
+      name: string,
+      callback: (error: Error | null, api?: API<Arguments, Response>) => void,
+    ): void {
+      super[kafka.kGetApi]<Arguments, Response>(name, (error, api) => {
         if (error || name !== 'Produce' || api === undefined) callback(error, api)
-        else callback(null, Object.assign(watched(api as never), { version: api.version }) as never)
+        else callback(null, watched(api as never) as never)
       })
     }
   }
@@ -48,14 +51,14 @@ export function watchedProducer(
         answered(new UserError('Given up.'))
         return
       }
-      api(connection, acks, timeout, messages, options, ((error: Error | null, response?: unknown) => {
+      api(connection, acks, timeout, messages, options, (error: Error | null, response?: unknown) => {
         own.answer(response ?? responseIn(error))
         answered(error, response)
-      }) as never)
+      })
     }
   }
 
-  const client = new Watched({
+  const client: Producer = new Watched({
     ...clientOptions(settings, applicationName),
     idempotent: true,
     acks: ProduceAcks.ALL,

@@ -1,0 +1,317 @@
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { FakeClock } from '../../test/fakes/clock.ts'
+import { envelope, idOf } from '../../test/fakes/messages.ts'
+import { FakeStore, type FakeTransaction } from '../../test/fakes/store.ts'
+import { FakeBroker } from '../../test/fakes/subscription.ts'
+import { WaybillError } from '../kernel/errors.ts'
+import { silentLogger } from '../kernel/logger.ts'
+import { defineChannel } from '../outbox/channel.ts'
+import type { Guarantee } from '../guarantees/guarantees.ts'
+import type { Delivery } from '../ports/transport.ts'
+import { BrokerConsumer } from './broker-consumer.ts'
+import type { BrokerConsumerOptions } from './consumer-options.ts'
+import type { ConsumerEvent } from './events.ts'
+import type { HandlerEntry } from './handler.ts'
+
+function delivery(name: string, position: number, key: string | null = null, assignment = 1): Delivery {
+  return {
+    envelope: envelope(name, key),
+    raw: null,
+    stream: 'orders/0',
+    position: BigInt(position),
+    assignment,
+  }
+}
+
+type Handle = (name: string, signal: AbortSignal) => Promise<void> | void
+
+function setUp(options: { guarantee?: Guarantee; handle?: Handle } & Partial<BrokerConsumerOptions> = {}) {
+  const { guarantee = 'exactly-once', handle = () => {}, ...more } = options
+  const store = new FakeStore()
+  const broker = new FakeBroker()
+  const clock = new FakeClock()
+  const events: ConsumerEvent[] = []
+  const channel = defineChannel<string>({ name: 'orders', key: (name) => name, guarantee })
+  const entry: HandlerEntry = {
+    channel,
+    async handle(message, { tx, signal }) {
+      ;(tx as FakeTransaction).write(message.payload as string)
+      await handle(message.payload as string, signal)
+    },
+  }
+  const consumer = new BrokerConsumer({
+    consumer: 'shipping',
+    handlers: new Map([['orders', entry]]),
+    subscribe: broker.subscribe,
+    inbox: store.inbox,
+    transactions: store.transactions,
+    batchSize: 10,
+    window: 100,
+    cautious: 0,
+    maxAttempts: 3,
+    retry: { initialMs: 100, maxMs: 1000 },
+    trouble: { initialMs: 50, maxMs: 400 },
+    handlerTimeoutMs: 5000,
+    idleTimeoutMs: 10_000,
+    settleTimeoutMs: 5000,
+    stopTimeoutMs: 5000,
+    clock,
+    random: () => 1,
+    logger: silentLogger,
+    onEvent: (event) => events.push(event),
+    ...more,
+  })
+  onTestFinished(() => consumer.stop())
+  const count = (type: ConsumerEvent['type']): number => events.filter((event) => event.type === type).length
+  return { store, broker, clock, events, consumer, count }
+}
+
+describe('a consumer of a broker', () => {
+  it('handles what it receives and settles after the commit (I2)', async () => {
+    const { store, broker, consumer, events } = setUp()
+    broker.put(delivery('a', 4, 'A'), delivery('b', 5, 'B'))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@5')
+    expect(store.effects).toEqual(['a', 'b'])
+    expect(events).toContainEqual({ type: 'handled', consumer: 'shipping', channel: 'orders', count: 2 })
+    expect(events).toContainEqual({ type: 'settled', consumer: 'shipping', count: 2 })
+    expect(broker.requests[0]).toMatchObject({
+      consumer: 'shipping',
+      channels: [{ channel: 'orders', address: 'orders' }],
+    })
+  })
+
+  it('settles a copy without handling it where the channel is exactly-once', async () => {
+    const { store, broker, consumer, events } = setUp()
+    store.handled.add(idOf('a'))
+    broker.put(delivery('a', 0, 'A'))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@0')
+    expect(store.effects).toEqual([])
+    expect(events).toContainEqual({ type: 'duplicate', consumer: 'shipping', channel: 'orders', count: 1 })
+  })
+
+  it('handles every copy, and notes none, where the channel is at-least-once', async () => {
+    const { store, broker, consumer } = setUp({ guarantee: 'at-least-once' })
+    broker.put(delivery('a', 0, 'A'), delivery('a', 1, 'A'))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@1')
+    expect(store.effects).toEqual(['a', 'a'])
+    expect(store.handled.size).toBe(0)
+  })
+
+  it('lets other keys go on while one is retried, and settles nothing past it', async () => {
+    let failures = 2
+    const settledAtFailure: string[][] = []
+    const { store, broker, consumer } = setUp({
+      handle: (name) => {
+        if (name !== 'bad' || failures === 0) return
+        failures -= 1
+        settledAtFailure.push([...broker.settled])
+        throw new Error('no')
+      },
+    })
+    broker.put(delivery('bad', 0, 'A'), delivery('a2', 1, 'A'), delivery('b', 2, 'B'))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@2')
+    expect(store.effects).toEqual(['b', 'bad', 'a2'])
+    expect(settledAtFailure).toEqual([[], []])
+  })
+
+  it('makes a dead letter of what fails too often, and its key goes on (O1, O5)', async () => {
+    const { store, broker, consumer, clock, count } = setUp({
+      handle: (name) => {
+        if (name === 'bad') throw Object.assign(new Error('no stock'), { code: 'E_STOCK' })
+      },
+    })
+    broker.put(delivery('bad', 0, 'A'), delivery('a2', 1, 'A'))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@1')
+    expect(store.effects).toEqual(['a2'])
+    expect(store.dead).toMatchObject([
+      { attempts: 3, reason: 'attempts-exhausted', errorCode: 'E_STOCK', error: 'no stock' },
+    ])
+    expect([count('failed'), count('dead')]).toEqual([3, 1])
+    // The pauses between the attempts grow.
+    expect(clock.slept).toEqual(expect.arrayContaining([100, 200]))
+  })
+
+  it('does not settle what it could not bury (B7, F39)', async () => {
+    const { store, broker, consumer } = setUp({
+      maxAttempts: 1,
+      handle: (name) => {
+        if (name === 'bad') throw new Error('no')
+      },
+    })
+    store.canBury = false
+    broker.put(delivery('bad', 0, 'A'), delivery('b', 1, 'B'))
+    await consumer.start()
+    while ((store.starts.get(idOf('bad')) ?? 0) < 3) await new Promise((resolve) => setImmediate(resolve))
+    expect(broker.settled).toEqual([])
+    expect(store.effects).toEqual(['b'])
+    store.canBury = true
+    await broker.settledUpTo('orders/0@1')
+    expect(store.dead).toHaveLength(1)
+  })
+
+  it('counts no dead letter for a message that another has handled meanwhile', async () => {
+    const { store, broker, consumer, count } = setUp({
+      maxAttempts: 1,
+      handle: () => {
+        store.handled.add(idOf('bad'))
+        throw new Error('no')
+      },
+    })
+    broker.put(delivery('bad', 0, 'A'))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@0')
+    expect([store.dead.length, count('dead')]).toEqual([0, 0])
+  })
+
+  it('keeps what could not be decoded as a dead letter with its bytes (O4)', async () => {
+    const { store, broker, consumer } = setUp()
+    const payload = new Uint8Array([1, 2, 0, 255])
+    const broken = { ...delivery('x', 0), envelope: null, raw: { payload, error: 'no ce_id' } }
+    broker.put(broken, delivery('a', 1, 'A'))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@1')
+    expect(store.effects).toEqual(['a'])
+    expect(store.dead).toMatchObject([
+      {
+        envelope: { channel: 'orders', payload, key: null, headers: { 'waybill-position': '0' } },
+        reason: 'rejected',
+        errorCode: 'WB_ENVELOPE_INVALID',
+        error: 'no ce_id',
+      },
+    ])
+  })
+
+  it('settles nothing and goes on trying, with growing pauses, while the store is down (I4, O3)', async () => {
+    const { store, broker, consumer, clock } = setUp()
+    store.isDown = true
+    broker.put(delivery('a', 0, 'A'))
+    await consumer.start()
+    while (clock.slept.length < 6) await new Promise((resolve) => setImmediate(resolve))
+    expect(clock.slept.slice(0, 6)).toEqual([50, 100, 200, 400, 400, 400])
+    expect(broker.settled).toEqual([])
+    expect(store.starts.size).toBe(0)
+    store.isDown = false
+    await broker.settledUpTo('orders/0@0')
+    expect(store.effects).toEqual(['a'])
+  })
+
+  it('goes on after receiving or settling has failed (I8)', async () => {
+    const { store, broker, consumer, clock } = setUp()
+    broker.receiveErrors.push(new Error('connection lost'), new Error('connection lost'))
+    broker.settleErrors.push(new Error('connection lost'), new Error('connection lost'))
+    broker.put(delivery('a', 0, 'A'))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@0')
+    expect(store.effects).toEqual(['a'])
+    expect(clock.slept).toEqual(expect.arrayContaining([50, 100]))
+  })
+
+  it('asks for no more than its window has room for', async () => {
+    const { broker, consumer } = setUp({ window: 3, batchSize: 2 })
+    for (let i = 0; i < 9; i++) broker.put(delivery(`m${i}`, i))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@8')
+    expect(Math.max(...broker.asked)).toBe(3)
+  })
+
+  it('does not settle what was handled after its stream was taken away', async () => {
+    let revoke = (): void => {}
+    const { store, broker, consumer } = setUp({
+      handle: (name) => {
+        if (name === 'a') revoke()
+      },
+    })
+    revoke = () => broker.requests[0]?.onRevoked(['orders/0'])
+    broker.put(delivery('a', 0, 'A'))
+    await consumer.start()
+    while (!store.handled.has(idOf('a'))) await new Promise((resolve) => setImmediate(resolve))
+    broker.put(delivery('a', 0, 'A', 2), delivery('b', 1, 'B', 2))
+    await broker.settledUpTo('orders/0@1')
+    // The copy under the new assignment settled both; nothing was handled twice.
+    expect(store.effects).toEqual(['a', 'b'])
+  })
+
+  it('runs the first messages of an assignment alone and counted (O6)', async () => {
+    const { store, broker, consumer } = setUp({ cautious: 2 })
+    broker.put(delivery('a', 0), delivery('b', 1), delivery('c', 2))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@2')
+    expect([...store.starts.keys()]).toEqual([idOf('a'), idOf('b')])
+    expect(store.commits).toBe(3)
+  })
+})
+
+describe('stopping a consumer', () => {
+  it('lets what runs end, settles it, and closes; a second start goes on', async () => {
+    const order: string[] = []
+    let end = (): void => {}
+    const started = Promise.withResolvers<void>()
+    const { store, broker, consumer } = setUp({
+      handle: async (name) => {
+        if (name !== 'a') return
+        started.resolve()
+        await new Promise<void>((resolve) => {
+          end = resolve
+        })
+        order.push('handled')
+      },
+    })
+    broker.put(delivery('a', 0, 'A'))
+    await consumer.start()
+    await started.promise
+    const stopped = consumer.stop().then(() => order.push('stopped'))
+    end()
+    await stopped
+    expect(order).toEqual(['handled', 'stopped'])
+    expect(broker.settled).toEqual(['orders/0@0'])
+    expect(broker.closed).toBe(1)
+
+    broker.put(delivery('b', 1, 'B'))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@1')
+    expect(store.effects).toEqual(['a', 'b'])
+  })
+
+  it('gives up a handler that does not end in time: its signal aborts and nothing of it is stored', async () => {
+    let given: AbortSignal | undefined
+    const started = Promise.withResolvers<void>()
+    const { store, broker, consumer } = setUp({
+      stopTimeoutMs: 0,
+      handle: (_name, signal) => {
+        given = signal
+        started.resolve()
+        return new Promise<void>(() => {})
+      },
+    })
+    broker.put(delivery('a', 0, 'A'))
+    await consumer.start()
+    await started.promise
+    await consumer.stop()
+    expect(given?.aborted).toBe(true)
+    expect([store.effects, broker.settled, store.starts.size]).toEqual([[], [], 0])
+    expect(broker.closed).toBe(1)
+  })
+
+  it('leaves nothing behind where the broker refuses the subscription', async () => {
+    const refusal = new WaybillError('WB_BROKER_UNREACHABLE', 'nobody there')
+    const { consumer } = setUp({ subscribe: () => Promise.reject(refusal) })
+    await expect(consumer.start()).rejects.toBe(refusal)
+    await consumer.stop()
+  })
+
+  it('ignores a listener that throws', async () => {
+    const { broker, consumer } = setUp({
+      onEvent: () => {
+        throw new Error('the metrics are broken')
+      },
+    })
+    broker.put(delivery('a', 0, 'A'))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@0')
+  })
+})

@@ -1,0 +1,123 @@
+import { WaybillError } from '../../kernel/errors.ts'
+import type { StoreContext } from '../../ports/store.ts'
+import { Connection } from './connection.ts'
+import type { PgConnection, PgModule, PgPool } from './driver.ts'
+import type { PostgresStoreOptions } from './options.ts'
+
+export interface ConnectionNeeds {
+  /** See {@link ConnectionOptions.reconnects}. @default true */
+  readonly reconnects?: boolean
+  /** For statements of unknown length, as migrations are. @default the context's `statementTimeoutMs` */
+  readonly timeoutMs?: number
+  /** Run on every new connection after the common settings. */
+  readonly setUp?: string
+}
+
+/** All connections of an open store: the pool of transactions, and those made for one purpose each. */
+export class Connections {
+  readonly #options: PostgresStoreOptions
+  readonly #context: StoreContext
+  readonly #opened = new Set<Connection>()
+  #ownPool: Promise<PgPool> | null = null
+
+  constructor(options: PostgresStoreOptions, context: StoreContext) {
+    this.#options = options
+    this.#context = context
+  }
+
+  /** The pool that was passed in, or one of the store's own that pipelines. */
+  pool(): Promise<PgPool> {
+    if (this.#options.pool !== undefined) return Promise.resolve(this.#options.pool)
+    this.#ownPool ??= this.#createPool()
+    return this.#ownPool
+  }
+
+  /** A connection apart from the pool, so that relays do not use up what handlers need; made when first used. */
+  open(purpose: string, needs: ConnectionNeeds = {}): Connection {
+    const { applicationName, lockTimeoutMs, statementTimeoutMs } = this.#context
+    const { timeoutMs = statementTimeoutMs, setUp = '', reconnects = true } = needs
+    const connection = new Connection({
+      timeoutMs,
+      reconnects,
+      create: async () => {
+        const { Client } = await loadDriver()
+        return new Client({
+          ...this.#place(),
+          application_name: `${applicationName} ${purpose}`.slice(0, 63),
+          keepAlive: true,
+          connectionTimeoutMillis: statementTimeoutMs,
+          pipeline: true,
+        })
+      },
+      // Whatever the role or database has set: text formats that are parsed here, commits that last (epochs and lines must not
+      // be issued twice), statements that end, and plans by index whatever the statistics of a table say that was empty a
+      // minute ago (P10). Without a sequential scan costs look so high that every statement would be compiled. A host that
+      // is gone is noticed, and its session lock freed, in twenty seconds.
+      setUp:
+        `set datestyle to 'ISO'; set bytea_output to 'hex'; set synchronous_commit to on; ` +
+        `set statement_timeout to ${timeoutMs}; set lock_timeout to ${lockTimeoutMs}; ` +
+        'set enable_seqscan to off; set jit to off; ' +
+        `set tcp_keepalives_idle to 5; set tcp_keepalives_interval to 5; set tcp_keepalives_count to 3; ${setUp}`,
+    })
+    this.#opened.add(connection)
+    return connection
+  }
+
+  /** Lends one session for `work`, and ends it. */
+  async lend<T>(
+    purpose: string,
+    needs: Omit<ConnectionNeeds, 'reconnects'>,
+    work: (connection: Connection) => Promise<T>,
+  ): Promise<T> {
+    const connection = this.open(purpose, { ...needs, reconnects: false })
+    try {
+      return await work(connection)
+    } finally {
+      await this.close(connection)
+    }
+  }
+
+  async close(...connections: Connection[]): Promise<void> {
+    for (const connection of connections) this.#opened.delete(connection)
+    await Promise.all(connections.map((connection) => connection.close()))
+  }
+
+  async closeAll(): Promise<void> {
+    await this.close(...this.#opened)
+    const pool = this.#ownPool
+    this.#ownPool = null
+    await (await pool)?.end()
+  }
+
+  #place(): object {
+    const { pool, connectionString } = this.#options
+    if (pool === undefined) return { connectionString }
+    // A pool hides its password from whoever lists its options.
+    const { password } = pool.options as { password?: unknown }
+    return password === undefined ? pool.options : { ...pool.options, password }
+  }
+
+  async #createPool(): Promise<PgPool> {
+    const { Pool } = await loadDriver()
+    const { applicationName, statementTimeoutMs } = this.#context
+    const created = new Pool({
+      connectionString: this.#options.connectionString,
+      application_name: applicationName,
+      pipeline: true,
+      keepAlive: true,
+      connectionTimeoutMillis: statementTimeoutMs,
+    })
+    // The loss of an idle connection is no error of anybody's; without a listener it would end the process.
+    ;(created as unknown as PgConnection).on('error', () => {})
+    return created
+  }
+}
+
+async function loadDriver(): Promise<PgModule> {
+  try {
+    const { default: pg } = (await import('pg')) as unknown as { default: PgModule }
+    return pg
+  } catch (error) {
+    throw new WaybillError('WB_PEER_MISSING', 'postgresStore needs the driver: npm install pg', { cause: error })
+  }
+}

@@ -1,0 +1,71 @@
+/** Seen by its peers only with its session lock already taken. */
+export function joinText(s: string): string {
+  return `
+insert into ${s}.relays (id, transport, consumer, lock_key, host, pid, application, lease_until)
+values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp() + $8::float8 * interval '1 millisecond')`
+}
+
+/** The owner is checked, so a lane's consumer need not be. Rows are locked in the order of the key, as in every statement here. */
+export function renewText(s: string): string {
+  return `
+with alive as (update ${s}.relays set lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
+  where id = $1),
+mine as materialized (
+  select p.consumer, p.partition from ${s}.partitions p join unnest($3::int[], $4::bigint[]) h(partition, epoch)
+    on p.partition = h.partition and p.epoch = h.epoch and p.owner = $1
+  order by p.consumer, p.partition for update of p)
+update ${s}.partitions p set lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
+from mine where p.consumer = mine.consumer and p.partition = mine.partition returning p.partition, p.epoch`
+}
+
+/**
+ * One statement (P5): what is free is picked by SKIP LOCKED, so claimers never wait for each other. An owner whose session lock
+ * can be taken is gone, whatever its lease says; the lock taken here ends with the statement. Its registration goes with the last
+ * of its partitions: while it is there, only the lock judges it, never a snapshot that may be too old to show a newcomer.
+ */
+export function claimText(s: string): string {
+  return `
+with dead as materialized (
+  select r.id from ${s}.relays r where r.transport = $3 and r.consumer = $4 and r.id <> $1
+    and pg_try_advisory_xact_lock(r.lock_key)),
+free as materialized (
+  select p.consumer, p.partition from ${s}.partitions p
+  where p.transport = $3 and p.consumer = $4 and p.owner is distinct from $1
+    and (p.owner is null or p.lease_until < clock_timestamp() or p.owner in (select id from dead))
+  order by p.partition limit $5::int for update of p skip locked),
+buried as (
+  delete from ${s}.relays r using dead where r.id = dead.id and not exists (
+    select from ${s}.partitions p where p.transport = $3 and p.consumer = $4 and p.owner = r.id
+      and p.partition not in (select partition from free)))
+update ${s}.partitions p set owner = $1, epoch = p.epoch + 1,
+  lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
+from free where p.consumer = free.consumer and p.partition = free.partition returning p.partition, p.epoch`
+}
+
+/**
+ * Relays whose lease has ended do not count, nor do those whose session lock nobody holds. Looked up, not tried: of two surveys
+ * at once each would take the other's try for the dead relay's life.
+ */
+export function surveyText(s: string): string {
+  return `
+with held as materialized (
+  select k.classid::bigint << 32 | k.objid::bigint as lock_key from pg_locks k
+  where k.locktype = 'advisory' and k.objsubid = 1 and k.granted
+    and k.database = (select oid from pg_database where datname = current_database()))
+select (select count(*) from ${s}.partitions p where p.transport = $1 and p.consumer = $2) as partitions,
+  (select count(*) from ${s}.relays r where r.transport = $1 and r.consumer = $2 and r.lease_until >= clock_timestamp()
+    and r.lock_key in (select lock_key from held)) as relays`
+}
+
+export function releaseText(s: string): string {
+  return `
+update ${s}.partitions p set owner = null, lease_until = null
+from unnest($2::int[], $3::bigint[]) h(partition, epoch)
+where p.partition = h.partition and p.epoch = h.epoch and p.owner = $1`
+}
+
+export function leaveText(s: string): string {
+  return `
+with freed as (update ${s}.partitions set owner = null, lease_until = null where owner = $1)
+delete from ${s}.relays where id = $1`
+}

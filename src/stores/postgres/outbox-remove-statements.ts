@@ -1,0 +1,61 @@
+import type { Lane } from '../../ports/lane.ts'
+
+/**
+ * On a consumer's lane: notes that this consumer has these rows, where others need them too. What its own transaction noted
+ * already stays. In the order of the inbox's key, so that two relays wait for each other in one direction only.
+ */
+export function noteText(s: string): string {
+  return `
+insert into ${s}.inbox (consumer, message_id)
+select distinct $4::text, o.id from unnest($1::int[], $2::bigint[], $3::uuid[]) d(partition, seq, id)
+join ${s}.outbox o on o.partition = d.partition and o.seq = d.seq and o.id = d.id
+where exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $4)
+order by 2 on conflict do nothing`
+}
+
+/**
+ * Deletes rows by primary key and id, and their lines, also of rows that are gone already. Needs no epoch: what was delivered
+ * is right to delete for anybody. Lines went, so what they held is eligible again: the counter rises in this same
+ * statement, in the order of its key.
+ */
+export function removeText(s: string, lane: Lane): string {
+  const isDone = lane.consumer === '' ? '' : `and ${othersHaveIt(s)}`
+  return `
+with d as materialized (select * from unnest($1::int[], $2::bigint[], $3::uuid[]) d(partition, seq, id)),
+line as (
+  delete from ${s}.blocked b using d
+  where b.consumer = $4 and b.partition = d.partition and b.seq = d.seq and b.id = d.id returning b.partition),
+rewound as (${rewindText(s, 'line')}),
+gone as (
+  delete from ${s}.outbox o using d
+  where o.partition = d.partition and o.seq = d.seq and o.id = d.id ${isDone} returning 1)
+select count(*) as removed from gone`
+}
+
+/** Of row `o`: no subscriber of its channel but consumer $4, who is known to have it, lacks it. */
+function othersHaveIt(s: string): string {
+  return `not exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $4
+    and not exists (select from ${s}.inbox n where n.consumer = u.consumer and n.message_id = o.id))`
+}
+
+/** Raises the counters of the partitions in the CTE `lines`, for consumer $4. */
+export function rewindText(s: string, lines: string): string {
+  return `
+  insert into ${s}.rewinds as r (consumer, partition, counter)
+  select $4, partition, 1 from (select distinct partition from ${lines} order by 1) l
+  on conflict (consumer, partition) do update set counter = r.counter + 1`
+}
+
+/**
+ * Deletes at most $3 rows of the partitions $1 that every subscriber has, consumer $2 too: their last relay died between the
+ * commit that noted them and their removal. Walks the primary key and looks into the inbox by its own.
+ */
+export function sweepText(s: string): string {
+  return `
+delete from ${s}.outbox where ctid = any(array(
+  select o.ctid from ${s}.outbox o where o.partition = any($1::int[])
+    and exists (select from ${s}.inbox n where n.consumer = $2 and n.message_id = o.id)
+    and not exists (select from ${s}.subscriptions u where u.channel = o.channel
+      and not exists (select from ${s}.inbox n where n.consumer = u.consumer and n.message_id = o.id))
+  limit $3::int))`
+}

@@ -1,0 +1,168 @@
+import { withDeadline } from '../../kernel/deadline.ts'
+import { CommitOutcomeUnknownError, isWaybillError, WaybillError } from '../../kernel/errors.ts'
+import type { SqlExecutor } from '../../ports/sql.ts'
+import type { OpenTransaction, RunOptions } from '../../ports/transaction-runner.ts'
+import { destroy } from './connection.ts'
+import type { PgNotice, PgPooledClient } from './driver.ts'
+import { isConnectionLoss, storeError } from './errors.ts'
+
+export interface TransactionLimits {
+  readonly statementTimeoutMs: number
+  readonly lockTimeoutMs: number
+}
+
+/** The part of a `pg` client that tells of failed statements, also of those whose promise only their caller has. */
+interface ErrorSource {
+  on?(event: 'errorMessage', listener: (error: unknown) => void): unknown
+  off?(event: 'errorMessage', listener: (error: unknown) => void): unknown
+}
+
+/** One transaction on a client that was borrowed for it, from BEGIN to the client's return. */
+export class Transaction {
+  readonly #client: PgPooledClient
+  readonly #options: RunOptions
+  readonly #limits: TransactionLimits
+  #isLost = false
+  #isEnded = false
+  #firstError: unknown
+  #transactionId: string | undefined
+
+  constructor(client: PgPooledClient, options: RunOptions, limits: TransactionLimits) {
+    this.#client = client
+    this.#options = options
+    this.#limits = limits
+  }
+
+  async run<T>(work: (transaction: OpenTransaction) => Promise<T>): Promise<T> {
+    const client = this.#client
+    const source = (client as { connection?: ErrorSource }).connection
+    client.on('error', this.#onLoss)
+    client.on('notice', this.#onNotice)
+    source?.on?.('errorMessage', this.#onError)
+    try {
+      const begun = client.query(this.#beginText())
+      begun.catch(() => {})
+      // Not awaited on a pipeline: what `work` sends first travels with it.
+      if (client.pipeline !== true) await this.#bounded(begun).catch(this.#failToBegin)
+      let result: T
+      try {
+        result = await work({ handle: client, executor: this.#executor() })
+        this.#options.signal?.throwIfAborted()
+      } catch (error) {
+        await this.#rollBack()
+        throw this.#asLoss(error)
+      }
+      await this.#commit(begun)
+      return result
+    } finally {
+      client.off('error', this.#onLoss)
+      client.off('notice', this.#onNotice)
+      source?.off?.('errorMessage', this.#onError)
+      // The pool listens for errors again once it has the client back, and those of its end are nobody's.
+      client.release(this.#isLost)
+      if (this.#isLost) destroy(client)
+    }
+  }
+
+  #beginText(): string {
+    const idleMs = Math.max(1, Math.round(this.#options.idleTimeoutMs))
+    return (
+      `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${idleMs}; ` +
+      `SET LOCAL lock_timeout = ${Math.round(this.#limits.lockTimeoutMs)}`
+    )
+  }
+
+  #executor(): SqlExecutor {
+    return {
+      execute: async (statement, parameters) => {
+        const query = { name: statement.name, text: statement.text, values: [...parameters] }
+        const { rows } = await this.#client.query(query)
+        const [first] = rows
+        // Learned in passing, so that a commit whose answer is lost can be asked after (F2).
+        if (rows.length === 1 && typeof first.xid === 'string') this.#transactionId = first.xid
+        return rows
+      },
+      // A transaction of ours is active from its first moment: BEGIN is sent before anything else can be.
+      transactionState: () => (this.#client.getTransactionStatus() === 'E' ? 'failed' : 'active'),
+    }
+  }
+
+  async #commit(begun: Promise<unknown>): Promise<void> {
+    if (this.#isLost) {
+      throw new WaybillError(
+        'WB_STORE_UNREACHABLE',
+        'The transaction rolled back: its connection was lost before COMMIT was sent. Run it again.',
+        { cause: this.#firstError, retryable: 'yes' },
+      )
+    }
+    let command: string
+    try {
+      command = (await this.#bounded(this.#client.query('COMMIT'))).command
+    } catch (error) {
+      // A refused COMMIT (a deferred constraint, a serialisation failure) has rolled back, and the driver's own error says
+      // why; a lost or late answer tells nothing.
+      this.#isLost ||= isConnectionLoss(error) || isWaybillError(error)
+      if (!this.#isLost) throw error
+      await this.#bounded(begun).catch(this.#failToBegin)
+      throw new CommitOutcomeUnknownError(this.#transactionId, error)
+    }
+    await begun.catch(this.#failToBegin)
+    if (command !== 'COMMIT') {
+      throw new WaybillError(
+        'WB_TRANSACTION_ROLLED_BACK',
+        'The transaction rolled back, because one of its statements had failed: nothing of it is stored.',
+        { cause: this.#firstError, retryable: 'unknown' },
+      )
+    }
+    if (this.#isEnded) {
+      throw new WaybillError(
+        'WB_NO_TRANSACTION',
+        'The transaction was ended by a COMMIT or ROLLBACK of its own; what came after it was outside any transaction. ' +
+          'Leave both to Waybill.',
+      )
+    }
+  }
+
+  async #rollBack(): Promise<void> {
+    // Work that was told to stop may still send statements: on a connection that is gone they change nothing.
+    if (this.#options.signal?.aborted === true) this.#isLost = true
+    if (this.#isLost) return
+    await this.#bounded(this.#client.query('ROLLBACK')).catch(() => {
+      this.#isLost = true
+    })
+  }
+
+  /** The answer, or a failure once the server must have ended the statement itself if it could: the connection is silent. */
+  #bounded<A>(answer: Promise<A>): Promise<A> {
+    const limitMs = Math.max(this.#limits.statementTimeoutMs, this.#options.idleTimeoutMs) + 1000
+    return withDeadline(answer, limitMs, 'PostgreSQL')
+  }
+
+  #asLoss(error: unknown): unknown {
+    if (!this.#isLost || this.#options.signal?.aborted === true || isWaybillError(error)) return error
+    return new WaybillError(
+      'WB_STORE_UNREACHABLE',
+      'The transaction rolled back: its connection to PostgreSQL was lost. Run it again.',
+      { cause: error, retryable: 'yes' },
+    )
+  }
+
+  readonly #failToBegin = (error: unknown): never => {
+    this.#isLost ||= isConnectionLoss(error) || isWaybillError(error)
+    throw storeError(error, 'begin a transaction')
+  }
+
+  readonly #onLoss = (error: unknown): void => {
+    this.#isLost = true
+    this.#firstError ??= error
+  }
+
+  readonly #onError = (error: unknown): void => {
+    this.#firstError ??= error
+  }
+
+  /** no_active_sql_transaction: COMMIT found nothing to commit. */
+  readonly #onNotice = (notice: PgNotice): void => {
+    if (notice.code === '25P01') this.#isEnded = true
+  }
+}

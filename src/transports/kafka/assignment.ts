@@ -1,0 +1,170 @@
+import type { Consumer, GroupAssignment } from '@platformatic/kafka'
+import { systemClock, systemRandom } from '../../kernel/clock.ts'
+import type { Logger } from '../../kernel/logger.ts'
+import { backoffMs } from '../../kernel/retry.ts'
+import type { Delivery } from '../../ports/transport.ts'
+import { clientOptions, type FetchResponse, type KafkaLibrary } from './client.ts'
+import { Commits, type CommitOutcome, type Membership } from './commits.ts'
+import { planFetches, type FetchPlan } from './fetch-plan.ts'
+import { Gate } from './gate.ts'
+import { Inflow } from './inflow.ts'
+import { kafkaErrorName } from './kafka-error.ts'
+import type { KafkaSettings } from './options.ts'
+import { Positions } from './positions.ts'
+import { streamName } from './record.ts'
+
+export interface AssignmentOptions {
+  readonly kafka: KafkaLibrary
+  readonly settings: KafkaSettings
+  readonly logger: Logger
+  readonly client: Consumer
+  readonly membership: Membership
+  readonly assigned: readonly GroupAssignment[]
+  /** All topics of the subscription: their partitions are watched, also where none of them is ours. */
+  readonly topics: readonly string[]
+  /** Channels expected at a topic. */
+  readonly channels: ReadonlyMap<string, readonly string[]>
+  readonly number: number
+  /** Something can be received. */
+  readonly onArrival: () => void
+  /** A topic has other partitions than when the group shared them out. */
+  readonly onRepartitioned: () => void
+}
+
+const fetchBytes = 4 * 1_048_576
+/** How long the broker holds a fetch that finds nothing. */
+const fetchWaitMs = 1000
+/** How often partitions are counted where nothing else happens. */
+const watchMs = 5000
+const trouble = { initialMs: 100, maxMs: 2000 }
+
+/**
+ * What the group gave this member to read, until it is given anew: positions, connections and buffer are its own and end
+ * with it. The library's stream lives on over assignments, with what it had buffered and with the offsets of fetches that
+ * were under way; it reads on from there, past messages that were never settled.
+ */
+export class Assignment {
+  readonly number: number
+  readonly streams: readonly string[]
+  readonly #options: AssignmentOptions
+  readonly #positions: Positions
+  readonly #commits: Commits
+  readonly #inflow = new Inflow()
+  readonly #change = new Gate()
+  readonly #end = new AbortController()
+  /** Fetches block their connection at the broker; heartbeats and commits go over the client's own. */
+  readonly #pool: InstanceType<KafkaLibrary['ConnectionPool']>
+  readonly #busy = new Set<number>()
+  #isPaused = false
+  #failures = 0
+
+  constructor(options: AssignmentOptions) {
+    const { kafka, settings, client, membership, assigned, channels, number } = options
+    this.#options = options
+    this.number = number
+    this.streams = assigned.flatMap(({ topic, partitions }) => partitions.map((p) => streamName(topic, p)))
+    this.#positions = new Positions(client, assigned, channels, number)
+    this.#commits = new Commits(kafka, client, membership, settings.requestTimeoutMs)
+    const { clientId, ...connection } = clientOptions(settings, client.clientId)
+    this.#pool = new kafka.ConnectionPool(clientId, connection)
+  }
+
+  /** Fetches until `end`. Never rejects. */
+  async run(): Promise<void> {
+    const { signal } = this.#end
+    let isLocated = false
+    for (let counts: string | undefined; !signal.aborted;) {
+      try {
+        if (!isLocated) await this.#positions.locate()
+        isLocated = true
+        const plan = planFetches(await this.#metadata(), this.#positions, this.#busy)
+        counts ??= plan.counts
+        if (plan.counts !== counts) this.#options.onRepartitioned()
+        if (this.#inflow.hasRoom && !this.#isPaused && !signal.aborted) this.#start(plan)
+        await this.#change.wait(watchMs, signal)
+      } catch (error) {
+        await this.#recover(error)
+      }
+    }
+  }
+
+  take(most: number): Delivery[] {
+    if (this.#isPaused || this.#end.signal.aborted) return []
+    const hadRoom = this.#inflow.hasRoom
+    const taken = this.#inflow.take(most)
+    if (!hadRoom && this.#inflow.hasRoom) this.#change.open()
+    return taken
+  }
+
+  /** The group is being shared out anew: what is in hand may still be settled, nothing new is handed out. */
+  pause(): void {
+    this.#isPaused = true
+  }
+
+  settle(positions: readonly Pick<Delivery, 'stream' | 'position'>[]): Promise<CommitOutcome> {
+    return this.#commits.commit(this.#positions.toCommit(positions), this.#end.signal)
+  }
+
+  end(): void {
+    this.#end.abort()
+    this.#pool.close().catch(() => {})
+  }
+
+  #metadata(): ReturnType<Consumer['metadata']> {
+    return this.#options.client.metadata({ topics: [...this.#options.topics] })
+  }
+
+  #start(plan: FetchPlan): void {
+    for (const { node, topics, names } of plan.fetches) {
+      this.#busy.add(node)
+      void this.#fetch(node, topics, names)
+    }
+  }
+
+  async #fetch(
+    node: number,
+    topics: FetchPlan['fetches'][number]['topics'],
+    names: ReadonlyMap<string, string>,
+  ): Promise<void> {
+    const { client, kafka } = this.#options
+    try {
+      const response = await client.fetch({
+        node,
+        topics,
+        connectionPool: this.#pool,
+        maxBytes: fetchBytes,
+        maxWaitTime: fetchWaitMs,
+        minBytes: 1,
+        // The library's own filter for aborted transactions drops committed records too; nothing here is transactional.
+        isolationLevel: kafka.FetchIsolationLevels.READ_UNCOMMITTED,
+      })
+      this.#accept(response, names)
+    } catch (error) {
+      const isReset = await this.#positions
+        .resetWhereGone(error, names, this.#options.logger)
+        .catch(() => false)
+      if (!isReset) await this.#recover(error)
+    }
+    this.#busy.delete(node)
+    this.#change.open()
+  }
+
+  #accept(response: FetchResponse, names: ReadonlyMap<string, string>): void {
+    if (this.#end.signal.aborted) return
+    this.#failures = 0
+    for (const delivery of this.#positions.accept(response, names)) this.#inflow.push(delivery)
+    if (this.#inflow.size > 0) this.#options.onArrival()
+  }
+
+  async #recover(error: unknown): Promise<void> {
+    const { signal } = this.#end
+    if (signal.aborted) return
+    this.#failures += 1
+    const { client, logger, membership } = this.#options
+    const fields = { consumer: membership.groupId, error: kafkaErrorName(error), failures: this.#failures }
+    logger.warn(fields, 'could not fetch from Kafka; trying again')
+    // Where its leader went, or that the topic was made anew, is learned by asking again.
+    client.clearMetadata()
+    await systemClock.sleep(backoffMs(this.#failures, trouble, systemRandom), signal)
+  }
+}

@@ -1,0 +1,48 @@
+import type { ClusterMetadata } from '@platformatic/kafka'
+import type { FetchRequestTopic } from './client.ts'
+import type { Positions } from './positions.ts'
+
+/** Of one partition, in one fetch. A batch that is larger comes all the same. */
+const partitionBytes = 1_048_576
+
+export interface FetchPlan {
+  readonly fetches: readonly {
+    readonly node: number
+    readonly topics: FetchRequestTopic[]
+    /** Topic ids of the request, to names. */
+    readonly names: ReadonlyMap<string, string>
+  }[]
+  /** Topics with their number of partitions: another text is another set of partitions. */
+  readonly counts: string
+}
+
+/** One fetch for each broker that leads partitions of ours and has none under way. */
+export function planFetches(
+  metadata: ClusterMetadata,
+  positions: Positions,
+  busy: ReadonlySet<number>,
+): FetchPlan {
+  const plans = new Map<number, { topics: Map<string, FetchRequestTopic>; names: Map<string, string> }>()
+  for (const { topic, partition, next } of positions.all()) {
+    const found = metadata.topics.get(topic)
+    const leader = found?.partitions[partition]?.leader ?? -1
+    if (found === undefined || leader < 0 || busy.has(leader)) continue
+    let plan = plans.get(leader)
+    if (plan === undefined) plans.set(leader, (plan = { topics: new Map(), names: new Map() }))
+    let request = plan.topics.get(topic)
+    if (request === undefined) plan.topics.set(topic, (request = { topicId: found.id, partitions: [] }))
+    plan.names.set(found.id, topic)
+    request.partitions.push({
+      partition,
+      fetchOffset: next,
+      partitionMaxBytes: partitionBytes,
+      // Without epochs: with acks=all nothing that was fetched can be cut off the log again.
+      currentLeaderEpoch: -1,
+      lastFetchedEpoch: -1,
+    })
+  }
+  return {
+    fetches: [...plans].map(([node, { topics, names }]) => ({ node, topics: [...topics.values()], names })),
+    counts: [...metadata.topics].map(([topic, found]) => `${topic}:${found?.partitionsCount ?? 0}`).join(),
+  }
+}

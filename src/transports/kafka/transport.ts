@@ -1,0 +1,56 @@
+import type { Transport, TransportContext, TransportDefinition } from '../../ports/transport.ts'
+import { loadKafka, type KafkaLibrary } from './client.ts'
+import { resolveOptions, type KafkaTransportOptions } from './options.ts'
+import { KafkaPublisher } from './publisher.ts'
+import { KafkaSubscription } from './subscription.ts'
+import { TopicDesk } from './topic-desk.ts'
+import { watchedProducer } from './watched-producer.ts'
+
+/**
+ * Kafka 3.5 or newer, over `@platformatic/kafka`. Nothing connects before the first message, and no broker has to be up:
+ * sends are refused as `destination` until one is, and consumers join when one is.
+ *
+ * Throws `WB_INVALID_OPTION`. Opening a publisher or a subscription throws `WB_PEER_MISSING` where the client is not installed.
+ */
+export function kafkaTransport(options: KafkaTransportOptions): TransportDefinition {
+  const settings = resolveOptions(options)
+  const kind = 'kafka'
+  const capabilities = { ordersBatch: true, isLocal: false, maxBytes: settings.maxBytes }
+
+  const open = ({ logger, applicationName, source }: TransportContext): Transport => {
+    const opened = new Set<{ close(): Promise<void> }>()
+    const deskFor = (kafka: KafkaLibrary): TopicDesk =>
+      new TopicDesk({ kafka, settings, applicationName, logger })
+    const keep = <T extends { close(): Promise<void> }>(thing: T): T => {
+      opened.add(thing)
+      return thing
+    }
+    return {
+      kind,
+      capabilities,
+      async openPublisher() {
+        const kafka = await loadKafka()
+        const makeProducer = () => watchedProducer(kafka, settings, applicationName)
+        const { maxBytes } = settings
+        return keep(new KafkaPublisher({ makeProducer, topics: deskFor(kafka), maxBytes, source }))
+      },
+      async subscribe(request) {
+        const kafka = await loadKafka()
+        return keep(
+          new KafkaSubscription({
+            kafka,
+            settings,
+            applicationName,
+            logger,
+            topics: deskFor(kafka),
+            request,
+          }),
+        )
+      },
+      async close() {
+        await Promise.all([...opened].map((thing) => thing.close()))
+      },
+    }
+  }
+  return { kind, capabilities, open }
+}

@@ -1,0 +1,61 @@
+import type { Delivery, SubscribeRequest, Subscription } from '../../src/ports/transport.ts'
+
+/** A broker's side of one consumer: what is put into it is received, what is settled is noted. */
+export class FakeBroker {
+  readonly settled: string[] = []
+  readonly requests: SubscribeRequest[] = []
+  /** Most deliveries that `receive` was asked for, each time. */
+  readonly asked: number[] = []
+  /** Each is thrown by one call. */
+  readonly receiveErrors: unknown[] = []
+  readonly settleErrors: unknown[] = []
+  closed = 0
+  readonly #waiting: Delivery[] = []
+  #arrived: () => void = () => {}
+  readonly #watchers = new Set<() => void>()
+
+  put(...deliveries: Delivery[]): void {
+    this.#waiting.push(...deliveries)
+    this.#arrived()
+  }
+
+  readonly subscribe = async (request: SubscribeRequest): Promise<Subscription> => {
+    this.requests.push(request)
+    return {
+      receive: (most, signal) => this.#receive(most, signal),
+      settle: async (positions) => {
+        if (this.settleErrors.length > 0) throw this.settleErrors.shift()
+        for (const { stream, position } of positions) this.settled.push(`${stream}@${position}`)
+        for (const watcher of this.#watchers) watcher()
+      },
+      close: async () => {
+        this.closed += 1
+      },
+    }
+  }
+
+  /** Resolves once this position was settled. */
+  async settledUpTo(position: string): Promise<void> {
+    while (!this.settled.includes(position)) {
+      await new Promise<void>((resolve) => {
+        const watcher = (): void => {
+          this.#watchers.delete(watcher)
+          resolve()
+        }
+        this.#watchers.add(watcher)
+      })
+    }
+  }
+
+  async #receive(most: number, signal: AbortSignal): Promise<readonly Delivery[]> {
+    this.asked.push(most)
+    if (this.receiveErrors.length > 0) throw this.receiveErrors.shift()
+    if (this.#waiting.length === 0 && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        this.#arrived = resolve
+        signal.addEventListener('abort', () => resolve(), { once: true })
+      })
+    }
+    return signal.aborted ? [] : this.#waiting.splice(0, most)
+  }
+}

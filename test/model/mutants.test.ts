@@ -1,0 +1,24 @@
+import fc from 'fast-check'
+import { expect, it } from 'vitest'
+import { Broken } from './broken.ts'
+import { check } from './check.ts'
+import { Coverage } from './coverage.ts'
+import { mutants } from './mutants.ts'
+import { runs } from './steps.ts'
+
+// A fixed seed: whether a flaw is found must not be a matter of luck from one run to the next.
+const seed = Number(process.env['WAYBILL_MODEL_SEED'] ?? 1)
+
+it.each(mutants)('finds a mind or a database that $name', ({ breaks, patch, ...mutant }) => {
+  const restore = patch?.()
+  try {
+    const result = fc.check(
+      fc.property(runs, (run) => check(run, new Coverage(), mutant)),
+      { seed, numRuns: 40_000, endOnFailure: true },
+    )
+    expect(result.errorInstance).toBeInstanceOf(Broken)
+    expect(breaks).toContain((result.errorInstance as Broken).invariant)
+  } finally {
+    restore?.()
+  }
+})

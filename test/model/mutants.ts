@@ -1,0 +1,182 @@
+import { MindCore } from '../../src/relay/mind/core.ts'
+import { entryName } from '../../src/relay/mind/state.ts'
+import type { Invariant } from './broken.ts'
+import type { Seams } from './relay.ts'
+import type { Mutant } from './world.ts'
+
+/** A flaw, and the invariants that tell it: which of them a schedule meets first is chance. */
+export interface NamedMutant extends Mutant {
+  readonly name: string
+  readonly breaks: readonly Invariant[]
+  /** Changes the mind's inside; returns what changes it back. */
+  readonly patch?: () => () => void
+}
+
+type Tap = ReturnType<NonNullable<Seams['tap']>>
+
+const lost: Invariant = 'every committed row is handed on'
+const stuck: Invariant = 'no key is closed and no partition stuck for ever'
+const order: Invariant = 'first occurrences of a key are in commit order'
+const twice: Invariant = 'nothing twice without a fault'
+const others: Invariant = 'a failing message does not stop others'
+
+function tap(make: () => Tap): Pick<Mutant, 'seams'> {
+  return { seams: { tap: make } }
+}
+
+function patch(changed: Partial<MindCore>): () => () => void {
+  return () => {
+    const before = Object.fromEntries(
+      Object.keys(changed).map((name) => [name, MindCore.prototype[name as keyof MindCore]]),
+    )
+    Object.assign(MindCore.prototype, changed)
+    return () => void Object.assign(MindCore.prototype, before)
+  }
+}
+
+const { settle, gain, reopen } = MindCore.prototype
+
+export const mutants: readonly NamedMutant[] = [
+  {
+    name: 'reads from a plain floor, without the list of open transactions',
+    breaks: [stuck, others, order],
+    ...tap(() => ({ request: (request) => ({ ...request, last: null }) })),
+  },
+  {
+    name: 'reads from a floor and sweeps now and then',
+    breaks: [order],
+    ...tap(() => {
+      let reads = 0
+      return {
+        request: (request) => {
+          const isSweep = (reads += 1) % 5 === 0
+          const partitions = request.partitions.map((each) => (isSweep ? { ...each, floor: 0n } : each))
+          return { ...request, partitions, last: null }
+        },
+      }
+    }),
+  },
+  {
+    name: 'keeps one cursor for all partitions',
+    breaks: [stuck, others, order],
+    ...tap(() => ({
+      request: (request) => {
+        const floors = request.partitions.map(({ floor }) => floor)
+        const cursor = floors.reduce((a, b) => (a > b ? a : b), 0n)
+        return { ...request, partitions: request.partitions.map((each) => ({ ...each, floor: cursor })), last: null }
+      },
+    })),
+  },
+  {
+    name: 'lists what was open, but not what began at or above xmax',
+    breaks: [stuck, others, order],
+    ...tap(() => ({
+      request: ({ last, ...request }) => ({ ...request, last: last === null ? null : { ...last, xmax: 2n ** 60n } }),
+    })),
+  },
+  {
+    name: 'knows xmax, but not what was open below it',
+    breaks: [stuck, others, order],
+    ...tap(() => ({
+      request: ({ last, ...request }) => ({ ...request, last: last === null ? null : { ...last, open: [] } }),
+    })),
+  },
+  {
+    name: 'never lowers a floor',
+    breaks: [stuck, others, order],
+    ...tap(() => {
+      const highest = new Map<number, bigint>()
+      return {
+        request: (request) => {
+          const partitions = request.partitions.map(({ partition, floor }) => {
+            const before = highest.get(partition) ?? 0n
+            highest.set(partition, before > floor ? before : floor)
+            return { partition, floor: highest.get(partition)! }
+          })
+          return { ...request, partitions }
+        },
+      }
+    }),
+  },
+  {
+    name: 'ignores rewinds',
+    breaks: [stuck, others, order],
+    ...tap(() => ({
+      result: (result) => ({ ...result, rewinds: new Map([...result.rewinds.keys()].map((each) => [each, 0n])) }),
+    })),
+  },
+  {
+    name: 'takes a server for the one before it',
+    breaks: [stuck, others, order],
+    ...tap(() => ({ result: (result) => ({ ...result, server: 'server' }) })),
+  },
+  {
+    name: 'does not see that a late list was cut',
+    breaks: [stuck, others, order],
+    ...tap(() => ({ request: (request) => ({ ...request, lateLimit: 2 }) })),
+    options: { lateLimit: 1000 },
+  },
+  {
+    name: 'takes a read that failed for an empty one',
+    breaks: [stuck, others, order],
+    seams: { takesFailedReadForEmpty: true },
+  },
+  {
+    name: 'takes an unknown fate for a confirmation',
+    breaks: [lost, order],
+    ...tap(() => ({ fate: (fate) => (fate.outcome === 'unknown' ? { outcome: 'confirmed' } : fate) })),
+  },
+  { name: 'does not await its deletes', breaks: [twice, stuck], seams: { awaitsNot: 'remove' } },
+  { name: 'does not await its lines', breaks: [order, stuck, others], seams: { awaitsNot: 'block' } },
+  { name: 'deletes by number alone', breaks: [lost], flaws: { removesByNumberAlone: true } },
+  { name: 'raises no rewind when a line goes', breaks: [stuck, others, order], flaws: { removesWithoutRewind: true } },
+  {
+    name: 'forgets a row as soon as its delete is acknowledged',
+    breaks: [twice],
+    patch: patch({
+      settle(entry) {
+        settle.call(this, entry)
+        entry.partition.entries.delete(entryName(entry.row))
+      },
+    }),
+  },
+  { name: 'does not close the key of a row it dropped', breaks: [order, stuck, others], patch: patch({ close() {} }) },
+  {
+    name: 'opens a key without reading below what it dropped',
+    breaks: [stuck, others, order],
+    patch: patch({
+      reopen(key) {
+        reopen.call(this, key, false)
+      },
+    }),
+  },
+  {
+    name: 'forgets what it passed by while a line was being written, on a key',
+    breaks: [stuck, others, order],
+    patch: patch({
+      reset(partition) {
+        partition.floor = 0n
+      },
+    }),
+  },
+  {
+    name: 'forgets what it passed by while a line was being written, without a key',
+    breaks: [stuck, others, order],
+    patch: patch({ reread() {} }),
+  },
+  {
+    name: 'believes what a server acknowledged that is not read any more',
+    breaks: [stuck, others, order],
+    patch: patch({
+      gain(partition, epoch, until) {
+        Object.defineProperty(this, 'histories', { get: () => 0, set: () => {} })
+        gain.call(this, partition, epoch, until)
+      },
+    }),
+  },
+  {
+    name: 'probes a destination with whatever stands first',
+    breaks: [others],
+    patch: patch({ hasLookedAround: () => true }),
+  },
+]

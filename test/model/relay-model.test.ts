@@ -1,0 +1,33 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { check } from './check.ts'
+import { Coverage, occurrences } from './coverage.ts'
+import { spy } from './spies.ts'
+import { runs } from './steps.ts'
+
+// WAYBILL_MODEL_SEED plays one seed again (with WAYBILL_MODEL_PATH the failing schedule alone); WAYBILL_MODEL_RUNS plays more.
+const { WAYBILL_MODEL_SEED, WAYBILL_MODEL_PATH, WAYBILL_MODEL_RUNS } = process.env
+const seed = WAYBILL_MODEL_SEED === undefined ? undefined : Number(WAYBILL_MODEL_SEED)
+const numRuns = Number(WAYBILL_MODEL_RUNS ?? 20_000)
+
+const coverage = new Coverage()
+let restore: () => void
+
+beforeAll(() => {
+  restore = spy(coverage)
+})
+
+afterAll(() => restore())
+
+it('hands on every committed row, in order of its key and once without a fault, whatever the schedule', () => {
+  const path = WAYBILL_MODEL_PATH
+  const result = fc.check(
+    fc.property(runs, (run) => check(run, coverage)),
+    { numRuns, ...(seed === undefined ? {} : { seed }), ...(path === undefined ? {} : { path }) },
+  )
+  process.stderr.write(`relay model: ${result.numRuns} runs, WAYBILL_MODEL_SEED=${result.seed}\n`)
+  if (result.failed) throw new Error(fc.defaultReportMessage(result) ?? 'the model failed', { cause: result.errorInstance })
+  if (path !== undefined) return
+  const never = occurrences.filter((what) => (coverage.counts.get(what) ?? 0) === 0)
+  expect(never, 'what never occurred was not tested').toEqual([])
+})

@@ -1,0 +1,188 @@
+import pg from 'pg'
+import { afterAll, onTestFinished } from 'vitest'
+import { newMessageId } from '../../../src/kernel/ids.ts'
+import { silentLogger } from '../../../src/kernel/logger.ts'
+import type { Lane } from '../../../src/ports/lane.ts'
+import type { LeaseSession } from '../../../src/ports/leases.ts'
+import type { NewMessage } from '../../../src/ports/outbox-writer.ts'
+import type { Outbox, OutboxRow, ReadRequest, ReadResult, Snapshot } from '../../../src/ports/outbox.ts'
+import type { Store, StoreContext } from '../../../src/ports/store.ts'
+import { postgresStore, type PostgresStoreOptions } from '../../../src/postgres.ts'
+import { pgExecutor } from '../../../src/transactions/pg.ts'
+import { until } from '../../../src/testing/until.ts'
+
+export const context: StoreContext = {
+  logger: silentLogger,
+  applicationName: 'test',
+  statementTimeoutMs: 20_000,
+  lockTimeoutMs: 10_000,
+  leaseMs: 10_000,
+}
+
+/** A store that is closed when the test ends, or with the file where it is opened outside a test. */
+export function openStore(options: PostgresStoreOptions, changes: Partial<StoreContext> = {}): Store {
+  const store = postgresStore(options).open({ ...context, ...changes })
+  onEnd(() => store.close())
+  return store
+}
+
+export async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client(url)
+  client.on('error', () => {})
+  await client.connect()
+  onEnd(() => client.end())
+  return client
+}
+
+function onEnd(clean: () => Promise<void>): void {
+  try {
+    onTestFinished(clean)
+  } catch {
+    afterAll(clean)
+  }
+}
+
+let names = 0
+
+/** A transport with a channel of its own, so that the tests of a file do not meet in one database. */
+export interface Street {
+  readonly transport: string
+  readonly channel: string
+  readonly lane: Lane
+  readonly first: number
+  readonly partitions: readonly number[]
+}
+
+export interface StreetOptions {
+  readonly ordered?: boolean
+  readonly partitions?: number
+  readonly consumers?: readonly string[]
+}
+
+export async function openStreet(url: string, store: Store, options: StreetOptions = {}): Promise<Street> {
+  const { ordered = true, partitions = 4, consumers = [] } = options
+  const transport = `transport-${++names}`
+  const channel = `channel-${names}`
+  await store.schema.register(
+    [{ channel, transport, address: channel, ordered, maxBytes: 1000 }],
+    consumers.map((consumer) => ({ consumer, channels: [channel] })),
+    partitions,
+  )
+  const client = await connect(url)
+  const { rows } = await client.query(
+    'select first_partition as first from waybill.transports where transport = $1',
+    [transport],
+  )
+  const first = Number(rows[0].first)
+  const lane = { transport, consumer: consumers[0] ?? '' }
+  return {
+    transport,
+    channel,
+    lane,
+    first,
+    partitions: Array.from({ length: partitions }, (_, i) => first + i),
+  }
+}
+
+export function message(key: string | null, text = 'payload'): NewMessage {
+  return { id: newMessageId(), key, payload: Buffer.from(text), contentType: 'text/plain', headers: {} }
+}
+
+/** Appends in the transaction `client` is in. */
+export async function append(
+  store: Store,
+  client: pg.Client,
+  channel: string,
+  ...messages: NewMessage[]
+): Promise<string> {
+  return (await store.writer.append(pgExecutor(client), channel, messages)).transactionId
+}
+
+/** Appends in a transaction of its own; the ids in order. */
+export async function publish(
+  store: Store,
+  client: pg.Client,
+  channel: string,
+  ...messages: NewMessage[]
+): Promise<string[]> {
+  await client.query('begin')
+  await append(store, client, channel, ...messages)
+  await client.query('commit')
+  return messages.map(({ id }) => id)
+}
+
+/** Resolves when the server says that this connection waits for a lock. */
+export async function untilBlocked(observer: pg.Client, waiting: pg.Client): Promise<void> {
+  const { processID } = waiting as unknown as { processID: number }
+  await until('the connection waits for a lock', async () => {
+    const { rows } = await observer.query(
+      `select 1 from pg_stat_activity where pid = $1 and wait_event_type = 'Lock'`,
+      [processID],
+    )
+    return rows.length > 0
+  })
+}
+
+/** Reads as a relay's mind does: floors, and the snapshot of the last read. */
+export class TestReader {
+  readonly floors: Map<number, bigint>
+  last: Snapshot | null = null
+  readonly #outbox: Outbox
+  readonly #channels: readonly string[]
+
+  constructor(outbox: Outbox, street: Street, channels: readonly string[] = [street.channel]) {
+    this.#outbox = outbox
+    this.#channels = channels
+    this.floors = new Map(street.partitions.map((partition) => [partition, 0n]))
+  }
+
+  async look(changes: Partial<ReadRequest> = {}): Promise<ReadResult> {
+    return await this.#outbox.read({
+      partitions: [...this.floors].map(([partition, floor]) => ({ partition, floor })),
+      last: this.last,
+      upperLimit: 100,
+      lateLimit: 100,
+      retryLimit: 100,
+      channels: this.#channels,
+      ...changes,
+    })
+  }
+
+  /** A read that is applied: floors rise over what it brought. */
+  async read(changes: Partial<ReadRequest> = {}): Promise<readonly OutboxRow[]> {
+    const result = await this.look(changes)
+    this.last = result.snapshot
+    for (const { partition, seq } of result.rows) {
+      if (seq > this.floors.get(partition)!) this.floors.set(partition, seq)
+    }
+    return result.rows
+  }
+}
+
+export interface Desk {
+  readonly outbox: Outbox
+  readonly leases: LeaseSession
+  readonly reader: TestReader
+  /** The epoch of a partition that is held. */
+  epoch(partition: number): bigint
+}
+
+/** A relay's hands on a lane, all partitions leased. */
+export async function openDesk(store: Store, street: Street, consumer: string = street.lane.consumer): Promise<Desk> {
+  const lane = { transport: street.transport, consumer }
+  const outbox = await store.openOutbox(lane)
+  onEnd(() => outbox.close())
+  const leases = await store.openLeases(lane)
+  onEnd(() => leases.close())
+  const held = new Map((await leases.claim(1000)).map(({ partition, epoch }) => [partition, epoch]))
+  return {
+    outbox,
+    leases,
+    reader: new TestReader(outbox, street),
+    epoch: (partition) => held.get(partition)!,
+  }
+}
+
+export function idsOf(rows: readonly { readonly id: string }[]): string[] {
+  return rows.map(({ id }) => id)
+}

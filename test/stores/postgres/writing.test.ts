@@ -1,0 +1,211 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import type pg from 'pg'
+import type { Store } from '../../../src/ports/store.ts'
+import { postgresDatabase } from '../../setup/servers.ts'
+import { append, connect, message, openStore, openStreet, publish, untilBlocked } from './support.ts'
+
+let url: string
+let store: Store
+let observer: pg.Client
+
+beforeAll(async () => {
+  ;({ url } = await postgresDatabase())
+  store = openStore({ connectionString: url })
+  await store.schema.migrate()
+  observer = await connect(url)
+})
+
+async function seqOf(id: string): Promise<bigint> {
+  const { rows } = await observer.query('select seq from waybill.outbox where id = $1', [id])
+  return BigInt(rows[0].seq)
+}
+
+describe('appending', () => {
+  test('stores bytes, key, content type and headers as they were given', async () => {
+    const { channel } = await openStreet(url, store)
+    const client = await connect(url)
+    const payload = Uint8Array.from({ length: 256 }, (_, i) => i)
+    const odd = 'a "quoted", {braced} \\ back\nslash ü 漢 🚚'
+    const given = { ...message(odd), payload, contentType: 'application/x', headers: { [odd]: odd } }
+    await publish(store, client, channel, given)
+    const { rows } = await observer.query('select * from waybill.outbox where id = $1', [given.id])
+    expect(rows[0]).toMatchObject({ channel, key: odd, content_type: 'application/x', headers: { [odd]: odd } })
+    expect(Buffer.from(payload).equals(rows[0].payload)).toBe(true)
+  })
+
+  test('numbers many messages in the order given, in one statement, in one partition for one key (W8)', async () => {
+    const { channel } = await openStreet(url, store)
+    const client = await connect(url)
+    const given = Array.from({ length: 300 }, (_, i) => message(`key-${(i * 7) % 3}`))
+    const ids = await publish(store, client, channel, ...given)
+    const { rows } = await observer.query(
+      'select id, key, partition, xid::text from waybill.outbox where channel = $1 order by seq',
+      [channel],
+    )
+    expect(rows.map((row) => row.id)).toEqual(ids)
+    expect(new Set(rows.map((row) => row.xid)).size).toBe(1)
+    expect(new Set(rows.map((row) => `${row.key} ${row.partition}`)).size).toBe(3)
+  })
+
+  test('returns the id of the transaction, by which its outcome can be asked for later', async () => {
+    const { channel } = await openStreet(url, store)
+    const client = await connect(url)
+    await client.query('begin')
+    const xid = await append(store, client, channel, message('k'))
+    const status = async (): Promise<string> =>
+      (await observer.query('select pg_xact_status($1::xid8) as status', [xid])).rows[0].status
+    expect(await status()).toBe('in progress')
+    await client.query('commit')
+    expect(await status()).toBe('committed')
+  })
+
+  test('gives a row nothing of a transaction that rolls back', async () => {
+    const { channel } = await openStreet(url, store)
+    const client = await connect(url)
+    await client.query('begin')
+    await append(store, client, channel, message('k'))
+    await client.query('rollback')
+    const { rows } = await observer.query('select 1 from waybill.outbox where channel = $1', [channel])
+    expect(rows).toEqual([])
+  })
+
+  test('uses every partition of an unordered channel, keys or not, and only those of its transport', async () => {
+    const { channel, partitions } = await openStreet(url, store, { ordered: false, partitions: 3 })
+    const client = await connect(url)
+    await publish(store, client, channel, ...Array.from({ length: 200 }, (_, i) => message(i % 2 ? 'one' : null)))
+    const { rows } = await observer.query(
+      'select distinct partition from waybill.outbox where channel = $1 order by 1',
+      [channel],
+    )
+    expect(rows.map((row) => row.partition)).toEqual(partitions)
+  })
+})
+
+describe('the order of numbers per key', () => {
+  test('is the order of commits: a second writer of the key gets its number after the first has ended (W10)', async () => {
+    const { channel } = await openStreet(url, store)
+    const [first, second] = [await connect(url), await connect(url)]
+    await first.query('begin')
+    await second.query('begin')
+    await append(store, first, channel, message('k'))
+    const [b, a] = [message('k'), message('k')]
+    const waiting = append(store, second, channel, b)
+    await untilBlocked(observer, second)
+    // Written while the other one waits already, and it must still be numbered before it.
+    await append(store, first, channel, a)
+    await first.query('commit')
+    await waiting
+    await second.query('commit')
+    expect(await seqOf(b.id)).toBeGreaterThan(await seqOf(a.id))
+  })
+
+  test('costs writers of other keys nothing', async () => {
+    const { channel } = await openStreet(url, store)
+    const [first, second] = [await connect(url), await connect(url)]
+    await first.query('begin')
+    await append(store, first, channel, message('k'))
+    await publish(store, second, channel, message('other'))
+    await first.query('rollback')
+  })
+
+  test('takes no key lock on an unordered channel', async () => {
+    const { channel } = await openStreet(url, store, { ordered: false })
+    const [first, second] = [await connect(url), await connect(url)]
+    await first.query('begin')
+    await append(store, first, channel, message('k'))
+    await publish(store, second, channel, message('k'))
+    await first.query('rollback')
+  })
+
+  test('takes key locks sorted, so calls with the same keys in other orders do not deadlock', async () => {
+    const { channel } = await openStreet(url, store)
+    const keys = Array.from({ length: 30 }, (_, i) => `key-${i}`)
+    const writers = await Promise.all(Array.from({ length: 6 }, () => connect(url)))
+    let turn = 0
+    await Promise.all(
+      writers.map(async (client) => {
+        for (let round = 0; round < 20; round++) {
+          const shift = turn++ % keys.length
+          const shifted = [...keys.slice(shift), ...keys.slice(0, shift)]
+          await publish(store, client, channel, ...(turn % 2 ? shifted : shifted.toReversed()).map((k) => message(k)))
+        }
+      }),
+    )
+    const { rows } = await observer.query('select count(*) as n from waybill.outbox where channel = $1', [channel])
+    expect(Number(rows[0].n)).toBe(6 * 20 * 30)
+  })
+
+  test('reports a deadlock across calls as a conflict that may be tried again', async () => {
+    const { channel } = await openStreet(url, store)
+    const [first, second] = [await connect(url), await connect(url)]
+    for (const client of [first, second]) await client.query(`begin; set local deadlock_timeout = '100ms'`)
+    await append(store, first, channel, message('a'))
+    await append(store, second, channel, message('b'))
+    const outcomes = await Promise.allSettled([
+      append(store, first, channel, message('b')),
+      append(store, second, channel, message('a')).finally(() => second.query('rollback')),
+    ])
+    const failures = outcomes.filter((each) => each.status === 'rejected').map((each) => each.reason)
+    expect(failures.length).toBeGreaterThan(0)
+    expect(failures[0]).toMatchObject({ code: 'WB_STORE_CONFLICT', retryable: 'yes' })
+    await first.query('rollback')
+  })
+})
+
+describe('what is refused', () => {
+  test('an unknown channel, and the transaction cannot commit without the message', async () => {
+    const client = await connect(url)
+    await client.query('begin')
+    await expect(append(store, client, 'no-such-channel', message('k'))).rejects.toMatchObject({
+      code: 'WB_UNKNOWN_CHANNEL',
+    })
+    expect((await client.query('commit')).command).toBe('ROLLBACK')
+  })
+
+  test('a missing key on an ordered channel, without showing the payload anywhere', async () => {
+    const { channel } = await openStreet(url, store)
+    const client = await connect(url)
+    await client.query('begin')
+    const error = await append(store, client, channel, message(null, 'secret')).catch((e: unknown) => e)
+    expect(error).toMatchObject({ code: 'WB_KEY_REQUIRED' })
+    expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain(
+      Buffer.from('secret').toString('hex'),
+    )
+    await client.query('rollback')
+  })
+
+  test('more than 1000 keys in one call, before anything was asked of the database', async () => {
+    const { channel } = await openStreet(url, store)
+    const client = await connect(url)
+    await client.query('begin')
+    const many = Array.from({ length: 1001 }, (_, i) => message(`key-${i}`))
+    await expect(append(store, client, channel, ...many)).rejects.toMatchObject({ code: 'WB_TOO_MANY_KEYS' })
+    await append(store, client, channel, ...many.slice(1))
+    await client.query('commit')
+  })
+
+  test('a database without the schema', async () => {
+    const empty = await postgresDatabase()
+    const client = await connect(empty.url)
+    await client.query('begin')
+    await expect(append(store, client, 'channel', message('k'))).rejects.toMatchObject({ code: 'WB_SCHEMA_MISSING' })
+    await client.query('rollback')
+  })
+})
+
+describe('an INSERT by hand', () => {
+  test('has its transaction id before its number', async () => {
+    const { first } = await openStreet(url, store)
+    const { rows } = await observer.query(
+      `select string_agg(attname, ',' order by attnum) as columns from pg_attribute
+       where attrelid = 'waybill.outbox'::regclass and attname in ('xid', 'seq')`,
+    )
+    expect(rows[0].columns).toBe('xid,seq')
+    const inserted = await observer.query(
+      `insert into waybill.outbox (partition, id, channel, payload) values ($1, gen_random_uuid(), 'by-hand', '')
+       returning xid = pg_current_xact_id_if_assigned() as same, seq`,
+      [first],
+    )
+    expect(inserted.rows[0].same).toBe(true)
+  })
+})
