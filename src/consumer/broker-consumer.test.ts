@@ -72,6 +72,7 @@ describe('a consumer of a broker', () => {
     broker.put(delivery('a', 4, 'A'), delivery('b', 5, 'B'))
     await consumer.start()
     await broker.settledUpTo('orders/0@5')
+    await consumer.stop()
     expect(store.effects).toEqual(['a', 'b'])
     expect(events).toContainEqual({ type: 'handled', consumer: 'shipping', channel: 'orders', count: 2 })
     expect(events).toContainEqual({ type: 'settled', consumer: 'shipping', count: 2 })

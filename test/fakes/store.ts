@@ -17,8 +17,8 @@ interface State extends FakeTransaction {
 /** An inbox and transactions in memory: what a transaction wrote is there once it has committed, and not before. */
 export class FakeStore {
   readonly effects: string[] = []
-  readonly handled = new Set<string>()
-  readonly starts = new Map<string, number>()
+  readonly handled: Set<string> = new Set()
+  readonly starts: Map<string, number> = new Map()
   readonly dead: RefusedMessage[] = []
   /** Signals of the transactions run, in order. */
   readonly signals: AbortSignal[] = []

@@ -8,7 +8,7 @@ import { named } from './statement.ts'
 const mostKeys = 1000
 
 /**
- * In this order (PROTOCOLS 2): the transaction's id, the key locks by their hashes (two calls cannot wait for each other in a
+ * For several messages, in the order of the function `append`: the transaction's id, the key locks by their hashes (two calls cannot wait for each other in a
  * circle), and only then, row by row in the order given, the numbers. What holds the order: locks are taken over a sorted,
  * distinct set that was joined with the id, and counted; rows are joined with the count, and sorted before they are
  * numbered. Relies on the primary keys of channels and transports; takes no lock on them.
@@ -62,25 +62,43 @@ function appendError(error: unknown, channel: string): WaybillError {
 }
 
 export function createOutboxWriter(schema: string): OutboxWriter {
-  const statement = named('append', appendText(schema))
+  const several = named('append', appendText(schema))
+  // The usual case has a function of its own, whose plans stay with the connection: about half the time of the other.
+  const single = named('append_one', `select ${schema}.append($1, $2, $3, $4, $5, $6) as xid`)
   return {
     async append(transaction: SqlExecutor, channel: string, messages: readonly NewMessage[]): Promise<Appended> {
       refuseTooManyKeys(channel, messages)
       try {
-        const [row] = await transaction.execute(statement, [
-          channel,
-          messages.map((message) => message.id),
-          messages.map((message) => message.key),
-          messages.map(({ payload: p }) => Buffer.from(p.buffer, p.byteOffset, p.byteLength)),
-          messages.map((message) => message.contentType),
-          messages.map((message) => JSON.stringify(message.headers)),
-        ])
+        const [first] = messages
+        const [row] =
+          first !== undefined && messages.length === 1
+            ? await transaction.execute(single, singleValues(channel, first))
+            : await transaction.execute(several, severalValues(channel, messages))
         return { transactionId: String(row!['xid']) }
       } catch (error) {
         throw appendError(error, channel)
       }
     },
   }
+}
+
+function singleValues(channel: string, { id, key, payload, contentType, headers }: NewMessage): unknown[] {
+  return [id, channel, key, bufferOf(payload), contentType, JSON.stringify(headers)]
+}
+
+function severalValues(channel: string, messages: readonly NewMessage[]): unknown[] {
+  return [
+    channel,
+    messages.map((message) => message.id),
+    messages.map((message) => message.key),
+    messages.map((message) => bufferOf(message.payload)),
+    messages.map((message) => message.contentType),
+    messages.map((message) => JSON.stringify(message.headers)),
+  ]
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 /** Before any SQL: an error from the database would leave the caller a transaction that can only roll back. */

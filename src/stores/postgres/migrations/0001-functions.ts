@@ -9,18 +9,38 @@ create function ${s}.new_id() returns uuid language sql volatile as $$
     placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
     52, 1), 53, 1), 'hex')::uuid
 $$;
+create function ${s}.append(id uuid, channel text, key text, payload bytea, content_type text, headers jsonb)
+  returns text language plpgsql volatile as $$
+#variable_conflict use_column
+declare
+  -- First the transaction's id, then the key's lock, then the number: so number order is commit order, per key.
+  xid xid8 := pg_current_xact_id();
+  target record;
+  hash bigint;
+begin
+  select c.channel, c.ordered, t.first_partition, t.partitions into target
+    from ${s}.channels c join ${s}.transports t on t.transport = c.transport where c.channel = append.channel;
+  if target.ordered then
+    hash := hashtextextended(append.channel || chr(10) || append.key, 0);
+    perform pg_advisory_xact_lock(hash);
+  else
+    hash := hashtextextended(append.id::text, 0);
+  end if;
+  -- For want of a channel or, where it is ordered, of a key this fails, and with it the transaction.
+  insert into ${s}.outbox (partition, id, channel, key, payload, content_type, headers)
+    values (case when target.channel is null then 0 else target.first_partition + abs(hash % target.partitions)::int end,
+      append.id, target.channel, append.key, append.payload, append.content_type, append.headers);
+  return xid::text;
+end $$;
 create function ${s}.publish_bytes(channel text, payload bytea, key text default null, headers jsonb default '{}',
   content_type text default 'application/octet-stream') returns uuid language plpgsql volatile as $$
 #variable_conflict use_column
 declare
   target record;
   own_id uuid := ${s}.new_id();
-  hash bigint;
   bytes bigint;
 begin
-  select c.ordered, c.max_bytes, t.first_partition, t.partitions into target
-    from ${s}.channels c join ${s}.transports t on t.transport = c.transport
-    where c.channel = publish_bytes.channel;
+  select c.ordered, c.max_bytes into target from ${s}.channels c where c.channel = publish_bytes.channel;
   if not found then
     raise exception 'channel "%" is not registered', publish_bytes.channel using errcode = 'invalid_parameter_value',
       hint = 'A service that has it in its configuration registers it at its start, or by "waybill migrate".';
@@ -40,17 +60,8 @@ begin
     raise exception 'the message takes % bytes; its transport takes at most %', bytes, target.max_bytes
       using errcode = 'program_limit_exceeded';
   end if;
-  -- First the transaction's id, then the key's lock, then the number: so number order is commit order, per key.
-  perform pg_current_xact_id();
-  if target.ordered then
-    hash := hashtextextended(publish_bytes.channel || chr(10) || publish_bytes.key, 0);
-    perform pg_advisory_xact_lock(hash);
-  else
-    hash := hashtextextended(own_id::text, 0);
-  end if;
-  insert into ${s}.outbox (partition, id, channel, key, payload, content_type, headers)
-    values (target.first_partition + abs(hash % target.partitions)::int, own_id, publish_bytes.channel,
-      publish_bytes.key, publish_bytes.payload, publish_bytes.content_type, publish_bytes.headers);
+  perform ${s}.append(own_id, publish_bytes.channel, publish_bytes.key, publish_bytes.payload,
+    publish_bytes.content_type, publish_bytes.headers);
   return own_id;
 end $$;
 create function ${s}.publish(channel text, payload jsonb, key text default null, headers jsonb default '{}')

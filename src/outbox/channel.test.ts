@@ -1,0 +1,83 @@
+import { describe, expect, expectTypeOf, it } from 'vitest'
+import { z } from 'zod'
+import { defineChannel, type Channel, type RoutedChannel } from './channel.ts'
+
+interface Order {
+  readonly orderId: string
+}
+
+function refusal(code: string, text: string | RegExp): unknown {
+  return expect.objectContaining({ code, message: expect.stringMatching(text) })
+}
+
+describe('defineChannel', () => {
+  it('is at-least-once, unordered, and at an address of its own name unless told otherwise', () => {
+    const channel = defineChannel({ name: 'orders.placed' })
+    expect(channel).toMatchObject({ guarantee: 'at-least-once', ordered: false, address: 'orders.placed' })
+    expect(channel.keyOf({})).toBeUndefined()
+  })
+
+  it('is ordered where it has a key, unless told otherwise', () => {
+    const key = (order: Order): string => order.orderId
+    const channel = defineChannel<Order>({ name: 'orders', key })
+    expect(channel.ordered).toBe(true)
+    expect(channel.keyOf({ orderId: 'o1' })).toBe('o1')
+    expect(defineChannel<Order>({ name: 'orders', key, ordered: false }).ordered).toBe(false)
+    expect(defineChannel<Order>({ name: 'orders', ordered: true }).ordered).toBe(true)
+  })
+
+  it('routes itself over a transport of the configuration', () => {
+    const channel = defineChannel({ name: 'orders' })
+    expect(channel.via('kafka')).toEqual({ channel, transport: 'kafka' })
+    expect(() => channel.via('')).toThrow(refusal('WB_INVALID_OPTION', 'name of a transport'))
+  })
+
+  it.each(['', '.', '..', 'a b', 'ä', 'a/b', 'a\0', 'x'.repeat(201), 7, undefined])(
+    'refuses the name %j',
+    (name) => {
+      expect(() => defineChannel({ name } as { name: string })).toThrow(
+        refusal('WB_INVALID_OPTION', 'name has 1 to 200'),
+      )
+    },
+  )
+
+  it('takes a name of 200 characters', () => {
+    expect(defineChannel({ name: 'x'.repeat(200) }).name).toHaveLength(200)
+  })
+
+  it.each([
+    ['an unknown option', { guarante: 'exactly-once' }, /unknown option "guarante".*mean "guarantee"/u],
+    ['a key that is no function', { key: 'orderId' }, 'must be a function'],
+    ['an ordered that is no boolean', { ordered: 'yes' }, 'true or false'],
+    ['a schema that is none', { schema: {} }, 'Standard Schema'],
+    ['a schema that is null', { schema: null }, 'Standard Schema'],
+    ['an empty address', { address: '' }, '1 to 249'],
+    ['an address with NUL', { address: 'a\0' }, '1 to 249'],
+    ['no attempts', { maxAttempts: 0 }, 'whole number'],
+    ['half an attempt', { maxAttempts: 1.5 }, 'whole number'],
+  ])('refuses %s', (_what, options, text) => {
+    expect(() => defineChannel({ name: 'orders', ...options } as { name: string })).toThrow(
+      refusal('WB_INVALID_OPTION', text),
+    )
+  })
+
+  it('refuses a guarantee that cannot be kept yet', () => {
+    expect(() => defineChannel({ name: 'orders', guarantee: 'at-most-once' })).toThrow(
+      refusal('WB_GUARANTEE_UNSUPPORTED', '"orders"'),
+    )
+  })
+
+  it('takes its types from the schema, or from the type given', () => {
+    const schema = z.object({ orderId: z.string(), total: z.string().transform(Number) })
+    const typed = defineChannel({ name: 'a', schema, key: (order) => String(order.total) })
+    expectTypeOf(typed).toEqualTypeOf<
+      Channel<{ orderId: string; total: number }, { orderId: string; total: string }>
+    >()
+    expectTypeOf(defineChannel<Order>({ name: 'b' })).toEqualTypeOf<Channel<Order, Order>>()
+    expectTypeOf(defineChannel({ name: 'c' })).toEqualTypeOf<Channel>()
+    // Channels of any payload stand together in a configuration.
+    expectTypeOf([typed.via('kafka'), defineChannel<Order>({ name: 'b' }).via('kafka')]).toExtend<
+      RoutedChannel[]
+    >()
+  })
+})

@@ -1,0 +1,264 @@
+import { describe, expect, expectTypeOf, it, onTestFinished } from 'vitest'
+import { z } from 'zod'
+import { FakeExecutor, FakeWriter } from '../../test/fakes/writer.ts'
+import { isUuid } from '../kernel/ids.ts'
+import type { SqlExecutor } from '../ports/sql.ts'
+import { defineChannel, type Channel } from './channel.ts'
+import { many } from './many.ts'
+import { createPublish, type AppendedNote, type PublishOptions } from './publish.ts'
+
+const plain = defineChannel({ name: 'plain' })
+const ordered = defineChannel<{ id: string }>({ name: 'ordered', key: (payload) => payload.id })
+const checked = defineChannel({
+  name: 'checked',
+  schema: z.object({ card: z.string(), lines: z.array(z.object({ total: z.string().transform(Number) })) }),
+})
+const slow = defineChannel({ name: 'slow', schema: z.string().refine(async () => true) })
+
+function setUp(maxBytes = 1000) {
+  const writer = new FakeWriter()
+  const tx = new FakeExecutor()
+  const notes: AppendedNote[] = []
+  let made = 0
+  const publish = createPublish({
+    writer,
+    targets: new Map(
+      [plain, ordered, checked, slow].map((c) => [c.name, { channel: c as Channel, maxBytes }]),
+    ),
+    executorFor: (handle) => handle as SqlExecutor,
+    onAppended: (note) => notes.push(note),
+    newId: () => `id-${(made += 1)}`,
+  })
+  const written = () => writer.appended.flatMap(({ messages }) => messages)
+  const text = (i = 0) => new TextDecoder().decode(written()[i]?.payload)
+  return { writer, tx, notes, publish, written, text }
+}
+
+async function refused(work: Promise<unknown>, code: string, message: RegExp | string = ''): Promise<void> {
+  await expect(work).rejects.toThrow(
+    expect.objectContaining({ code, message: expect.stringMatching(message) }),
+  )
+}
+
+describe('publish', () => {
+  it('writes one message in the transaction given, and resolves with its id', async () => {
+    const { tx, writer, notes, publish, text } = setUp()
+    const id = await publish(tx, ordered, { id: 'o1' }, { headers: { tenant: 'acme' } })
+    expectTypeOf(id).toEqualTypeOf<string>()
+    expect(id).toBe('id-1')
+    expect(writer.appended).toMatchObject([{ transaction: tx, channel: 'ordered' }])
+    expect(writer.appended[0]?.messages).toMatchObject([
+      { id, key: 'o1', contentType: 'application/json', headers: { tenant: 'acme' } },
+    ])
+    expect(text()).toBe('{"id":"o1"}')
+    expect(notes).toEqual([{ transaction: tx, channel: 'ordered', count: 1, transactionId: '4711' }])
+  })
+
+  it('writes many with one statement, in order (W8), and resolves with their ids', async () => {
+    const { tx, writer, publish, written } = setUp()
+    const ids = await publish(tx, ordered, many([{ id: 'b' }, { id: 'a' }, { id: 'b' }]))
+    expectTypeOf(ids).toEqualTypeOf<readonly string[]>()
+    expect(ids).toEqual(['id-1', 'id-2', 'id-3'])
+    expect(writer.appended).toHaveLength(1)
+    expect(written().map(({ key }) => key)).toEqual(['b', 'a', 'b'])
+  })
+
+  it('takes an array for one payload', async () => {
+    const { tx, publish, text } = setUp()
+    expect(await publish(tx, plain, [1, 2])).toBe('id-1')
+    expect(text()).toBe('[1,2]')
+  })
+
+  it('writes nothing for no messages, in a transaction all the same', async () => {
+    const { tx, writer, publish } = setUp()
+    expect(await publish(tx, plain, many([]))).toEqual([])
+    expect(writer.appended).toEqual([])
+    tx.state = 'none'
+    await refused(publish(tx, plain, many([])), 'WB_NO_TRANSACTION')
+  })
+
+  it('makes its ids UUIDs of its own where no other source is given', async () => {
+    const targets = new Map([['plain', { channel: plain, maxBytes: 10 }]])
+    const publish = createPublish({
+      writer: new FakeWriter(),
+      targets,
+      executorFor: () => new FakeExecutor(),
+    })
+    expect(isUuid(await publish({}, plain, 1))).toBe(true)
+  })
+
+  it('keeps an id that is given (W3)', async () => {
+    const { tx, publish, written } = setUp()
+    const id = '0192F0C1-0000-7000-8000-0123456789AB'
+    expect(await publish(tx, plain, 1, { id })).toBe(id.toLowerCase())
+    expect(written()[0]?.id).toBe(id.toLowerCase())
+  })
+
+  it('stores bytes as they are, with their content type', async () => {
+    const { tx, publish, written } = setUp()
+    const bytes = new Uint8Array([0, 255, 1])
+    await publish(tx, plain, bytes)
+    await publish(tx, plain, bytes, { contentType: 'image/png' })
+    expect(written().map(({ contentType }) => contentType)).toEqual(['application/octet-stream', 'image/png'])
+    expect(written()[1]?.payload).toEqual(bytes)
+  })
+
+  it('stores what the schema makes of the payload', async () => {
+    const { tx, publish, text } = setUp()
+    await publish(tx, checked, { card: 'x', lines: [{ total: '7' }] })
+    expect(text()).toBe('{"card":"x","lines":[{"total":7}]}')
+    // @ts-expect-error: publish takes what the schema takes, not what it makes.
+    const wrong = publish(tx, checked, { card: 'x', lines: [{ total: 7 }] })
+    await refused(wrong, 'WB_INVALID_PAYLOAD')
+  })
+
+  it('reaches the connection in the same turn where the schema is synchronous', () => {
+    const { tx, writer, publish } = setUp()
+    void publish(tx, checked, { card: 'x', lines: [] })
+    expect(writer.appended).toHaveLength(1)
+  })
+
+  it('waits for an asynchronous schema', async () => {
+    const { tx, publish, text } = setUp()
+    await publish(tx, slow, 'x')
+    expect(text()).toBe('"x"')
+  })
+})
+
+describe('publish refuses before anything is written (W1, W5)', () => {
+  it.each(['none', 'failed'] as const)('a handle whose transaction is %s', async (state) => {
+    const { tx, writer, publish } = setUp()
+    tx.state = state
+    await refused(publish(tx, plain, 1), 'WB_NO_TRANSACTION', '"plain"')
+    expect(writer.appended).toEqual([])
+  })
+
+  it('a transaction that ended while an asynchronous schema was at work', async () => {
+    const { tx, writer, publish } = setUp()
+    const published = publish(tx, slow, 'x')
+    tx.state = 'none'
+    await refused(published, 'WB_NO_TRANSACTION')
+    expect(writer.appended).toEqual([])
+  })
+
+  it('a client that serves another transaction by then', async () => {
+    const writer = new FakeWriter()
+    const targets = new Map([['slow', { channel: slow as Channel, maxBytes: 10 }]])
+    const publish = createPublish({ writer, targets, executorFor: () => new FakeExecutor() })
+    await refused(publish({}, slow, 'x'), 'WB_NO_TRANSACTION', 'ended meanwhile')
+    expect(writer.appended).toEqual([])
+  })
+
+  it('a channel that is not configured', async () => {
+    const { tx, publish } = setUp()
+    await refused(
+      publish(tx, defineChannel({ name: 'plane' }), 1),
+      'WB_UNKNOWN_CHANNEL',
+      /"plane".*mean "plain"/u,
+    )
+    await refused(publish(tx, 'plain' as never, 1 as never), 'WB_UNKNOWN_CHANNEL', 'defineChannel')
+    await refused(publish(tx, undefined as never, 1 as never), 'WB_UNKNOWN_CHANNEL')
+  })
+
+  it('a payload that breaks the schema, naming the path and not the value (S16)', async () => {
+    const { tx, publish } = setUp()
+    const payload = { card: 4111_1111, lines: [{ total: '1' }, { total: 2 }] } as never
+    const error: Error = await publish(tx, checked, payload).then(
+      () => new Error('it was published'),
+      (thrown: Error) => thrown,
+    )
+    expect(error).toMatchObject({
+      code: 'WB_INVALID_PAYLOAD',
+      message: expect.stringContaining('$.card (and 1 more)'),
+    })
+    expect(error.message + String(error.cause)).not.toContain('4111')
+  })
+
+  it('many messages of which one is wrong, naming which', async () => {
+    const { tx, writer, publish } = setUp()
+    const wrong = [{ id: 'a' }, { id: '' }]
+    await refused(publish(tx, ordered, many(wrong)), 'WB_KEY_REQUIRED', String.raw`\(2 of 2\)`)
+    expect(writer.appended).toEqual([])
+  })
+
+  it.each<[string, unknown, PublishOptions, string]>([
+    ['no key', {}, {}, 'WB_KEY_REQUIRED'],
+    ['a key that is no text', { id: 7 }, {}, 'WB_KEY_REQUIRED'],
+    ['a key with NUL', { id: 'a\0b' }, {}, 'WB_NUL_CHARACTER'],
+    ['a key with half a surrogate pair', { id: 'a\uD800' }, {}, 'WB_UNSERIALISABLE'],
+    ['a key that no index can hold', { id: 'é'.repeat(513) }, {}, 'WB_MESSAGE_TOO_LARGE'],
+    ['a key function that throws', null, {}, 'WB_KEY_REQUIRED'],
+    ['an id that is no UUID', { id: 'a' }, { id: '42' }, 'WB_INVALID_ID'],
+    ['a content type that is none', { id: 'a' }, { contentType: 'json' }, 'WB_INVALID_OPTION'],
+    ['text as something else than JSON', { id: 'a' }, { contentType: 'image/png' }, 'WB_INVALID_OPTION'],
+    ['an unknown option', { id: 'a' }, { header: {} } as PublishOptions, 'WB_INVALID_OPTION'],
+    ['a payload JSON cannot carry', { id: 'a', n: 1n }, {}, 'WB_UNSERIALISABLE'],
+    ['a message that is too large', { id: 'a', text: 'x'.repeat(1000) }, {}, 'WB_MESSAGE_TOO_LARGE'],
+    ['headers that are too large', { id: 'a' }, { headers: { h: 'x'.repeat(990) } }, 'WB_MESSAGE_TOO_LARGE'],
+  ])('%s', async (_what, payload, options, code) => {
+    const { tx, writer, publish } = setUp()
+    await refused(publish(tx, ordered, payload as { id: string }, options), code, 'ordered')
+    expect(writer.appended).toEqual([])
+  })
+
+  it('one id for many messages', async () => {
+    const { tx, publish } = setUp()
+    const id = '0192f0c1-0000-7000-8000-0123456789ab'
+    await refused(publish(tx, plain, many([1]), { id }), 'WB_INVALID_OPTION', 'many')
+  })
+
+  it('not a message of exactly the size its transport takes', async () => {
+    const { tx, publish } = setUp(10)
+    await publish(tx, plain, new Uint8Array(9), { key: 'k' })
+    await refused(
+      publish(tx, plain, new Uint8Array(10), { key: 'k' }),
+      'WB_MESSAGE_TOO_LARGE',
+      '11 bytes.*at most 10',
+    )
+  })
+})
+
+describe('trace context', () => {
+  const slot = Symbol.for('opentelemetry.js.api.1')
+
+  function register(api: unknown): void {
+    Reflect.set(globalThis, slot, api)
+    onTestFinished(() => void Reflect.deleteProperty(globalThis, slot))
+  }
+
+  it('is captured at publish (W9), beside the caller’s own headers', async () => {
+    register({
+      context: { active: () => 'the active context' },
+      propagation: {
+        inject(context: unknown, carrier: object, setter: { set(c: object, n: string, v: string): void }) {
+          setter.set(carrier, 'traceparent', `of ${String(context)}`)
+          setter.set(carrier, 'baggage', 'a\0b')
+        },
+      },
+    })
+    const { tx, publish, written } = setUp()
+    await publish(tx, plain, 1, { headers: { tenant: 'acme' } })
+    expect(written()[0]?.headers).toEqual({ traceparent: 'of the active context', tenant: 'acme' })
+  })
+
+  it('that cannot be captured breaks no publish', async () => {
+    register({
+      context: { active: () => 1 },
+      propagation: {
+        inject: () => {
+          throw new Error('tracing is broken')
+        },
+      },
+    })
+    const { tx, publish, written } = setUp()
+    await publish(tx, plain, 1)
+    expect(written()[0]?.headers).toEqual({})
+  })
+
+  it('is none where only a part of OpenTelemetry is set up', async () => {
+    register({ trace: {} })
+    const { tx, publish, written } = setUp()
+    await publish(tx, plain, 1)
+    expect(written()[0]?.headers).toEqual({})
+  })
+})
