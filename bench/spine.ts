@@ -19,7 +19,7 @@ const placed = defineChannel<typeof payload & { customer: string }>({
 /** The first bars: the relay's drain against a bare delete loop, and what publishing adds to a business transaction. */
 export async function spine(context: BenchContext): Promise<readonly Figure[]> {
   await using server = await startPostgres()
-  const pool = new pg.Pool({ connectionString: server.url, max: 4, pipeline: true } as pg.PoolConfig)
+  const pool = new pg.Pool({ connectionString: server.url, max: 4, pipeline: true })
   try {
     await pool.query(
       `create table orders(id bigint generated always as identity primary key, customer text not null, body text not null);

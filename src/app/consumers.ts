@@ -4,6 +4,7 @@ import type { BrokerConsumerOptions } from '../consumer/consumer-options.ts'
 import type { ConsumerEvent } from '../consumer/events.ts'
 import type { Handler, HandlerEntry } from '../consumer/handler.ts'
 import { createLocalSender } from '../consumer/local-sender.ts'
+import type { SubscribeRequest, Subscription } from '../ports/transport.ts'
 import type { ChannelRoute } from './config.ts'
 import { type Parts, startRelay } from './relays.ts'
 import type { ConsumerCounters, Running } from './running.ts'
@@ -34,7 +35,7 @@ export async function startConsumers(
     const counters = new Counters()
     const options = optionsFor(parts, consumer, group, counters)
     const describe: Running['status'] = () => {
-      return { kind: 'consumer', consumer, transport: route.transport, counters: { ...counters } }
+      return { kind: 'consumer', consumer, transport: route.transport, counters: counters.copy() }
     }
     if (transport.capabilities.isLocal) {
       const isExact = group.some((each) => each.route.channel.guarantee === 'exactly-once')
@@ -44,11 +45,11 @@ export async function startConsumers(
       await startRelay(parts, { transport: route.transport, consumer }, routes, sender, running)
       continue
     }
-    const { subscribe } = transport
-    if (subscribe === undefined) {
+    const subscribe = (request: SubscribeRequest): Promise<Subscription> => {
+      if (transport.subscribe !== undefined) return transport.subscribe(request)
       throw new WaybillError('WB_INVALID_CONFIG', `Transport "${route.transport}" cannot consume.`)
     }
-    const own = new BrokerConsumer({ ...options, subscribe: (request) => subscribe.call(transport, request) })
+    const own = new BrokerConsumer({ ...options, subscribe })
     running.push({ stop: () => own.stop(), wake() {}, status: describe })
     await own.start()
   }
@@ -92,6 +93,11 @@ class Counters implements ConsumerCounters {
   duplicates = 0
   failed = 0
   dead = 0
+
+  copy(): ConsumerCounters {
+    const { handled, duplicates, failed, dead } = this
+    return { handled, duplicates, failed, dead }
+  }
 
   count(event: ConsumerEvent): void {
     if (event.type === 'handled') this.handled += event.count

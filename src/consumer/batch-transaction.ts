@@ -66,7 +66,7 @@ async function runOnce<Ref>(
 ): Promise<TransactionResult> {
   const late = new AbortController()
   const signal = AbortSignal.any([stop, late.signal])
-  let phase: Phase = 'admit'
+  const at: { phase: Phase; thrown: unknown } = { phase: 'admit', thrown: undefined }
   let outcomes: readonly Outcome[]
 
   const work = async ({ handle, executor }: OpenTransaction): Promise<readonly Outcome[]> => {
@@ -75,7 +75,7 @@ async function runOnce<Ref>(
       ready.map(({ item }) => item),
     )
     failpoint('consumer.after-admit')
-    phase = 'handler'
+    at.phase = 'handler'
     const done: Outcome[] = []
     const ran = new Set<string>()
     for (const one of ready) {
@@ -92,12 +92,13 @@ async function runOnce<Ref>(
         // A handler past its time may still use the client. The signal tells it to end, and tells the runner to end the
         // connection instead of handing it to the next transaction, where those statements would then be committed.
         if (isWaybillError(error) && error.code === 'WB_TIMED_OUT') late.abort(error)
+        at.thrown = error
         throw error
       }
       failpoint('consumer.after-handler')
       done.push(handled)
     }
-    phase = 'commit'
+    at.phase = 'commit'
     failpoint('consumer.before-commit')
     return done
   }
@@ -105,6 +106,8 @@ async function runOnce<Ref>(
   try {
     outcomes = await parts.transactions.run({ idleTimeoutMs: parts.idleTimeoutMs, signal }, work)
   } catch (error) {
+    // A runner that reports something else than what the handler threw knows better: its connection was lost under it.
+    const phase = at.phase === 'handler' && error !== at.thrown ? 'commit' : at.phase
     const kind = failureKind(error, phase)
     // Whatever a handler throws when it is told to stop is no failure of its message.
     return { kind: stop.aborted && kind !== 'commit-unknown' ? 'unavailable' : kind, error }

@@ -3,7 +3,7 @@ import { FakeClock } from '../../test/fakes/clock.ts'
 import { envelope, idOf } from '../../test/fakes/messages.ts'
 import { FakeStore, type FakeTransaction } from '../../test/fakes/store.ts'
 import { FakeBroker } from '../../test/fakes/subscription.ts'
-import { WaybillError } from '../kernel/errors.ts'
+import { CommitOutcomeUnknownError, WaybillError } from '../kernel/errors.ts'
 import { silentLogger } from '../kernel/logger.ts'
 import { defineChannel } from '../outbox/channel.ts'
 import type { Guarantee } from '../guarantees/guarantees.ts'
@@ -210,6 +210,18 @@ describe('a consumer of a broker', () => {
     await broker.settledUpTo('orders/0@0')
     expect(store.effects).toEqual(['a'])
     expect(clock.slept).toEqual(expect.arrayContaining([50, 100]))
+  })
+
+  it('handles again what may have committed or not, where nothing was noted', async () => {
+    const { store, broker, consumer, count } = setUp({ guarantee: 'at-least-once' })
+    store.afterCommit.push(() => {
+      throw new CommitOutcomeUnknownError('77', new Error('connection lost'))
+    })
+    broker.put(delivery('a', 0, 'A'), delivery('a2', 1, 'A'))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@1')
+    expect(store.effects).toEqual(['a', 'a2', 'a', 'a2'])
+    expect(count('failed')).toBe(0)
   })
 
   it('asks for no more than its window has room for', async () => {

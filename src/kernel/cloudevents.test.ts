@@ -110,7 +110,7 @@ describe('the envelope on a wire', () => {
       name,
       name === 'waybill-envelope' ? '2' : value,
     ])
-    expect(() => decodeEnvelope(arrivalOf(newer), prefix)).toThrowError(
+    expect(() => decodeEnvelope(arrivalOf(newer), prefix)).toThrow(
       expect.objectContaining({
         code: 'WB_ENVELOPE_INVALID',
         message: expect.stringContaining('version "2"'),
@@ -129,7 +129,7 @@ describe('the envelope on a wire', () => {
     ],
     ['no channel', [['ce_id', newMessageId()]]],
   ] as [string, [string, string][]][])('refuses an envelope of its own with %s', (_, headers) => {
-    expect(() => decodeEnvelope(arrivalOf([['waybill-envelope', '1'], ...headers]), prefix)).toThrowError(
+    expect(() => decodeEnvelope(arrivalOf([['waybill-envelope', '1'], ...headers]), prefix)).toThrow(
       expect.objectContaining({ code: 'WB_ENVELOPE_INVALID' }),
     )
   })
@@ -166,7 +166,7 @@ describe('what others wrote', () => {
     expect(decodeEnvelope(arrivalOf([['ce_type', 'orders.paid']], { channels }), prefix).channel).toBe(
       'orders.paid',
     )
-    expect(() => decodeEnvelope(arrivalOf([['ce_type', 'else']], { channels }), prefix)).toThrowError(
+    expect(() => decodeEnvelope(arrivalOf([['ce_type', 'else']], { channels }), prefix)).toThrow(
       expect.objectContaining({ code: 'WB_ENVELOPE_INVALID' }),
     )
   })

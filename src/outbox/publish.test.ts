@@ -22,9 +22,7 @@ function setUp(maxBytes = 1000) {
   let made = 0
   const publish = createPublish({
     writer,
-    targets: new Map(
-      [plain, ordered, checked, slow].map((c) => [c.name, { channel: c as Channel, maxBytes }]),
-    ),
+    targets: new Map([plain, ordered, checked, slow].map((c) => [c.name, { channel: c, maxBytes }])),
     executorFor: (handle) => handle as SqlExecutor,
     onAppended: (note) => notes.push(note),
     newId: () => `id-${(made += 1)}`,
@@ -78,13 +76,10 @@ describe('publish', () => {
   })
 
   it('makes its ids UUIDs of its own where no other source is given', async () => {
+    const tx = new FakeExecutor()
     const targets = new Map([['plain', { channel: plain, maxBytes: 10 }]])
-    const publish = createPublish({
-      writer: new FakeWriter(),
-      targets,
-      executorFor: () => new FakeExecutor(),
-    })
-    expect(isUuid(await publish({}, plain, 1))).toBe(true)
+    const publish = createPublish({ writer: new FakeWriter(), targets, executorFor: () => tx })
+    expect(isUuid(await publish(tx, plain, 1))).toBe(true)
   })
 
   it('keeps an id that is given (W3)', async () => {
@@ -165,7 +160,7 @@ describe('publish refuses before anything is written (W1, W5)', () => {
     const payload = { card: 4111_1111, lines: [{ total: '1' }, { total: 2 }] } as never
     const error: Error = await publish(tx, checked, payload).then(
       () => new Error('it was published'),
-      (thrown: Error) => thrown,
+      (thrown: unknown) => thrown as Error,
     )
     expect(error).toMatchObject({
       code: 'WB_INVALID_PAYLOAD',

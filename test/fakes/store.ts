@@ -25,6 +25,8 @@ export class FakeStore {
   commits = 0
   rollbacks = 0
   isDown = false
+  /** What `run` rejects with in place of what its work threw, as a runner does whose connection was lost. */
+  runnerError: unknown
   canBury = true
   /** Each is called at one commit, before it has effect; what it throws, the commit throws. */
   readonly beforeCommit: (() => void)[] = []
@@ -81,7 +83,7 @@ export class FakeStore {
         return result
       } catch (error) {
         this.rollbacks += 1
-        throw error
+        throw this.runnerError ?? error
       } finally {
         state.isOpen = false
         this.#open.delete(executor)

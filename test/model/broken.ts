@@ -10,6 +10,7 @@ export type Invariant =
   | 'attempts never exceed their limit'
   | 'lines and dead letters are of messages that failed themselves'
   | 'a relay with nothing to do rests'
+  | 'no writer is accused of disorder without cause'
   | 'a send is of one channel, held rows, and one run of each key'
 
 export class Broken extends Error {

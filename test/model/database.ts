@@ -55,9 +55,8 @@ export class Database {
   insert(writer: Transaction, partition: number, channel: string, key: string | null, isOrdered: boolean): StoredRow | null {
     const { tables } = this
     if (isOrdered && key !== null) {
-      const lock = lockOf(channel, key)
-      if (tables.open.some((other) => other !== writer && other.locks.has(lock))) return null
-      writer.locks.add(lock)
+      if (this.#isLocked(channel, key, writer)) return null
+      writer.locks.add(lockOf(channel, key))
     }
     const seq = tables.nextSeq
     tables.nextSeq += 1n
@@ -145,7 +144,7 @@ export class Database {
   replay(name: string, keepsNumber: boolean): StoredRow | null {
     const { tables } = this
     const old = tables.dead.get(name)
-    if (old === undefined) return null
+    if (old === undefined || (old.key !== null && this.#isLocked(old.channel, old.key, null))) return null
     const writer = this.begin()
     let seq = old.seq
     if (!keepsNumber || [...tables.rows.values()].some((row) => row.seq === seq)) {
@@ -217,6 +216,11 @@ export class Database {
     // Sessions end with their server; prepared transactions do not.
     for (const each of [...this.tables.open]) if (!each.isPrepared) this.rollBack(each)
     this.#replica = this.tables.copy()
+  }
+
+  #isLocked(channel: string, key: string, except: Transaction | null): boolean {
+    const lock = lockOf(channel, key)
+    return this.tables.open.some((other) => other !== except && other.locks.has(lock))
   }
 
   #end(writer: Transaction): void {

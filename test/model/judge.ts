@@ -26,6 +26,7 @@ export function judge(world: World): void {
     if (count > allowed) throw new Broken('nothing twice without a fault', `${count} copies of ${id}, ${allowed} allowed`)
     checkAttempts(world, id, row.partition)
   }
+  checkDisorder(world)
   for (const [name, ids] of firsts) {
     let last = 0
     for (const id of ids) {
@@ -33,6 +34,16 @@ export function judge(world: World): void {
       const { order } = database.ledger.get(id)!
       if (order < last) throw new Broken('first occurrences of a key are in commit order', `${id} of ${name} is late`)
       last = order
+    }
+  }
+}
+
+/** All writers here hold their key's lock: the counter that accuses them has to stay 0. */
+function checkDisorder({ database, relays, oldNumbers }: World): void {
+  if (database.failovers > 0 || oldNumbers > 0) return
+  for (const relay of relays) {
+    for (const { disorder } of [...relay.past, relay.mind.counters]) {
+      if (disorder > 0) throw new Broken('no writer is accused of disorder without cause', `${disorder} rows`)
     }
   }
 }

@@ -29,6 +29,8 @@ export class World {
   readonly clock: { now: number } = { now: 1000 }
   readonly stragglers: (() => void)[] = []
   readonly settledElsewhere: Set<string> = new Set()
+  /** Replays under an old number, which put a row before others of its key. */
+  oldNumbers = 0
 
   constructor(run: Run, coverage: Coverage, mutant: Mutant = {}) {
     this.run = run
@@ -212,7 +214,9 @@ export class World {
     const row = database.replay(name, b % 2 === 0)
     if (row === null) return
     this.#restart(row.id)
-    this.coverage.saw(nameOf(row) === name ? 'replayed under its number' : 'replayed under a new number')
+    const keptNumber = nameOf(row) === name
+    if (keptNumber) this.oldNumbers += 1
+    this.coverage.saw(keptNumber ? 'replayed under its number' : 'replayed under a new number')
   }
 
   #failOver(b: number): void {

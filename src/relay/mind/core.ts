@@ -42,7 +42,7 @@ export class MindCore {
   /** Number of the read issued last. */
   lastRead = 0
   nextReadAt = 0
-  /** Histories of the database seen so far. What an older one acknowledged may not have happened in this one. */
+  /** Histories of the database seen so far. What was read in an older one may come again in this one. */
   histories = 0
   readonly #settled: { readonly entry: Entry; readonly read: number }[] = []
   /** Doubts about rows that left memory, so that the next look at them starts where the last one ended. Bounded (S13). */
@@ -101,7 +101,7 @@ export class MindCore {
     const doubt =
       (this.#doubts.size > 0 ? this.#doubts.get(doubtName(partition, name)) : undefined) ?? noDoubt
     const bytes = row.payload.byteLength + 200
-    const entry: Entry = { row, name, partition, channel, key, bytes, state: 'waiting', doubt }
+    const entry: Entry = { row, name, partition, channel, key, bytes, history: this.histories, state: 'waiting', doubt }
     partition.entries.set(name, entry)
     this.held += 1
     this.heldBytes += bytes

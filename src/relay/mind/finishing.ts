@@ -91,7 +91,7 @@ export class Finishing {
     if (this.#removing === null && this.#core.removals.length > 0 && now >= this.#removeAt) {
       const removals = this.#core.removals.splice(0, this.#core.options.removeLimit)
       const remove = (this.#lastRemove += 1)
-      this.#removing = { remove, history: this.#core.histories, removals }
+      this.#removing = { remove, removals }
       commands.push({ type: 'remove', remove, rows: removals.map((removal) => removal.row) })
     }
     if (this.#writing === null && this.#queue.length > 0 && now >= this.#writeAt) {
@@ -107,16 +107,14 @@ export class Finishing {
 
   removed(remove: number): void {
     if (this.#removing?.remove !== remove) return
-    const { history, removals } = this.#removing
+    const { removals } = this.#removing
     this.#removing = null
     this.#removeFailures = 0
-    if (history !== this.#core.histories) {
-      // The server that acknowledged it may not be the one read now, where the row then still stands.
-      this.#core.removals.unshift(...removals)
-      return
-    }
     for (const { entry } of removals) {
-      if (entry !== null) this.#core.settle(entry)
+      if (entry === null) continue
+      this.#core.settle(entry)
+      // The server that said so may not be the one read now, or the row was not there yet; reads have passed it by since.
+      if (entry.history !== this.#core.histories) this.#core.reread(entry.partition, entry.row.seq)
     }
   }
 
@@ -130,13 +128,9 @@ export class Finishing {
 
   written(write: number, outcomes: readonly LineOutcome[]): void {
     if (this.#writing?.write !== write) return
-    const { history, writes } = this.#writing
+    const { writes } = this.#writing
     this.#writing = null
     this.#writeFailures = 0
-    if (history !== this.#core.histories) {
-      this.#queue.unshift(...writes)
-      return
-    }
     writes.forEach(({ entry, kind, resets }, i) => {
       const { partition, key } = entry
       if (!partition.isHeld) return
@@ -149,8 +143,8 @@ export class Finishing {
       if (kind === 'bury' && outcome === 'written') this.#core.counters.buried += 1
       this.#core.settle(entry)
       // A line covers the key, and a dead letter raised the rewind; where the row was gone neither did. Nor do they where
-      // the partition was read anew before this answer came: an operator took the line away again, or the rewind was seen
-      // already, and what that read brought of the key was passed by.
+      // the partition was read anew before this answer came: the rewind is seen already, an operator took the line away
+      // again, or it was written on a server that is not read any more. What came of the key since was passed by.
       const isReset = partition.resets !== resets
       if (key !== null) this.#core.reopen(key, isReset || outcome !== 'written')
       else if (isReset) this.#core.reread(partition, entry.row.seq)
@@ -179,7 +173,7 @@ export class Finishing {
     const chosen = new Set(writes)
     this.#queue = this.#queue.filter((write) => !chosen.has(write))
     const write = (this.#lastWrite += 1)
-    this.#writing = { write, history: this.#core.histories, writes }
+    this.#writing = { write, writes }
     if (kind === 'block') {
       const lines = writes.flatMap((each) => (each.kind === 'block' ? [each.line] : []))
       return { type: 'block', write, lines }

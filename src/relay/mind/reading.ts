@@ -250,6 +250,7 @@ export class Reading {
       channel,
       key: null,
       bytes: 0,
+      history: core.histories,
       state: 'removing',
       doubt: noDoubt,
     }

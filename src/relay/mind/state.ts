@@ -18,6 +18,8 @@ export interface Entry {
   /** `null` on an unordered channel. */
   readonly key: KeyState | null
   readonly bytes: number
+  /** See `MindCore.histories`. */
+  readonly history: number
   state: EntryState
   doubt: Doubt
 }

@@ -1,6 +1,7 @@
 import { withDeadline } from '../../kernel/deadline.ts'
 import { isWaybillError, WaybillError } from '../../kernel/errors.ts'
-import type { PgConnection, PgQuery, PgResult } from './driver.ts'
+import type { SqlRow } from '../../ports/sql.ts'
+import type { PgConnection, PgQuery } from './driver.ts'
 import { isConnectionLoss, isStaleSession, storeError } from './errors.ts'
 
 export interface ConnectionOptions {
@@ -32,8 +33,8 @@ export class Connection {
     this.#options = options
   }
 
-  /** Throws `WB_STORE_UNREACHABLE`, `WB_TIMED_OUT`, `WB_STORE_CONFLICT`, `WB_SCHEMA_MISSING` or `WB_STORE_FAILED`. */
-  async query(query: PgQuery, what: string): Promise<PgResult> {
+  /** The rows of the answer, whose columns the caller knows. Throws `WB_STORE_UNREACHABLE`, `WB_TIMED_OUT`, `WB_STORE_CONFLICT`, `WB_SCHEMA_MISSING` or `WB_STORE_FAILED`. */
+  async query<Row = SqlRow>(query: PgQuery, what: string): Promise<readonly Row[]> {
     const { timeoutMs } = this.#options
     if (this.#isClosed) {
       throw new WaybillError(
@@ -48,7 +49,8 @@ export class Connection {
     try {
       const client = await withDeadline(connecting, timeoutMs, 'PostgreSQL')
       // The server's own time-out comes first where the connection is sound, and says more.
-      return await withDeadline(client.query(query), timeoutMs + 1000, 'PostgreSQL')
+      const { rows } = await withDeadline(client.query(query), timeoutMs + 1000, 'PostgreSQL')
+      return rows as readonly Row[]
     } catch (error) {
       const isSilent = isWaybillError(error) && error.code === 'WB_TIMED_OUT'
       if (isSilent || isConnectionLoss(error) || isStaleSession(error)) this.#lose(connecting)
@@ -66,17 +68,25 @@ export class Connection {
       const client = await withDeadline(connecting, this.#options.timeoutMs, 'PostgreSQL')
       await withDeadline(client.end(), 1000, 'PostgreSQL').catch(() => destroy(client))
     } catch {
-      // It is gone already, or does not answer: there is nothing left to close.
+      // It is gone already, or is not there yet.
+      connecting.then(destroy).catch(() => {})
     }
   }
 
   #connect(): Promise<PgConnection> {
+    const { create, setUp, timeoutMs } = this.#options
     const connecting = (async (): Promise<PgConnection> => {
-      const client = await this.#options.create()
+      const client = await create()
       // Without a listener the loss of an idle connection would end the process.
       client.on('error', () => this.#lose(connecting))
-      await client.connect()
-      await client.query(this.#options.setUp)
+      try {
+        await client.connect()
+        await withDeadline(client.query(setUp), timeoutMs, 'PostgreSQL')
+      } catch (error) {
+        // It never becomes anybody's: left open, a silent one would keep its socket, and the process, for ever.
+        destroy(client)
+        throw error
+      }
       return client
     })()
     connecting.catch(() => this.#lose(connecting))

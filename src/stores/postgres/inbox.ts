@@ -40,19 +40,20 @@ export function createInbox(connection: Connection, s: string): Inbox {
       return new Set(taken.map(idOf).filter((id) => !handled.has(id)))
     },
     async countStart(consumer, id) {
-      const { rows } = await connection.query({ ...countStart, values: [consumer, id] }, 'count an attempt')
-      return Number(rows[0].starts)
+      const query = { ...countStart, values: [consumer, id] }
+      const [row] = await connection.query<{ starts: number }>(query, 'count an attempt')
+      return row!.starts
     },
     async bury(consumer: string, message: RefusedMessage) {
       const { envelope: e, attempts, reason, errorCode, error } = message
       const payload = Buffer.from(e.payload.buffer, e.payload.byteOffset, e.payload.byteLength)
       const values: unknown[] = [consumer, e.id, e.channel, e.key, payload, e.contentType, JSON.stringify(e.headers)]
       values.push(e.createdAt.toISOString(), attempts, reason, errorCode, error)
-      const { rows } = await connection.query(
+      const [row] = await connection.query<{ written: string }>(
         { ...refuse, values },
         `write message ${e.id} to the dead letters`,
       )
-      return Number(rows[0].written) === 1
+      return Number(row!.written) === 1
     },
   }
 

@@ -13,7 +13,7 @@ with alive as (update ${s}.relays set lease_until = clock_timestamp() + $2::floa
 mine as materialized (
   select p.consumer, p.partition from ${s}.partitions p join unnest($3::int[], $4::bigint[]) h(partition, epoch)
     on p.partition = h.partition and p.epoch = h.epoch and p.owner = $1
-  order by p.consumer, p.partition for update of p)
+  order by p.consumer, p.partition for no key update of p)
 update ${s}.partitions p set lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
 from mine where p.consumer = mine.consumer and p.partition = mine.partition returning p.partition, p.epoch`
 }
@@ -59,9 +59,12 @@ select (select count(*) from ${s}.partitions p where p.transport = $1 and p.cons
 
 export function releaseText(s: string): string {
   return `
+with mine as materialized (
+  select p.consumer, p.partition from ${s}.partitions p join unnest($2::int[], $3::bigint[]) h(partition, epoch)
+    on p.partition = h.partition and p.epoch = h.epoch and p.owner = $1
+  order by p.consumer, p.partition for no key update of p)
 update ${s}.partitions p set owner = null, lease_until = null
-from unnest($2::int[], $3::bigint[]) h(partition, epoch)
-where p.partition = h.partition and p.epoch = h.epoch and p.owner = $1`
+from mine where p.consumer = mine.consumer and p.partition = mine.partition`
 }
 
 export function leaveText(s: string): string {

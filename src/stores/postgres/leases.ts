@@ -16,10 +16,6 @@ export interface LeaseOptions {
   readonly onGained?: (partitions: readonly number[]) => Promise<void>
 }
 
-/** Rows of the statements in lease-statements.ts. */
-// oxlint-disable-next-line typescript/no-explicit-any -- each reader below names the columns it takes
-type Rows = any[]
-
 /**
  * Joins a lane: registers a relay under a new id and takes its session lock. The connection is the session's own, and made so that
  * it is never made anew: the lock goes with it, and what a new one did would be done without the lock (R3).
@@ -34,8 +30,8 @@ export async function openLeases(connection: Connection, options: LeaseOptions):
     survey: named('survey', surveyText(schema)),
     release: named('release', releaseText(schema)),
   }
-  const query = async (statement: SqlStatement, values: unknown[], what: string): Promise<Rows> =>
-    (await connection.query({ ...statement, values }, what)).rows
+  const query = <Row>(statement: SqlStatement, values: unknown[], what: string): Promise<readonly Row[]> =>
+    connection.query<Row>({ ...statement, values }, what)
 
   await connection.query({ text: `select pg_advisory_lock(${lockKey})` }, 'take the session lock')
   const place = [lane.transport, lane.consumer, lockKey, hostname(), process.pid, application]
@@ -53,8 +49,9 @@ export async function openLeases(connection: Connection, options: LeaseOptions):
       return gained
     },
     async survey() {
-      const [row] = await query(statements.survey, [lane.transport, lane.consumer], 'look at the lane')
-      return { relays: Number(row.relays), partitions: Number(row.partitions) }
+      const place = [lane.transport, lane.consumer]
+      const [row] = await query<{ relays: string; partitions: string }>(statements.survey, place, 'look at the lane')
+      return { relays: Number(row!.relays), partitions: Number(row!.partitions) }
     },
     async release(held) {
       await query(statements.release, [relayId, ...pairsOf(held)], 'release leases')

@@ -39,8 +39,8 @@ export class OutboxEffects {
     const values = [...refsOf(rows), this.#lane.consumer]
     const what = 'delete delivered rows'
     if (this.#lane.consumer !== '') await this.#deletes.query({ ...this.#note, values }, what)
-    const { rows: answer } = await this.#deletes.query({ ...this.#remove, values }, what)
-    return { removed: Number(answer[0].removed) }
+    const [answer] = await this.#deletes.query<{ removed: string }>({ ...this.#remove, values }, what)
+    return { removed: Number(answer!.removed) }
   }
 
   async block(lines: readonly BlockedLine[]): Promise<readonly LineOutcome[]> {
@@ -56,7 +56,7 @@ export class OutboxEffects {
       lines.map((line) => line.key),
       lines.map((line) => line.retryInMs),
     ]
-    const { rows } = await this.#lines.query({ ...this.#block, values }, 'write what failed')
+    const rows = await this.#lines.query<Outcome>({ ...this.#block, values }, 'write what failed')
     return outcomesOf(lines, rows)
   }
 
@@ -71,7 +71,7 @@ export class OutboxEffects {
       letters.map((letter) => letter.error),
       letters.map((letter) => letter.reason),
     ]
-    const { rows } = await this.#lines.query({ ...this.#bury, values }, 'write dead letters')
+    const rows = await this.#lines.query<Outcome>({ ...this.#bury, values }, 'write dead letters')
     const outcomes = outcomesOf(letters, rows)
     // On a consumer's lane the inbox row of that statement is what took the message out of the lane; the row itself goes
     // where no other consumer lacks it. If this is lost, the next claim of the partition does it.
@@ -84,9 +84,14 @@ function refsOf(rows: readonly RowRef[]): unknown[] {
   return [rows.map((row) => row.partition), rows.map((row) => row.seq.toString()), rows.map((row) => row.id)]
 }
 
+interface Outcome {
+  readonly place: string
+  readonly outcome: LineOutcome
+}
+
 function outcomesOf(
   asked: readonly RowRef[],
-  rows: readonly { place: string; outcome: LineOutcome }[],
+  rows: readonly Outcome[],
 ): readonly LineOutcome[] {
   const byPlace = new Map(rows.map((row) => [Number(row.place), row.outcome]))
   return asked.map((_, i) => byPlace.get(i + 1)!)

@@ -2,8 +2,9 @@ import type { Lane } from '../../ports/lane.ts'
 import { rewindText } from './outbox-remove-statements.ts'
 
 /**
- * The epoch is read under FOR SHARE: a claim of that partition skips it or is seen here, so nothing is written for an epoch
- * that has ended. Rows are locked in the order of their key, against deletes: by KEY SHARE, which does not wait for other
+ * The epoch is read under FOR KEY SHARE: a claim, which locks FOR UPDATE, skips that partition or is seen here, so nothing is
+ * written for an epoch that has ended; a renewal, which locks FOR NO KEY UPDATE, does not wait for a line that waits for its
+ * row (R4). Rows are locked in the order of their key, against deletes: by KEY SHARE, which does not wait for other
  * consumers' transactions, or by UPDATE where this statement deletes them. On a consumer's lane a row it has handled
  * is gone.
  */
@@ -15,7 +16,7 @@ function checked(s: string, lane: Lane, lock: 'key share' | 'update'): string {
   return `
 held as materialized (
   select p.partition, p.epoch from ${s}.partitions p
-  where p.consumer = $4 and p.partition in (select partition from d) order by p.partition for share),
+  where p.consumer = $4 and p.partition in (select partition from d) order by p.partition for key share),
 locked as materialized (
   select o.* from ${s}.outbox o join d using (partition, seq, id)
   join held h on h.partition = d.partition and h.epoch = d.epoch

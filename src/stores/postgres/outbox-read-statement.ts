@@ -9,7 +9,8 @@ export const origins = { meta: 0, late: 1, upper: 2, retry: 3 } as const
  *
  * - upper walks the primary key from each floor, so that dead rows behind it cost nothing (P10);
  * - late goes by the index on `xid`. Its halves are disjoint: what was open in a snapshot is below that snapshot's xmax. It is
- *   ranked without payloads, which a transaction of a million rows would carry through a sort;
+ *   ranked without payloads, which a transaction of a million rows would carry through a sort. What lies above the floors, as
+ *   nearly all of it does, is put aside before lines and inbox are looked into;
  * - retry goes by the index on `retry_at`, and on a key with several lines takes the lowest;
  * - while no line is there, which is nearly always, none is looked for.
  *
@@ -44,17 +45,18 @@ late as materialized (
   select f.partition, f.seq from (
     select o.partition, o.seq, row_number() over (partition by o.partition order by o.seq) as place
     from (
-      select ${short} from ${s}.outbox o where o.xid = any($3::xid8[])
-      union all
-      select ${short} from ${s}.outbox o
-      where o.xid >= $4::xid8 and o.xid < pg_snapshot_xmax(pg_current_snapshot())) o
-    join p on p.partition = o.partition and o.seq <= p.floor
+      select o.* from (
+        select ${short} from ${s}.outbox o where o.xid = any($3::xid8[])
+        union all
+        select ${short} from ${s}.outbox o
+        where o.xid >= $4::xid8 and o.xid < pg_snapshot_xmax(pg_current_snapshot())) o
+      cross join lateral (select from p where p.partition = o.partition and o.seq <= p.floor limit 1) below offset 0) o
     where ${isEligible}${isFree}) f
   where f.place <= $6::int),
 due as materialized (
   select d.* from p cross join lateral (
     select b.partition, b.seq, b.id, b.attempts, b.retry_at from ${s}.blocked b
-    where b.consumer = $9 and b.partition = p.partition and b.retry_at <= now()
+    where b.consumer = $9 and b.partition = p.partition and b.retry_at <= now() and b.channel = any($8::text[])
       and (select true from ${s}.blocked h where h.consumer = $9 and h.partition = b.partition
         and h.channel = b.channel and h.key = b.key and h.seq < b.seq limit 1) is null
     order by b.retry_at limit $7::int) d

@@ -36,7 +36,7 @@ export class OutboxReader {
       request.channels,
       this.#consumer,
     ]
-    const { rows } = await this.#connection.query({ ...this.#query, values }, 'read the outbox')
+    const rows = await this.#connection.query<Columns>({ ...this.#query, values }, 'read the outbox')
     return resultOf(rows, request)
   }
 }

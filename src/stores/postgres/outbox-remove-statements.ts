@@ -52,10 +52,11 @@ export function rewindText(s: string, lines: string): string {
  */
 export function sweepText(s: string): string {
   return `
-delete from ${s}.outbox where ctid = any(array(
+with gone as (delete from ${s}.outbox where ctid = any(array(
   select o.ctid from ${s}.outbox o where o.partition = any($1::int[])
     and exists (select from ${s}.inbox n where n.consumer = $2 and n.message_id = o.id)
     and not exists (select from ${s}.subscriptions u where u.channel = o.channel
       and not exists (select from ${s}.inbox n where n.consumer = u.consumer and n.message_id = o.id))
-  limit $3::int))`
+  limit $3::int)) returning 1)
+select count(*)::int as deleted from gone`
 }

@@ -11,8 +11,8 @@ export interface Registration {
 /** Each statement can be run again with the same outcome. The caller holds the schema's lock. */
 export async function register(connection: Connection, s: string, registration: Registration): Promise<void> {
   const { channels, subscriptions, partitions } = registration
-  const run = async (text: string, values: unknown[]): Promise<readonly Changed[]> =>
-    (await connection.query({ text, values }, 'register channels')).rows
+  const run = (text: string, values: unknown[]): Promise<readonly Changed[]> =>
+    connection.query<Changed>({ text, values }, 'register channels')
   const names = channels.map((each) => each.channel)
   const transports = channels.map((each) => each.transport)
   const ordered = channels.map((each) => each.ordered)

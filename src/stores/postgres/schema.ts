@@ -66,14 +66,14 @@ export function createSchemaAdmin(withConnection: LendConnection, s: string): Sc
 }
 
 async function find(connection: Connection, s: string): Promise<SchemaStatus> {
-  const exists = await connection.query(
+  const [exists] = await connection.query<{ found: boolean }>(
     { text: 'select to_regclass($1) is not null as found', values: [`${s}.migrations`] },
     'look for the schema',
   )
-  if (exists.rows[0].found !== true) return { found: 0, known: newestVersion, oldestCode: 0 }
+  if (exists?.found !== true) return { found: 0, known: newestVersion, oldestCode: 0 }
   const text = `select max(version) as version, max(oldest_code) as oldest from ${s}.migrations`
-  const [row] = (await connection.query({ text }, 'read the schema version')).rows
-  return { found: Number(row.version ?? 0), known: newestVersion, oldestCode: Number(row.oldest ?? 0) }
+  const [row] = await connection.query<{ version: number | null; oldest: number | null }>({ text }, 'read the version')
+  return { found: row?.version ?? 0, known: newestVersion, oldestCode: row?.oldest ?? 0 }
 }
 
 function refuseNewer(status: SchemaStatus): void {

@@ -24,8 +24,9 @@ export async function sweep(connection: Connection, partitions: readonly number[
   const { schema, lane, logger, budgetMs } = options
   const query = { text: sweepText(schema), values: [partitions, lane.consumer, batch] }
   const all = async (): Promise<void> => {
-    for (let deleted = batch; deleted === batch; ) {
-      deleted = (await connection.query(query, 'delete handled rows')).rowCount ?? 0
+    for (let deleted = batch; deleted === batch;) {
+      const [row] = await connection.query<{ deleted: number }>(query, 'delete handled rows')
+      deleted = row!.deleted
     }
   }
   try {

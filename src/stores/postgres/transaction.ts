@@ -1,6 +1,6 @@
 import { withDeadline } from '../../kernel/deadline.ts'
 import { CommitOutcomeUnknownError, isWaybillError, WaybillError } from '../../kernel/errors.ts'
-import type { SqlExecutor } from '../../ports/sql.ts'
+import type { SqlExecutor, SqlRow } from '../../ports/sql.ts'
 import type { OpenTransaction, RunOptions } from '../../ports/transaction-runner.ts'
 import { destroy } from './connection.ts'
 import type { PgNotice, PgPooledClient } from './driver.ts'
@@ -76,10 +76,10 @@ export class Transaction {
     return {
       execute: async (statement, parameters) => {
         const query = { name: statement.name, text: statement.text, values: [...parameters] }
-        const { rows } = await this.#client.query(query)
-        const [first] = rows
+        const rows: readonly SqlRow[] = (await this.#client.query(query)).rows
         // Learned in passing, so that a commit whose answer is lost can be asked after (F2).
-        if (rows.length === 1 && typeof first.xid === 'string') this.#transactionId = first.xid
+        const xid = rows.length === 1 ? rows[0]!['xid'] : undefined
+        if (typeof xid === 'string') this.#transactionId = xid
         return rows
       },
       // A transaction of ours is active from its first moment: BEGIN is sent before anything else can be.
@@ -103,7 +103,6 @@ export class Transaction {
       // why; a lost or late answer tells nothing.
       this.#isLost ||= isConnectionLoss(error) || isWaybillError(error)
       if (!this.#isLost) throw error
-      await this.#bounded(begun).catch(this.#failToBegin)
       throw new CommitOutcomeUnknownError(this.#transactionId, error)
     }
     await begun.catch(this.#failToBegin)

@@ -29,12 +29,27 @@ export function encodeRecord({ envelope, address }: OutboundMessage, source: str
   const headers = new Map<Buffer, Buffer>()
   let bytes = value.length + (key?.length ?? 0) + 32
   for (const [name, text] of encodeHeaders(envelope, source, prefix)) {
-    const nameBytes = Buffer.from(name)
-    const textBytes = Buffer.from(text)
+    const nameBytes = cached(name)
+    const textBytes = constants.has(name) ? cached(text) : Buffer.from(text)
     headers.set(nameBytes, textBytes)
     bytes += nameBytes.length + textBytes.length + 4
   }
   return { topic: address, key, hash: key === null ? 0 : murmur2(key), value, headers, bytes }
+}
+
+/** Headers whose values are the same in message after message. */
+const constants = new Set(['waybill-envelope', 'ce_specversion', 'ce_source', 'ce_type', 'content-type'])
+const cache = new Map<string, Buffer>()
+
+/** Most of what encoding would allocate are these few texts, over and over. */
+function cached(text: string): Buffer {
+  let bytes = cache.get(text)
+  if (bytes === undefined) {
+    // Header names are the caller's, and may be made up for each message.
+    if (cache.size >= 1000) cache.clear()
+    cache.set(text, (bytes = Buffer.from(text)))
+  }
+  return bytes
 }
 
 /** Where a record was read. */

@@ -22,7 +22,7 @@ describe('localTransport', () => {
     [{ maxBytes: 0 }, 'from 1'],
     [null, 'an object'],
   ])('refuses %j', (options, sentence) => {
-    expect(() => localTransport(options as never)).toThrowError(
+    expect(() => localTransport(options as never)).toThrow(
       expect.objectContaining({ code: 'WB_INVALID_OPTION', message: expect.stringContaining(sentence) }),
     )
   })
