@@ -9,6 +9,7 @@ export interface OpenTransaction {
 export interface RunOptions {
   /** The server ends the transaction when it has stood idle for so long, so that a paused process holds no lock for ever. */
   readonly idleTimeoutMs: number
+  /** An abort rolls back and ends the connection: a handler past its time may still send statements on it. */
   readonly signal?: AbortSignal
 }
 

@@ -9,7 +9,7 @@ export function quoteSchema(name: string): string {
     throw new WaybillError(
       'WB_INVALID_OPTION',
       'The schema of postgresStore must be 1 to 63 lower-case letters, digits and underscores, must not begin with a ' +
-        `digit or pg_; ${JSON.stringify(`${name}`.slice(0, 80))} is not.`,
+        `digit or pg_; ${JSON.stringify(name)?.slice(0, 80)} is not.`,
     )
   }
   return `"${name}"`
