@@ -164,8 +164,13 @@ class Instance<Handle> implements Waybill<Handle> {
     return this.#lifecycle.start()
   }
 
-  stop(): Promise<void> {
-    return this.#lifecycle.stop()
+  async stop(): Promise<void> {
+    try {
+      await this.#lifecycle.stop()
+    } finally {
+      // One that only published was never started, and its pool would keep the process alive.
+      await this.#closeStore()
+    }
   }
 
   async run(signal?: AbortSignal): Promise<void> {
@@ -183,9 +188,8 @@ class Instance<Handle> implements Waybill<Handle> {
     return { isRunning: this.#lifecycle.isRunning, parts: this.#running.map((part) => part.status()) }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop()
-    await this.#closeStore()
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
   }
 
   async #start(): Promise<void> {
@@ -222,7 +226,6 @@ class Instance<Handle> implements Waybill<Handle> {
     for (let part = this.#running.pop(); part !== undefined; part = this.#running.pop()) {
       await part.stop().catch((error: unknown) => failures.push(error))
     }
-    await this.#closeStore()
     if (failures.length > 0) throw failures[0]
   }
 

@@ -8,7 +8,13 @@ export type Poison = 'reject' | 'fatal' | 'breaker'
 
 const confirmed: Fate = { outcome: 'confirmed' }
 const unknown: Fate = { outcome: 'unknown', code: 'NO_ANSWER', reason: 'no answer' }
-const down: Fate = { outcome: 'rejected', scope: 'destination', retryable: true, code: 'DOWN', reason: 'down' }
+const down: Fate = {
+  outcome: 'rejected',
+  scope: 'destination',
+  retryable: true,
+  code: 'DOWN',
+  reason: 'down',
+}
 export const afterFailure = 'AFTER_FAILURE'
 
 function rejected(code: string, retryable: boolean): Fate {

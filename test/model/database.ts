@@ -46,13 +46,25 @@ export class Database {
     const { tables } = this
     const xid = tables.nextXid
     tables.nextXid += 1n
-    const transaction = { writer: (this.#writers += 1), xid, isPrepared: false, rows: [], locks: new Set<string>() }
+    const transaction = {
+      writer: (this.#writers += 1),
+      xid,
+      isPrepared: false,
+      rows: [],
+      locks: new Set<string>(),
+    }
     tables.open.push(transaction)
     return transaction
   }
 
   /** PROTOCOLS 2: xid, lock, number. `null` where the writer would wait for the lock. */
-  insert(writer: Transaction, partition: number, channel: string, key: string | null, isOrdered: boolean): StoredRow | null {
+  insert(
+    writer: Transaction,
+    partition: number,
+    channel: string,
+    key: string | null,
+    isOrdered: boolean,
+  ): StoredRow | null {
     const { tables } = this
     if (isOrdered && key !== null) {
       if (this.#isLocked(channel, key, writer)) return null
@@ -92,7 +104,8 @@ export class Database {
     for (const ref of refs) {
       rows.delete(nameOf(ref))
       if (this.flaws.removesByNumberAlone === true) {
-        for (const [name, row] of rows) if (row.partition === ref.partition && row.seq === ref.seq) rows.delete(name)
+        for (const [name, row] of rows)
+          if (row.partition === ref.partition && row.seq === ref.seq) rows.delete(name)
       }
       if (lines.delete(nameOf(ref)) && this.flaws.removesWithoutRewind !== true) this.rewind(ref.partition)
     }

@@ -21,7 +21,12 @@ export function heal(world: World): void {
       return [...database.tables.rows.values()].filter((row) => !isFailing(row))
     }
     const hadOthers = others().length > 0
-    settle(world, 'a failing message does not stop others', world.clock.now + 30_000, () => others().length === 0)
+    settle(
+      world,
+      'a failing message does not stop others',
+      world.clock.now + 30_000,
+      () => others().length === 0,
+    )
     if (hadOthers && database.tables.rows.size > 0) coverage.saw('others went on beside a failing message')
   }
   broker.poison.clear()
@@ -65,7 +70,9 @@ function settle(world: World, invariant: Invariant, until: number, isDone: () =>
   const { clock, database, relays } = world
   for (let round = 0; !isDone(); round++) {
     if (round >= rounds || clock.now > until) {
-      const names = [...database.tables.rows.values()].map((row) => `${nameOf(row)} of ${row.channel} ${row.key ?? ''}`)
+      const names = [...database.tables.rows.values()].map(
+        (row) => `${nameOf(row)} of ${row.channel} ${row.key ?? ''}`,
+      )
       throw new Broken(invariant, `after ${round} rounds there is still ${names.join(', ')}`)
     }
     let isQuiet = true

@@ -63,7 +63,11 @@ export const mutants: readonly NamedMutant[] = [
       request: (request) => {
         const floors = request.partitions.map(({ floor }) => floor)
         const cursor = floors.reduce((a, b) => (a > b ? a : b), 0n)
-        return { ...request, partitions: request.partitions.map((each) => ({ ...each, floor: cursor })), last: null }
+        return {
+          ...request,
+          partitions: request.partitions.map((each) => ({ ...each, floor: cursor })),
+          last: null,
+        }
       },
     })),
   },
@@ -71,7 +75,10 @@ export const mutants: readonly NamedMutant[] = [
     name: 'lists what was open, but not what began at or above xmax',
     breaks: [stuck, others, order],
     ...tap(() => ({
-      request: ({ last, ...request }) => ({ ...request, last: last === null ? null : { ...last, xmax: 2n ** 60n } }),
+      request: ({ last, ...request }) => ({
+        ...request,
+        last: last === null ? null : { ...last, xmax: 2n ** 60n },
+      }),
     })),
   },
   {
@@ -102,7 +109,10 @@ export const mutants: readonly NamedMutant[] = [
     name: 'ignores rewinds',
     breaks: [stuck, others, order],
     ...tap(() => ({
-      result: (result) => ({ ...result, rewinds: new Map([...result.rewinds.keys()].map((each) => [each, 0n])) }),
+      result: (result) => ({
+        ...result,
+        rewinds: new Map([...result.rewinds.keys()].map((each) => [each, 0n])),
+      }),
     })),
   },
   {
@@ -129,7 +139,11 @@ export const mutants: readonly NamedMutant[] = [
   { name: 'does not await its deletes', breaks: [twice, stuck], seams: { awaitsNot: 'remove' } },
   { name: 'does not await its lines', breaks: [order, stuck, others], seams: { awaitsNot: 'block' } },
   { name: 'deletes by number alone', breaks: [lost], flaws: { removesByNumberAlone: true } },
-  { name: 'raises no rewind when a line goes', breaks: [stuck, others, order], flaws: { removesWithoutRewind: true } },
+  {
+    name: 'raises no rewind when a line goes',
+    breaks: [stuck, others, order],
+    flaws: { removesWithoutRewind: true },
+  },
   {
     name: 'forgets a row as soon as its delete is acknowledged',
     breaks: [twice],
@@ -140,7 +154,11 @@ export const mutants: readonly NamedMutant[] = [
       },
     }),
   },
-  { name: 'does not close the key of a row it dropped', breaks: [order, stuck, others], patch: patch({ close() {} }) },
+  {
+    name: 'does not close the key of a row it dropped',
+    breaks: [order, stuck, others],
+    patch: patch({ close() {} }),
+  },
   {
     name: 'opens a key without reading below what it dropped',
     breaks: [stuck, others, order],

@@ -42,7 +42,9 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
     if (row === undefined) orphans.push({ partition: line.partition, seq: line.seq, id: line.id })
     else if ((retries += 1) <= request.retryLimit) rows.push(found(row, 'retry', line.attempts))
   }
-  const rewinds = new Map(request.partitions.map(({ partition }) => [partition, tables.rewinds.get(partition) ?? 0n]))
+  const rewinds = new Map(
+    request.partitions.map(({ partition }) => [partition, tables.rewinds.get(partition) ?? 0n]),
+  )
   return { snapshot, server, inRecovery, rewinds, rows, orphans }
 }
 

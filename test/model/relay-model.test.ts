@@ -26,7 +26,8 @@ it('hands on every committed row, in order of its key and once without a fault, 
     { numRuns, ...(seed === undefined ? {} : { seed }), ...(path === undefined ? {} : { path }) },
   )
   process.stderr.write(`relay model: ${result.numRuns} runs, WAYBILL_MODEL_SEED=${result.seed}\n`)
-  if (result.failed) throw new Error(fc.defaultReportMessage(result) ?? 'the model failed', { cause: result.errorInstance })
+  if (result.failed)
+    throw new Error(fc.defaultReportMessage(result) ?? 'the model failed', { cause: result.errorInstance })
   if (path !== undefined) return
   const never = occurrences.filter((what) => (coverage.counts.get(what) ?? 0) === 0)
   expect(never, 'what never occurred was not tested').toEqual([])

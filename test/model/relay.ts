@@ -31,8 +31,6 @@ export interface Surroundings {
   readonly leaseMs: number
   readonly seams: Seams
   readonly clock: { now: number }
-  /** Statements that go on at the server after their caller gave up on them. */
-  readonly stragglers: (() => void)[]
 }
 
 /** A call under way. Its effect and its answer are two moments, and anything may happen between. */
@@ -87,8 +85,10 @@ export class SimulatedRelay {
     const { database, clock, leaseMs } = this.#around
     const asked = clock.now
     let gained: LeasedPartition[] = []
-    this.#lease('claim', () => (gained = database.claim(this.session, most, clock.now, leaseMs)), () =>
-      this.#gain(gained, asked + leaseMs),
+    this.#lease(
+      'claim',
+      () => (gained = database.claim(this.session, most, clock.now, leaseMs)),
+      () => this.#gain(gained, asked + leaseMs),
     )
   }
 
@@ -97,11 +97,15 @@ export class SimulatedRelay {
     const asked = clock.now
     const held = this.mind.held
     let kept: LeasedPartition[] = []
-    this.#lease('renew', () => (kept = database.renew(this.session, held, clock.now, leaseMs)), () => {
-      const before = this.mind.held.length
-      this.mind.renewed(kept, asked + leaseMs)
-      this.#around.coverage.saw('lease lost', before - this.mind.held.length)
-    })
+    this.#lease(
+      'renew',
+      () => (kept = database.renew(this.session, held, clock.now, leaseMs)),
+      () => {
+        const before = this.mind.held.length
+        this.mind.renewed(kept, asked + leaseMs)
+        this.#around.coverage.saw('lease lost', before - this.mind.held.length)
+      },
+    )
   }
 
   loseSession(): void {
@@ -265,12 +269,19 @@ export class SimulatedRelay {
     const { database, clock, coverage, seams } = this.#around
     const { write } = command
     let outcomes: ReturnType<Database['block']> = []
-    if (seams.awaitsNot === 'block') this.mind.written(write, new Array<'written'>(50).fill('written'))
+    if (seams.awaitsNot === 'block') {
+      const rows = command.type === 'block' ? command.lines : command.letters
+      this.mind.written(
+        write,
+        rows.map(() => 'written'),
+      )
+    }
     return {
       kind: command.type,
       hasEffect: false,
       effect: () => {
-        outcomes = command.type === 'block' ? database.block(command.lines, clock.now) : database.bury(command.letters)
+        outcomes =
+          command.type === 'block' ? database.block(command.lines, clock.now) : database.bury(command.letters)
         coverage.saw('row gone', outcomes.filter((outcome) => outcome === 'gone').length)
         outcomes.forEach((outcome, i) => {
           if (outcome !== 'written') return

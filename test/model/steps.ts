@@ -41,7 +41,12 @@ export interface Run {
   readonly ordersBatch: boolean
   /** Retries so far away that a failing message fails all through the first part of the healing. */
   readonly isRetryFar: boolean
-  readonly allows: { readonly poison: boolean; readonly takeOver: boolean; readonly failOver: boolean; readonly outage: boolean }
+  readonly allows: {
+    readonly poison: boolean
+    readonly takeOver: boolean
+    readonly failOver: boolean
+    readonly outage: boolean
+  }
   /** Calls of this kind end only when a step picks them: what is slow for long is overtaken by everything else. */
   readonly slow: 'read' | 'send' | 'remove' | 'write' | 'none'
   readonly luck: number
@@ -54,13 +59,24 @@ const names = fc.oneof(
 )
 
 // Without bias: small values would be the same few moves again and again, and short schedules meet nothing.
-export const runs: fc.Arbitrary<Run> = fc.noBias(fc.record({
-  relays: fc.integer({ min: 1, max: 2 }),
-  partitions: fc.integer({ min: 2, max: 3 }),
-  ordersBatch: fc.boolean(),
-  isRetryFar: fc.boolean(),
-  allows: fc.record({ poison: fc.boolean(), takeOver: fc.boolean(), failOver: fc.boolean(), outage: fc.boolean() }),
-  slow: fc.constantFrom('read', 'send', 'remove', 'write', 'none'),
-  luck: fc.nat({ max: 0x7fffffff }),
-  steps: fc.array(fc.record({ do: names, a: pick, b: pick }), { minLength: 1, maxLength: 300, size: 'max' }),
-}))
+export const runs: fc.Arbitrary<Run> = fc.noBias(
+  fc.record({
+    relays: fc.integer({ min: 1, max: 2 }),
+    partitions: fc.integer({ min: 2, max: 3 }),
+    ordersBatch: fc.boolean(),
+    isRetryFar: fc.boolean(),
+    allows: fc.record({
+      poison: fc.boolean(),
+      takeOver: fc.boolean(),
+      failOver: fc.boolean(),
+      outage: fc.boolean(),
+    }),
+    slow: fc.constantFrom('read', 'send', 'remove', 'write', 'none'),
+    luck: fc.nat({ max: 0x7fffffff }),
+    steps: fc.array(fc.record({ do: names, a: pick, b: pick }), {
+      minLength: 1,
+      maxLength: 300,
+      size: 'max',
+    }),
+  }),
+)

@@ -51,7 +51,8 @@ export class Tables {
     copy.nextXid = this.nextXid
     copy.latestCompleted = this.latestCompleted
     copy.nextSeq = this.nextSeq
-    for (const each of this.open) copy.open.push({ ...each, rows: [...each.rows], locks: new Set(each.locks) })
+    for (const each of this.open)
+      copy.open.push({ ...each, rows: [...each.rows], locks: new Set(each.locks) })
     for (const each of this.committed) copy.committed.add(each)
     for (const [name, each] of this.rows) copy.rows.set(name, each)
     for (const [name, each] of this.lines) copy.lines.set(name, each)

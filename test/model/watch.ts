@@ -11,7 +11,7 @@ export type LeaseName = (partition: number) => string | null
 /** What was sent of one row under one lease. */
 interface Sent {
   times: number
-  /** Fates but `confirmed`, fail-overs and restarts: each allows one copy more. */
+  /** Fates but `confirmed`, restarts and fail-overs (those too that came between its read and its send): one copy more each. */
   excuses: number
   failovers: number
   restarts: number
@@ -46,7 +46,8 @@ export class Watch {
 
   sends(lease: LeaseName, command: Extract<Command, { type: 'send' }>): Watched {
     const { rows, channel } = command
-    if (rows.length === 0 || rows.length > this.#options.batchSize) throw new Broken(shape, `${rows.length} rows`)
+    if (rows.length === 0 || rows.length > this.#options.batchSize)
+      throw new Broken(shape, `${rows.length} rows`)
     const runs = new Map<string, OutboxRow>()
     const sent = rows.map((row) => {
       if (row.channel !== channel) throw new Broken(shape, `${row.id} is of ${row.channel}, not ${channel}`)
@@ -93,7 +94,8 @@ export class Watch {
       const sent = this.#of(lease(line.partition) ?? '', line)
       if (!sent.isLastFateItsOwn) throw new Broken(own, `${command.type} of ${line.id}`)
       if (!('reason' in line)) {
-        if (line.attempts >= maxAttempts) throw new Broken(limit, `a line of ${line.id} after ${line.attempts}`)
+        if (line.attempts >= maxAttempts)
+          throw new Broken(limit, `a line of ${line.id} after ${line.attempts}`)
       } else if (line.reason === 'rejected') {
         if (!sent.isLastFateFinal) throw new Broken(own, `${line.id} given up though it might pass`)
       } else if (line.attempts !== maxAttempts) {
@@ -121,7 +123,12 @@ export class Watch {
     const name = `${held}/${row.seq}/${row.id}`
     let sent = this.#sent.get(name)
     if (sent === undefined) {
-      const counts = { times: 0, excuses: 0, failovers: this.#database.failovers, restarts: this.restarts.get(row.id) ?? 0 }
+      const counts = {
+        times: 0,
+        excuses: 0,
+        failovers: 0,
+        restarts: this.restarts.get(row.id) ?? 0,
+      }
       sent = { ...counts, isUnderway: false, isLastFateItsOwn: false, isLastFateFinal: false }
       this.#sent.set(name, sent)
     }

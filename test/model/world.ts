@@ -39,8 +39,10 @@ export class World {
     this.database = new Database(run.partitions, mutant.flaws)
     this.broker = new Broker(coverage)
     this.watch = new Watch(this.database, this.options)
+    const { database, broker, watch, options, clock } = this
+    const around = { database, broker, watch, coverage, options, clock, leaseMs, seams: mutant.seams ?? {} }
     for (let i = 0; i < run.relays; i++) {
-      this.relays.push(new SimulatedRelay(`relay${i}`, { ...this, leaseMs, seams: mutant.seams ?? {} }))
+      this.relays.push(new SimulatedRelay(`relay${i}`, around))
     }
   }
 
@@ -65,7 +67,8 @@ export class World {
     const open = this.database.tables.open.filter((each) => !each.isPrepared)
     const writer = open[pickAt % Math.max(open.length, 1)]
     if (writer === undefined) return
-    if (writer.xid < this.database.tables.latestCompleted - 6n) this.coverage.saw('long or prepared transaction ended')
+    if (writer.xid < this.database.tables.latestCompleted - 6n)
+      this.coverage.saw('long or prepared transaction ended')
     this.database.commit(writer)
   }
 
@@ -172,7 +175,8 @@ export class World {
         database.inRecovery = false
         break
       case 'channelDown':
-        if (run.allows.outage) broker.down.add([...this.options.channels.keys()][b % this.options.channels.size]!)
+        if (run.allows.outage)
+          broker.down.add([...this.options.channels.keys()][b % this.options.channels.size]!)
         break
       case 'channelUp':
         broker.down.clear()
@@ -226,7 +230,8 @@ export class World {
     const before = new Set(database.tables.rows.keys())
     database.failOver(b % 3 === 0)
     if (database.lost.size > lostBefore) coverage.saw('fail-over lost commits')
-    for (const name of database.tables.rows.keys()) if (!before.has(name)) coverage.saw('fail-over brought rows back')
+    for (const name of database.tables.rows.keys())
+      if (!before.has(name)) coverage.saw('fail-over brought rows back')
     this.stragglers.length = 0
     // Where the leases had been replicated a relay may keep them, through a proxy say, and its memory with them.
     this.relays.forEach((relay, i) => {
@@ -278,7 +283,8 @@ export class World {
 
   #fail(operation: Operation, when: 'before' | 'after'): void {
     if (operation.kind === 'remove') this.coverage.saw(`delete failed ${when} its effect`)
-    if (operation.kind === 'block' || operation.kind === 'bury') this.coverage.saw(`line write failed ${when} its effect`)
+    if (operation.kind === 'block' || operation.kind === 'bury')
+      this.coverage.saw(`line write failed ${when} its effect`)
     operation.fail()
   }
 }
@@ -309,11 +315,10 @@ function optionsOf(run: Run): MindOptions {
 }
 
 /** A linear congruential generator (Numerical Recipes): deterministic chance. */
-export function randomOf(seed: number): Random {
+function randomOf(seed: number): Random {
   let state = seed >>> 0
   return () => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
     return state / 2 ** 32
   }
 }
-

@@ -42,6 +42,8 @@ export class MindCore {
   /** Number of the read issued last. */
   lastRead = 0
   nextReadAt = 0
+  /** Sticky: asked for while a read is under way, one more follows it. */
+  isReadWanted = false
   /** Histories of the database seen so far. What was read in an older one may come again in this one. */
   histories = 0
   readonly #settled: { readonly entry: Entry; readonly read: number }[] = []
@@ -57,7 +59,7 @@ export class MindCore {
     const known = this.partitions.get(partition)
     if (known !== undefined) this.lose(known)
     this.partitions.set(partition, newPartition(partition, epoch, until))
-    this.nextReadAt = 0
+    this.wantRead()
   }
 
   /** Forgets a partition: its in-flight state belongs to (partition, epoch) and dies with it. */
@@ -74,7 +76,10 @@ export class MindCore {
     const { options, held, heldBytes, averageBytes } = this
     const bytesLeft = options.maxInFlightBytes - heldBytes
     // One row always fits, or a message larger than the limit would stop the lane for ever.
-    return Math.max(Math.min(options.maxInFlight - held, Math.floor(bytesLeft / averageBytes)), held === 0 ? 1 : 0)
+    return Math.max(
+      Math.min(options.maxInFlight - held, Math.floor(bytesLeft / averageBytes)),
+      held === 0 ? 1 : 0,
+    )
   }
 
   /**
@@ -101,7 +106,17 @@ export class MindCore {
     const doubt =
       (this.#doubts.size > 0 ? this.#doubts.get(doubtName(partition, name)) : undefined) ?? noDoubt
     const bytes = row.payload.byteLength + 200
-    const entry: Entry = { row, name, partition, channel, key, bytes, history: this.histories, state: 'waiting', doubt }
+    const entry: Entry = {
+      row,
+      name,
+      partition,
+      channel,
+      key,
+      bytes,
+      history: this.histories,
+      state: 'waiting',
+      doubt,
+    }
     partition.entries.set(name, entry)
     this.held += 1
     this.heldBytes += bytes
@@ -110,6 +125,12 @@ export class MindCore {
     if (key === null) channel.loose.push(entry)
     else this.#enqueue(key, entry)
     return true
+  }
+
+  /** At once, and once more after a read that is under way: that one may have been evaluated before. */
+  wantRead(): void {
+    this.isReadWanted = true
+    this.nextReadAt = 0
   }
 
   /** Closes a key, or keeps it closed for a stronger reason. */
@@ -129,7 +150,7 @@ export class MindCore {
     key.closed.rereads = rereads
     key.closed.opensAtRead = null
     this.reopening.add(key)
-    this.nextReadAt = 0
+    this.wantRead()
   }
 
   /** All of a partition is eligible again: the next read starts from 0. */
@@ -141,7 +162,7 @@ export class MindCore {
   /** A row without a key to close may have been passed by: the next read starts below it. */
   reread(partition: PartitionState, seq: bigint): void {
     if (partition.rereadFrom === null || seq < partition.rereadFrom) partition.rereadFrom = seq
-    this.nextReadAt = 0
+    this.wantRead()
   }
 
   /** Forgets a waiting row without having delivered it. The caller sees to it that it is read again. */

@@ -19,17 +19,12 @@ type Write = { readonly entry: Entry; readonly resets: number } & (
  */
 export class Finishing {
   readonly #core: MindCore
-  #removing: {
-    readonly remove: number
-    readonly history: number
-    readonly removals: readonly Removal[]
-  } | null = null
+  #removing: { readonly remove: number; readonly removals: readonly Removal[] } | null = null
   #lastRemove = 0
   #removeFailures = 0
   #removeAt = 0
   #queue: Write[] = []
-  #writing: { readonly write: number; readonly history: number; readonly writes: readonly Write[] } | null =
-    null
+  #writing: { readonly write: number; readonly writes: readonly Write[] } | null = null
   #lastWrite = 0
   #writeFailures = 0
   #writeAt = 0

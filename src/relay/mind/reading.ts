@@ -20,17 +20,14 @@ export class Reading {
   #server: string | null = null
   #asked: Asked | null = null
   #idleReads = 0
-  #isWoken = false
 
   constructor(core: MindCore) {
     this.#core = core
   }
 
-  /** Sticky: a wake-up while a read is under way causes one more read after it. */
   wake(): void {
-    this.#isWoken = true
     this.#idleReads = 0
-    this.#core.nextReadAt = 0
+    this.#core.wantRead()
   }
 
   /** When the next read may be issued; Infinity while only an event can allow one. */
@@ -51,7 +48,7 @@ export class Reading {
     const read = (core.lastRead += 1)
     this.#endHolds(read, now, held)
     this.#lowerFloors(read, held)
-    this.#isWoken = false
+    core.isReadWanted = false
     const upperLimit = Math.min(core.options.readLimit, Math.max(1, Math.floor(room / held.length)))
     this.#asked = { read, partitions: held, upperLimit }
     return {
@@ -95,7 +92,7 @@ export class Reading {
     this.#openKeys(read)
     const found = this.#apply(asked, result)
     this.#last = result.snapshot
-    if (found || this.#isWoken || core.reopening.size > 0) {
+    if (found || core.isReadWanted) {
       this.#idleReads = 0
       core.nextReadAt = now
     } else {
@@ -167,7 +164,8 @@ export class Reading {
     this.#last = null
     for (const partition of core.partitions.values()) {
       core.reset(partition)
-      partition.rewind = null
+      // Not forgotten: what an operator makes eligible from here on is a rewind, for rows under way are passed by.
+      partition.rewind = result.rewinds.get(partition.partition) ?? null
       for (const key of partition.keys.values()) {
         for (const entry of key.queue) core.drop(entry)
         key.queue = []

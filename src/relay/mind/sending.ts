@@ -246,8 +246,13 @@ export class Sending {
   #dropQueue(head: Entry): void {
     const key = head.key
     if (key === null) return
-    this.#core.close(key, head.row.seq, 'line')
-    for (const entry of key.queue) this.#core.drop(entry)
+    let lowest = head.row.seq
+    for (const entry of key.queue) {
+      // Below the head where a fail-over or a replay brought it back while the head was under way.
+      if (entry.row.seq < lowest) lowest = entry.row.seq
+      this.#core.drop(entry)
+    }
+    this.#core.close(key, lowest, 'line')
     key.queue = []
   }
 

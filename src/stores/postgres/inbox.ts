@@ -14,10 +14,10 @@ import { named, unprepared } from './statement.ts'
 /** The inbox. Statements in the handlers' transaction run on its executor; the others on a connection of their own. */
 export function createInbox(connection: Connection, s: string): Inbox {
   const admit = named('admit', admitText(s))
-  const admitAlone = named('admit_alone', admitAloneText(s))
-  // Planned anew each time: a plan that a caller's connection made while the outbox was empty would read all of it (P10).
+  // Planned anew each time: a plan that a caller's connection made while the table was empty would read all of it (P10).
+  const admitAlone = unprepared(admitAloneText(s))
   const take = unprepared(takeText(s))
-  const seen = named('seen', seenText(s))
+  const seen = unprepared(seenText(s))
   const countStart = named('count_start', countStartText(s))
   const refuse = named('refuse', refuseText(s))
   return {

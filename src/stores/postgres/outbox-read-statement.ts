@@ -16,7 +16,7 @@ export const origins = { meta: 0, late: 1, upper: 2, retry: 3 } as const
  *
  * The plan is made once per connection, perhaps while the tables are empty, and must be right when they hold millions of rows.
  * So nothing is left to estimates: every look into a table stands in a lateral or scalar subquery with LIMIT or OFFSET, which is
- * never turned round into a join, and its conditions fit the index that is meant.
+ * never turned round into a join, and its conditions fit the index that is meant and no other: IS NOT DISTINCT FROM fits none.
  */
 export function readStatement(s: string, lane: Lane): string {
   // What this consumer has handled stays for the others, and is nothing to read again.
@@ -30,8 +30,8 @@ export function readStatement(s: string, lane: Lane): string {
     and ((select none from holds)
       or (select true from ${s}.blocked b where b.consumer = $9 and b.partition = o.partition and b.seq = o.seq
           and b.id = o.id limit 1) is null
-        and (select true from ${s}.blocked b where b.consumer = $9 and b.partition = o.partition
-          and b.channel = o.channel and b.key = o.key limit 1) is null)`
+        and (select true from ${s}.blocked b where b.consumer = $9 and b.channel = o.channel
+          and b.key = o.key and b.partition is not distinct from o.partition limit 1) is null)`
   const columns = `o.partition, o.seq, o.id, o.channel, o.key, o.payload, o.content_type, o.headers,
   date_part('epoch', o.created_at) * 1000`
   const short = 'o.partition, o.seq, o.id, o.channel, o.key, o.not_before'
@@ -57,8 +57,8 @@ due as materialized (
   select d.* from p cross join lateral (
     select b.partition, b.seq, b.id, b.attempts, b.retry_at from ${s}.blocked b
     where b.consumer = $9 and b.partition = p.partition and b.retry_at <= now() and b.channel = any($8::text[])
-      and (select true from ${s}.blocked h where h.consumer = $9 and h.partition = b.partition
-        and h.channel = b.channel and h.key = b.key and h.seq < b.seq limit 1) is null
+      and (select true from ${s}.blocked h where h.consumer = $9 and h.channel = b.channel
+        and h.key = b.key and h.partition is not distinct from b.partition and h.seq < b.seq limit 1) is null
     order by b.retry_at limit $7::int) d
   order by d.retry_at limit $7::int)
 select ${origins.meta} as origin, null::int as partition, null::bigint as seq, null::uuid as id, null as channel,

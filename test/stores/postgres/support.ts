@@ -123,6 +123,18 @@ export async function untilBlocked(observer: pg.Client, waiting: pg.Client): Pro
   })
 }
 
+/** The same of one of the store's own connections in this database, which is known by its purpose. */
+export async function untilPurposeWaits(observer: pg.Client, purpose: string): Promise<void> {
+  await until(`the connection for ${purpose} waits for a lock`, async () => {
+    const { rows } = await observer.query(
+      `select 1 from pg_stat_activity
+       where application_name = $1 and datname = current_database() and wait_event_type = 'Lock'`,
+      [`${context.applicationName} ${purpose}`],
+    )
+    return rows.length > 0
+  })
+}
+
 /** Reads as a relay's mind does: floors, and the snapshot of the last read. */
 export class TestReader {
   readonly floors: Map<number, bigint>

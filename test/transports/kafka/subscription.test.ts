@@ -1,19 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { Consumer, Producer } from '@platformatic/kafka'
+import { Producer } from '@platformatic/kafka'
 import { beforeAll, expect, it, onTestFinished } from 'vitest'
 import { foreignMessageId } from '../../../src/kernel/ids.ts'
-import type { Delivery, OutboundMessage } from '../../../src/ports/transport.ts'
+import type { Delivery } from '../../../src/ports/transport.ts'
 import { describeWithKafka, kafkaBrokers } from '../../setup/servers.ts'
+import { committedOffsets, lastOf, publish } from './broker-desk.ts'
 import {
   idsOf,
   messagesTo,
   messageTo,
   newTopic,
-  openPublisher,
   openTransport,
-  outcomes,
   receiveCount,
-  receiveUntil,
   subscribe,
   textOf,
 } from './scene.ts'
@@ -25,27 +23,10 @@ describeWithKafka('a Kafka subscription', () => {
     brokers = await kafkaBrokers()
   })
 
-  async function publish(batch: readonly OutboundMessage[]): Promise<void> {
-    const publisher = await openPublisher(brokers)
-    expect(new Set(outcomes(await publisher.publish(batch, 10_000)))).toEqual(new Set(['confirmed']))
-  }
-
-  async function committedOffsets(consumer: string, topic: string): Promise<bigint[]> {
-    const client = new Consumer({ clientId: 'test', bootstrapBrokers: brokers, groupId: consumer })
-    onTestFinished(() => client.close())
-    const found = await client.listCommittedOffsets({ topics: [{ topic, partitions: [0, 1, 2, 3] }] })
-    return found.get(topic)!.map((offset) => offset)
-  }
-
-  /** The highest position of each stream, as one settles it. */
-  function lastOf(deliveries: readonly Delivery[]): Delivery[] {
-    return [...new Map(deliveries.map((delivery) => [delivery.stream, delivery])).values()]
-  }
-
   it('starts at the beginning, and gives every consumer everything', async () => {
     const topic = newTopic()
     const batch = messagesTo(topic, ['a', 'b', 'c', 'd', 'e'], 100)
-    await publish(batch)
+    await publish(brokers, batch)
     const transport = openTransport(brokers)
     for (const consumer of [randomUUID(), randomUUID()]) {
       const deliveries = await receiveCount(await subscribe(transport, [topic], { consumer }), 100)
@@ -55,7 +36,10 @@ describeWithKafka('a Kafka subscription', () => {
 
   it('reads several topics, and names the channel of each message', async () => {
     const topics = [newTopic(), newTopic(), newTopic()]
-    await publish(topics.flatMap((topic) => messagesTo(topic, ['a', 'b', 'c'], 10)))
+    await publish(
+      brokers,
+      topics.flatMap((topic) => messagesTo(topic, ['a', 'b', 'c'], 10)),
+    )
     const deliveries = await receiveCount(await subscribe(openTransport(brokers), topics), 30)
     for (const { envelope, stream } of deliveries)
       expect(stream.startsWith(`${envelope!.channel}/`)).toBe(true)
@@ -64,7 +48,7 @@ describeWithKafka('a Kafka subscription', () => {
 
   it('gives positions that grow in each stream, and never more at once than was asked for', async () => {
     const topic = newTopic()
-    await publish(messagesTo(topic, ['a', 'b', 'c', 'd', 'e'], 300))
+    await publish(brokers, messagesTo(topic, ['a', 'b', 'c', 'd', 'e'], 300))
     const subscription = await subscribe(openTransport(brokers), [topic])
     const last = new Map<string, bigint>()
     for (let received = 0; received < 300;) {
@@ -83,14 +67,14 @@ describeWithKafka('a Kafka subscription', () => {
     const topic = newTopic()
     const consumer = randomUUID()
     const batch = messagesTo(topic, ['k'], 20)
-    await publish(batch)
+    await publish(brokers, batch)
     const first = await subscribe(openTransport(brokers), [topic], { consumer })
     const deliveries = await receiveCount(first, 20)
-    expect(new Set(await committedOffsets(consumer, topic))).toEqual(new Set([-1n]))
+    expect(new Set(await committedOffsets(brokers, consumer, topic, 4))).toEqual(new Set([-1n]))
     await first.settle([deliveries[11]!])
     const { stream } = deliveries[0]!
     const partition = Number(stream.slice(stream.lastIndexOf('/') + 1))
-    expect((await committedOffsets(consumer, topic))[partition]).toBe(12n)
+    expect((await committedOffsets(brokers, consumer, topic, 4))[partition]).toBe(12n)
     await first.close()
 
     const second = await subscribe(openTransport(brokers), [topic], { consumer })
@@ -101,12 +85,12 @@ describeWithKafka('a Kafka subscription', () => {
   it('never moves a committed position back, however settlements overlap', async () => {
     const topic = newTopic()
     const consumer = randomUUID()
-    await publish(messagesTo(topic, ['k'], 50))
+    await publish(brokers, messagesTo(topic, ['k'], 50))
     const subscription = await subscribe(openTransport(brokers), [topic], { consumer })
     const deliveries = await receiveCount(subscription, 50)
     await Promise.all(deliveries.toReversed().map((delivery) => subscription.settle([delivery])))
     const [last] = lastOf(deliveries)
-    const offsets = await committedOffsets(consumer, topic)
+    const offsets = await committedOffsets(brokers, consumer, topic, 4)
     expect(Math.max(...offsets.map(Number))).toBe(Number(last!.position) + 1)
   })
 
@@ -114,6 +98,7 @@ describeWithKafka('a Kafka subscription', () => {
     const topic = newTopic()
     const count = 80
     await publish(
+      brokers,
       Array.from({ length: count }, (_, i) =>
         messageTo(topic, `key-${i % 7}`, { payload: Buffer.alloc(400_000, i) }),
       ),
@@ -138,66 +123,9 @@ describeWithKafka('a Kafka subscription', () => {
     await subscription.close()
   })
 
-  it('shares the streams of a topic among the members of a consumer, and takes over from one that leaves', async () => {
-    const topic = newTopic()
-    const consumer = randomUUID()
-    await publish(messagesTo(topic, ['warm'], 1))
-    const revoked: string[] = []
-    const transport = openTransport(brokers)
-    const one = await subscribe(transport, [topic], {
-      consumer,
-      onRevoked: (streams) => revoked.push(...streams),
-    })
-    await receiveCount(one, 1)
-    const two = await subscribe(transport, [topic], { consumer })
-    const keys = Array.from({ length: 40 }, (_, i) => `key-${i}`)
-    // Both receive only after the group was shared out anew: what one held of it was taken away.
-    const [batchOne, batchTwo] = [new Set<string>(), new Set<string>()]
-    const collect = (into: Set<string>) => (deliveries: readonly Delivery[]) => {
-      for (const { stream } of deliveries) into.add(stream)
-      return into.size === 2
-    }
-    const stop = new AbortController()
-    const load = (async () => {
-      while (!stop.signal.aborted) await publish(messagesTo(topic, keys, 40))
-    })()
-    await receiveUntil(two, collect(batchTwo))
-    await receiveUntil(one, (deliveries) => {
-      batchOne.clear()
-      return collect(batchOne)(deliveries.filter(({ assignment }) => assignment > 1))
-    })
-    expect([...batchOne, ...batchTwo].toSorted()).toEqual([0, 1, 2, 3].map((n) => `${topic}/${n}`))
-    expect(revoked.toSorted()).toEqual([0, 1, 2, 3].map((n) => `${topic}/${n}`))
-
-    await two.close()
-    const all = new Set<string>()
-    await receiveUntil(one, (deliveries) => {
-      for (const { stream, assignment } of deliveries) if (assignment > 2) all.add(stream)
-      return all.size === 4
-    })
-    stop.abort()
-    await load
-  })
-
-  it('ignores the settlement of an assignment that is over', async () => {
-    const topic = newTopic()
-    const consumer = randomUUID()
-    await publish(messagesTo(topic, ['a', 'b', 'c', 'd', 'e', 'f', 'g'], 70))
-    const revocation = Promise.withResolvers<void>()
-    const one = await subscribe(openTransport(brokers), [topic], {
-      consumer,
-      onRevoked: () => revocation.resolve(),
-    })
-    const stale = await receiveCount(one, 70)
-    await subscribe(openTransport(brokers), [topic], { consumer })
-    await revocation.promise
-    await one.settle(lastOf(stale))
-    expect(new Set(await committedOffsets(consumer, topic))).toEqual(new Set([-1n]))
-  })
-
   it('decodes what others wrote, and hands over as it is what it cannot decode', async () => {
     const topic = newTopic()
-    await publish([messageTo(topic, 'k')])
+    await publish(brokers, [messageTo(topic, 'k')])
     const producer = new Producer<string, Buffer, string, string>({
       clientId: 'test',
       bootstrapBrokers: brokers,

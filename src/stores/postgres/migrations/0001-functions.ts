@@ -49,10 +49,22 @@ begin
     raise exception 'channel "%" is ordered: each of its messages needs a key', publish_bytes.channel
       using errcode = 'invalid_parameter_value';
   end if;
-  if publish_bytes.payload is null or jsonb_typeof(publish_bytes.headers) is distinct from 'object'
-    or exists (select from jsonb_each(publish_bytes.headers) h where jsonb_typeof(h.value) <> 'string') then
-    raise exception 'a message needs a payload, and headers that are an object of texts'
+  if publish_bytes.key = '' or octet_length(publish_bytes.key) > 1024 then
+    raise exception 'a key has 1 to 1024 bytes; this one has %', octet_length(publish_bytes.key)
       using errcode = 'invalid_parameter_value';
+  end if;
+  if publish_bytes.payload is null or publish_bytes.content_type is null
+    or jsonb_typeof(publish_bytes.headers) is distinct from 'object'
+    or exists (select from jsonb_each(publish_bytes.headers) h where jsonb_typeof(h.value) <> 'string') then
+    raise exception 'a message needs a payload, a content type, and headers that are an object of texts'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  -- As in outbox/message-headers.ts; nobody else adds trace headers here.
+  if exists (select from jsonb_object_keys(publish_bytes.headers) name
+    where name !~ '^[A-Za-z0-9_!#$%&''*+.^\`|~-]{1,200}$'
+    or name ~* '^(ce[_-].*|waybill-.*|content-type|__proto__|constructor|prototype)$') then
+    raise exception 'a header''s name has 1 to 200 letters, digits, hyphens, dots and the like, and is not one that '
+      'Waybill or its transports write themselves' using errcode = 'invalid_parameter_value';
   end if;
   bytes := octet_length(publish_bytes.payload) + octet_length(coalesce(publish_bytes.key, ''))
     + octet_length(publish_bytes.headers::text);

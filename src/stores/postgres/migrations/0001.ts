@@ -61,7 +61,7 @@ create table ${s}.blocked (
 -- In this order: where estimates of an empty table make them equal, the planner takes the index that was made last.
 create index blocked_due on ${s}.blocked (consumer, partition, retry_at);
 alter table ${s}.blocked add primary key (consumer, partition, seq);
-create index blocked_key on ${s}.blocked (consumer, partition, channel, key) where key is not null;
+create index blocked_key on ${s}.blocked (consumer, channel, key) where key is not null;
 create table ${s}.partitions (
   consumer text not null default '',
   partition int not null,

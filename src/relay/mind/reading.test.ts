@@ -1,0 +1,172 @@
+import { describe, expect, it } from 'vitest'
+import { ByHand, confirmed, row } from '../../../test/model/by-hand.ts'
+
+describe('floors and the list of open transactions', () => {
+  it('asks for what was open, and for what began at or above xmax, in the snapshot of the last read', () => {
+    const hand = new ByHand()
+    expect(hand.asked().last).toBeNull()
+    hand.read([row(5, 'a')], { xmax: 120n, open: [101n, 110n] })
+    expect(hand.floor()).toBe(5n)
+    expect(hand.asked().last).toEqual({ xmax: 120n, open: [101n, 110n] })
+  })
+
+  it('sends a row that committed below the floor before its successors, and leaves the floor', () => {
+    const hand = new ByHand({ maxSends: 1 })
+    hand.read([row(1, 'other'), row(5, 'other')])
+    hand.read([row(3, 'a', { origin: 'late' }), row(6, 'a')])
+    expect(hand.floor()).toBe(6n)
+    expect(hand.send(confirmed)).toEqual(['m1', 'm5'])
+    expect(hand.send(confirmed)).toEqual(['m3', 'm6'])
+    expect(hand.mind.counters.lateRows).toBe(1)
+  })
+
+  it('discards the upper rows where the late list was cut, and reads on from below its lowest', () => {
+    const hand = new ByHand({ lateLimit: 2 })
+    hand.read([row(10, 'other')])
+    hand.read([row(3, 'a', { origin: 'late' }), row(4, 'b', { origin: 'late' }), row(12, 'c')])
+    expect(hand.floor()).toBe(2n)
+    hand.send(confirmed)
+    expect(hand.send(confirmed)).toEqual(['m3', 'm4'])
+    expect(hand.has('send')).toBe(false)
+  })
+
+  it('changes nothing when a read fails', () => {
+    const hand = new ByHand()
+    hand.read([row(5, 'a')], { xmax: 120n, open: [101n] })
+    const before = hand.asked()
+    hand.mind.readFailed(hand.take('read').read, hand.now)
+    hand.rest()
+    expect(hand.asked()).toEqual(before)
+  })
+
+  it('takes nothing from a standby, and changes nothing', () => {
+    const hand = new ByHand()
+    hand.read([row(5, 'a')], { xmax: 120n, open: [101n] })
+    hand.read([], { inRecovery: true, server: 'standby', xmax: 90n })
+    hand.rest()
+    expect(hand.floor()).toBe(5n)
+    expect(hand.asked().last).toEqual({ xmax: 120n, open: [101n] })
+  })
+
+  it.each([
+    ['another server answers', { server: 'promoted' }],
+    ['xmax has gone back', { xmax: 90n }],
+  ])('starts over from 0 with an empty list when %s', (_, answer) => {
+    const hand = new ByHand({ maxSends: 1 })
+    hand.read([row(5, 'a'), row(6, null)], { xmax: 120n })
+    hand.read([row(7, 'a')], answer)
+    expect(hand.floor()).toBe(0n)
+    expect(hand.asked().last).toBeNull()
+    // What is under way stays known; what waited is read again.
+    hand.read([row(5, 'a'), row(6, null)], answer)
+    expect(hand.send(confirmed)).toEqual(['m5'])
+    expect(hand.send(confirmed)).toEqual(['m6'])
+    expect(hand.mind.counters.serverChanges).toBe(1)
+  })
+
+  it('reads from 0 what it gained, and leaves the other floors', () => {
+    const hand = new ByHand()
+    hand.read([row(5, 'a')])
+    hand.mind.gained([{ partition: 1, epoch: 7n }], 100_000)
+    hand.read()
+    expect([hand.floor(0), hand.floor(1)]).toEqual([5n, 0n])
+  })
+})
+
+describe('rewinds', () => {
+  it('discards the rows of that read and that partition only, and reads it from 0', () => {
+    const hand = new ByHand()
+    hand.mind.gained([{ partition: 1, epoch: 7n }], 100_000)
+    hand.read()
+    hand.read([row(5, 'a')])
+    const other = row(9, 'z', { partition: 1 })
+    hand.read([row(6, 'b'), other], { rewind: 1n })
+    expect([hand.floor(0), hand.floor(1)]).toEqual([0n, 9n])
+    expect(hand.send(confirmed)).toEqual(['m5'])
+    expect(hand.send(confirmed)).toEqual(['m9'])
+    hand.read([row(6, 'b')], { rewind: 1n })
+    expect(hand.send(confirmed)).toEqual(['m6'])
+  })
+})
+
+describe('rows that were handed on', () => {
+  it('does not send a row again that an older read brings after its delete was acknowledged', () => {
+    const hand = new ByHand()
+    hand.read([row(5, 'a')])
+    hand.send(confirmed)
+    hand.remove()
+    hand.read([row(5, 'a', { origin: 'late' })])
+    expect(hand.has('send')).toBe(false)
+  })
+
+  it('forgets it only when a read issued after that has returned', () => {
+    const hand = new ByHand()
+    hand.read([row(5, 'a')])
+    hand.send(confirmed)
+    hand.remove()
+    hand.read()
+    hand.rest()
+    hand.read([row(5, 'a', { origin: 'late' })])
+    expect(hand.send(confirmed)).toEqual(['m5'])
+  })
+
+  it('reads below a row whose delete was asked for before the server changed', () => {
+    const hand = new ByHand()
+    hand.read([row(5, 'a')])
+    hand.send(confirmed)
+    hand.read([], { server: 'promoted' })
+    // The promoted server has the row still; it is passed by, for its delete is under way.
+    hand.read([row(5, 'a')], { server: 'promoted' })
+    expect(hand.floor()).toBe(5n)
+    hand.remove()
+    hand.read([], { server: 'promoted' })
+    expect(hand.floor()).toBe(4n)
+    hand.read([row(5, 'a')], { server: 'promoted' })
+    expect(hand.send(confirmed)).toEqual(['m5'])
+  })
+
+  it('takes away the line of a row that needs nothing any more', () => {
+    const hand = new ByHand()
+    hand.read([], { orphans: [{ partition: 0, seq: 3n, id: 'm3' }] })
+    expect(hand.remove()).toEqual(['m3'])
+    expect(hand.mind.inMemory).toBe(0)
+  })
+})
+
+describe('when to read', () => {
+  it('reads at once after a read that found something, and rests after one that did not', () => {
+    const hand = new ByHand()
+    hand.read([row(5, 'a')])
+    expect(hand.has('read')).toBe(true)
+    hand.read()
+    expect(hand.has('read')).toBe(false)
+    expect(hand.mind.nextDecisionAt()).toBeGreaterThan(hand.now)
+  })
+
+  it('keeps a wake-up that comes while a read finds nothing', () => {
+    const hand = new ByHand()
+    hand.mind.wake()
+    hand.decide()
+    hand.read()
+    expect(hand.has('read')).toBe(true)
+  })
+
+  it('reads at once what it gained while a read found nothing', () => {
+    const hand = new ByHand()
+    hand.mind.gained([{ partition: 1, epoch: 7n }], 100_000)
+    hand.decide()
+    hand.read()
+    expect(hand.floor(1)).toBe(0n)
+  })
+
+  it('stops reading while memory is full, and one row always fits', () => {
+    const hand = new ByHand({ maxInFlight: 2, maxInFlightBytes: 1 })
+    expect(hand.asked().upperLimit).toBe(1)
+    hand.read([row(5, 'a')])
+    expect(hand.has('read')).toBe(false)
+    expect(hand.mind.nextDecisionAt()).toBe(Infinity)
+    hand.send(confirmed)
+    hand.remove()
+    expect(hand.floor()).toBe(5n)
+  })
+})

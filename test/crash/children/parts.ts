@@ -1,0 +1,51 @@
+import { type Channel, createWaybill, defineChannel, defineConfig, type Waybill } from '../../../src/index.ts'
+import { kafkaTransport } from '../../../src/kafka.ts'
+import { localTransport } from '../../../src/local.ts'
+import { type PgClient, postgresStore } from '../../../src/postgres.ts'
+
+/** What a scene tells its children, as JSON in `SCENE`. */
+export interface SceneSettings {
+  readonly producerUrl: string
+  readonly consumerUrl: string
+  /** `null`: over the local transport. */
+  readonly brokers: readonly string[] | null
+  readonly topic: string
+  /** The writer's history. */
+  readonly history: string
+  readonly orders: number
+  /** Orders whose handler fails the first time it is run. */
+  readonly failOnce: boolean
+}
+
+export interface Placed {
+  readonly orderId: string
+  readonly customer: string
+  /** The order's place among the customer's, taken under the customer's row lock. */
+  readonly place: number
+}
+
+export const settings = JSON.parse(process.env['SCENE'] ?? '{}') as SceneSettings
+
+export const placed: Channel<Placed> = defineChannel<Placed>({
+  name: 'orders.placed',
+  guarantee: 'exactly-once',
+  address: settings.topic ?? 'orders.placed',
+  key: (order) => order.customer,
+})
+
+export function open(url: string, relay: boolean): Waybill<PgClient> {
+  const config = defineConfig({
+    store: postgresStore({ connectionString: url }),
+    transports:
+      settings.brokers === null
+        ? { local: localTransport() }
+        : { kafka: kafkaTransport({ brokers: [...settings.brokers] }) },
+    channels: [placed],
+    relay,
+    leaseMs: 1000,
+    retryInitialMs: 50,
+    pollMaxMs: 50,
+    logLevel: 'warn',
+  })
+  return createWaybill(config, {})
+}

@@ -1,0 +1,4 @@
+import { open, settings } from './parts.ts'
+
+const waybill = open(settings.producerUrl, true)
+await waybill.run()

@@ -1,0 +1,160 @@
+import { rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { randomUUID } from 'node:crypto'
+import { Client } from 'pg'
+import {
+  type Child,
+  type HistoryEvent,
+  readHistory,
+  spawnChild,
+  until,
+} from '../../src/testing.ts'
+import { withDeadline } from '../../src/kernel/deadline.ts'
+import { open as openInstance } from './instance.ts'
+import type { SceneSettings } from './children/parts.ts'
+import { readWire } from './wire.ts'
+
+export type Role = 'writer' | 'relay' | 'consumer'
+
+export interface SceneOptions {
+  readonly producerUrl: string
+  /** Where consumers keep their inbox and effects. @default the producer's */
+  readonly consumerUrl?: string
+  readonly brokers: readonly string[] | null
+  readonly orders?: number
+  readonly failOnce?: boolean
+}
+
+/** An order service and a shipping service, as child processes over databases of their own. */
+export class Scene implements AsyncDisposable {
+  readonly settings: SceneSettings
+  readonly #children = new Map<string, Child>()
+  readonly faults: HistoryEvent[] = []
+
+  private constructor(settings: SceneSettings) {
+    this.settings = settings
+  }
+
+  static async open(options: SceneOptions): Promise<Scene> {
+    const { producerUrl, consumerUrl = producerUrl, brokers, orders = 40, failOnce = false } = options
+    const topic = `orders.${randomUUID()}`
+    const history = join(tmpdir(), `waybill-${topic}.ndjson`)
+    const scene = new Scene({ producerUrl, consumerUrl, brokers, topic, history, orders, failOnce })
+    await scene.sql(
+      producerUrl,
+      `create table customers (id text primary key, orders int not null default 0);
+       insert into customers (id) select 'c' || g from generate_series(0, 3) g;
+       create table orders (id uuid primary key, customer text not null, place int not null)`,
+    )
+    await scene.sql(
+      consumerUrl,
+      `create table effects (number bigint generated always as identity, message_id uuid not null, order_id uuid not null,
+         customer text not null, place int not null)`,
+    )
+    for (const url of new Set([producerUrl, consumerUrl])) {
+      await using waybill = openInstance(scene.settings, url)
+      await waybill.migrate()
+    }
+    return scene
+  }
+
+  /** Starts a child; `failpoints` as `WAYBILL_FAILPOINTS` has them. */
+  start(role: Role, name: string = role, failpoints?: string): Child {
+    const child = spawnChild({
+      script: fileURLToPath(new URL(`children/${role}.ts`, import.meta.url)),
+      env: { SCENE: JSON.stringify(this.settings) },
+      ...(failpoints === undefined ? {} : { failpoints }),
+    })
+    this.#children.set(name, child)
+    return child
+  }
+
+  child(name: string): Child {
+    return this.#children.get(name)!
+  }
+
+  /** Waits until the child has killed itself at its failpoint, notes the fault, and starts it again without. */
+  async revive(role: Role, name: string = role): Promise<void> {
+    const dying = this.child(name)
+    const { signal, code } = await withDeadline(dying.exited, 20_000, `the failpoint of ${name}`)
+    if (signal !== 'SIGKILL') throw new Error(`${name} ended with ${signal ?? code} in place of the kill: ${this.said(name)}`)
+    this.noteFault(`kill ${name}`)
+    this.start(role, name)
+  }
+
+  noteFault(key: string): void {
+    const t = Number(process.hrtime.bigint() / 1000n)
+    // A fault touches whatever was under way then, which the judge cannot see: it overlaps the whole run.
+    this.faults.push({ process: 'test', type: 'info', f: 'fault', key, seq: null, id: null, t })
+  }
+
+  said(name: string): string {
+    return this.child(name).lines.slice(-20).join('\n')
+  }
+
+  /** The writer has placed all its orders, and every committed one has had its effect. */
+  async drained(timeoutMs = 25_000): Promise<void> {
+    const writer = await this.child('writer').exited
+    if (writer.code !== 0) throw new Error(`the writer failed: ${this.said('writer')}`)
+    await until(
+      'the drain',
+      async () => {
+        const [left] = await this.sql(this.settings.producerUrl, 'select count(*)::int as n from waybill.outbox')
+        const [due] = await this.sql(this.settings.producerUrl, 'select count(*)::int as n from orders')
+        const [done] = await this.sql(
+          this.settings.consumerUrl,
+          'select count(distinct order_id)::int as n from effects where place > 0',
+        )
+        return left?.['n'] === 0 && Number(done?.['n']) >= Number(due?.['n'])
+      },
+      { timeoutMs, everyMs: 25 },
+    )
+  }
+
+  /** Everything that happened: what the writer was told, what the databases hold, what went over the wire. */
+  async history(): Promise<readonly HistoryEvent[]> {
+    const told = readHistory([this.settings.history])
+    const rows = await this.sql(this.settings.producerUrl, 'select id, customer, place from orders')
+    const orders = new Map(rows.map((row) => [String(row['id']), row]))
+    const ended = new Set(told.filter((e) => e.f === 'write' && e.type !== 'invoke').map((e) => e.id))
+    const events: HistoryEvent[] = [...this.faults, ...told]
+    let t = Number(process.hrtime.bigint() / 1000n)
+    const add = (event: Omit<HistoryEvent, 'process' | 't'>): void => {
+      events.push({ process: 'database', t: t++, ...event })
+    }
+    // A writer that was killed was told nothing: whether its order is there is what its message must agree with.
+    for (const { f, type, id, key } of told) {
+      if (f !== 'write' || type !== 'invoke' || ended.has(id)) continue
+      const row = orders.get(id!)
+      if (row === undefined) add({ type: 'fail', f: 'write', key, seq: null, id })
+      else add({ type: 'ok', f: 'write', key, seq: Number(row['place']), id })
+    }
+    for (const { id, key } of await readWire(this.settings)) add({ type: 'ok', f: 'wire', key, seq: null, id })
+    const effects = await this.sql(this.settings.consumerUrl, 'select * from effects order by number')
+    for (const row of effects) {
+      const [id, key] = [String(row['message_id']), String(row['customer'])]
+      add({ type: 'ok', f: 'handle', key, seq: Number(row['place']), id })
+      add({ type: 'ok', f: 'effect', key, seq: Number(row['place']), id })
+    }
+    return events
+  }
+
+  async sql(url: string, text: string): Promise<Record<string, unknown>[]> {
+    const client = new Client({ connectionString: url })
+    client.on('error', () => {})
+    await client.connect()
+    try {
+      const result = await client.query(text)
+      return result.rows as Record<string, unknown>[]
+    } finally {
+      await client.end()
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const child of this.#children.values()) await child.kill()
+    rmSync(this.settings.history, { force: true })
+  }
+}

@@ -1,0 +1,148 @@
+import type { LineOutcome, OutboxRow, ReadRequest, ReadResult, RowRef } from '../../src/ports/outbox.ts'
+import type { Fate } from '../../src/ports/transport.ts'
+import { RelayMind } from '../../src/relay/mind/mind.ts'
+import type { Command, MindOptions } from '../../src/relay/mind/types.ts'
+
+type CommandOf<Type extends Command['type']> = Extract<Command, { type: Type }>
+
+interface Answer {
+  readonly rewind?: bigint
+  readonly xmax?: bigint
+  readonly open?: readonly bigint[]
+  readonly server?: string
+  readonly inRecovery?: boolean
+  readonly orphans?: readonly RowRef[]
+}
+
+export const confirmed: Fate = { outcome: 'confirmed' }
+export const unknown: Fate = { outcome: 'unknown', code: 'NO_ANSWER', reason: 'no answer' }
+export const refused: Fate = rejection('message', true)
+export const refusedForGood: Fate = rejection('message', false)
+export const unreachable: Fate = rejection('destination', true)
+
+function rejection(scope: 'message' | 'destination', retryable: boolean): Fate {
+  return { outcome: 'rejected', scope, retryable, code: 'NO', reason: 'no' }
+}
+
+export const lease = { partition: 0, epoch: 1n }
+
+/** A row of `orders`, ordered by key; without a key one of `views`, which has no order. */
+export function row(seq: number, key: string | null, also: Partial<OutboxRow> = {}): OutboxRow {
+  const channel = key === null ? 'views' : 'orders'
+  const envelope = { payload: new Uint8Array(), contentType: '', headers: {}, createdAt: new Date(0) }
+  const place = { partition: 0, seq: BigInt(seq), id: `m${seq}` }
+  return { ...envelope, ...place, channel, key, origin: 'upper', attempts: 0, ...also }
+}
+
+/** One mind, whose commands wait here until the test answers them. Partition 0 is held. */
+export class ByHand {
+  readonly mind: RelayMind
+  now = 1000
+  #waiting: Command[] = []
+  #xmax = 100n
+
+  constructor(options: Partial<MindOptions> = {}) {
+    const rules = { maxAttempts: 3, retry: { initialMs: 50, maxMs: 50 } }
+    const channels = new Map([
+      ['orders', { ...rules, ordered: true }],
+      ['views', { ...rules, ordered: false }],
+    ])
+    const sizes = { batchSize: 10, readLimit: 10, lateLimit: 3, maxInFlight: 100, maxInFlightBytes: 1e9 }
+    const limits = { maxKeyBacklog: 10, maxSends: 3, removeLimit: 10, sendTimeoutMs: 400 }
+    const pauses = { poll: { initialMs: 10, maxMs: 1000 }, hold: { initialMs: 50, maxMs: 50 } }
+    this.mind = new RelayMind({
+      channels,
+      ordersBatch: true,
+      ...sizes,
+      ...limits,
+      ...pauses,
+      random: () => 0.5,
+      ...options,
+    })
+    this.mind.gained([lease], 100_000)
+    this.decide()
+  }
+
+  decide(): void {
+    this.#waiting.push(...this.mind.decide(this.now))
+  }
+
+  /** Lets time pass to the moment the mind asks for. */
+  rest(): void {
+    const next = this.mind.nextDecisionAt()
+    if (next === Infinity) throw new Error('the mind waits for an event, not for time')
+    this.now = Math.max(this.now, next)
+    this.decide()
+  }
+
+  has(type: Command['type']): boolean {
+    return this.#waiting.some((each) => each.type === type)
+  }
+
+  take<Type extends Command['type']>(type: Type): CommandOf<Type> {
+    const at = this.#waiting.findIndex((each) => each.type === type)
+    if (at < 0) throw new Error(`no ${type} among ${this.#waiting.map((each) => each.type).join(', ')}`)
+    return this.#waiting.splice(at, 1)[0] as CommandOf<Type>
+  }
+
+  /** What the read that waits asks for. */
+  asked(): ReadRequest {
+    const read = this.#waiting.find((each) => each.type === 'read')
+    if (read === undefined) throw new Error('no read waits')
+    return read.request
+  }
+
+  floor(partition: number = 0): bigint | undefined {
+    return this.asked().partitions.find((each) => each.partition === partition)?.floor
+  }
+
+  /** Answers the read that waits. */
+  read(rows: readonly OutboxRow[] = [], answer: Answer = {}): void {
+    const { read, request } = this.take('read')
+    this.#xmax = answer.xmax ?? this.#xmax + 1n
+    const result: ReadResult = {
+      snapshot: { xmax: this.#xmax, open: answer.open ?? [] },
+      server: answer.server ?? 'server',
+      inRecovery: answer.inRecovery ?? false,
+      rewinds: new Map(
+        request.partitions.map(({ partition }) => [partition, partition === 0 ? (answer.rewind ?? 0n) : 0n]),
+      ),
+      rows,
+      orphans: answer.orphans ?? [],
+    }
+    this.mind.readReturned(read, result, this.now)
+    this.decide()
+  }
+
+  /** Answers the next send, and tells what was in it. */
+  send(...fates: readonly Fate[]): string[] {
+    const { send, rows } = this.take('send')
+    const last = fates.at(-1) ?? confirmed
+    this.mind.sendEnded(
+      send,
+      rows.map((_, i) => fates[i] ?? last),
+      this.now,
+    )
+    this.decide()
+    return rows.map((each) => each.id)
+  }
+
+  remove(): string[] {
+    const { remove, rows } = this.take('remove')
+    this.mind.removed(remove)
+    this.decide()
+    return rows.map((each) => each.id)
+  }
+
+  /** Answers the next line or dead letter. */
+  write(type: 'block' | 'bury', outcome: LineOutcome = 'written'): string[] {
+    const command: CommandOf<'block' | 'bury'> = this.take(type)
+    const lines = command.type === 'block' ? command.lines : command.letters
+    this.mind.written(
+      command.write,
+      lines.map(() => outcome),
+    )
+    this.decide()
+    return lines.map((each) => each.id)
+  }
+}

@@ -1,0 +1,74 @@
+import { Admin, Consumer } from '@platformatic/kafka'
+import { expect, onTestFinished } from 'vitest'
+import type { Delivery, OutboundMessage, Publisher } from '../../../src/ports/transport.ts'
+import { until } from '../../../src/testing/until.ts'
+import { messagesTo, newTopic, openPublisher, outcomes } from './scene.ts'
+
+/** The client library's own clients, to arrange things at the broker and to look at what is there. */
+export function admin(brokers: readonly string[]): Admin {
+  const client = new Admin({ clientId: 'test', bootstrapBrokers: [...brokers] })
+  onTestFinished(() => client.close())
+  return client
+}
+
+export async function createTopic(
+  brokers: readonly string[],
+  partitions: number,
+  configs: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const topic = newTopic()
+  await admin(brokers).createTopics({
+    topics: [topic],
+    partitions,
+    replicas: 1,
+    configs: Object.entries(configs).map(([name, value]) => ({ name, value })),
+  })
+  return topic
+}
+
+/** What a consumer has committed of each partition; -1 where that is nothing. */
+export async function committedOffsets(
+  brokers: readonly string[],
+  consumer: string,
+  topic: string,
+  partitions: number,
+): Promise<bigint[]> {
+  const client = new Consumer({ clientId: 'test', bootstrapBrokers: [...brokers], groupId: consumer })
+  onTestFinished(() => client.close())
+  const all = Array.from({ length: partitions }, (_, i) => i)
+  return (await client.listCommittedOffsets({ topics: [{ topic, partitions: all }] })).get(topic)!
+}
+
+/** Publishes, and closes the publisher again. */
+export async function publish(brokers: readonly string[], batch: readonly OutboundMessage[]): Promise<void> {
+  const publisher = await openPublisher(brokers)
+  expect(new Set(outcomes(await publisher.publish(batch, 10_000)))).toEqual(new Set(['confirmed']))
+  await publisher.close()
+}
+
+/** A publisher that has confirmed something to this topic, so that it is connected and knows where the topic is. */
+export async function warmPublisher(brokers: readonly string[], topic: string): Promise<Publisher> {
+  const publisher = await openPublisher(brokers)
+  // A message for each of its producers, whichever their keys fall to.
+  const keys = Array.from({ length: 64 }, (_, i) => `warm-${i}`)
+  const fates = await publisher.publish(messagesTo(topic, keys, 64), 10_000)
+  expect(new Set(outcomes(fates))).toEqual(new Set(['confirmed']))
+  return publisher
+}
+
+/** Resolves when a message was confirmed, after as many tries as it takes. */
+export async function works(publisher: Publisher, message: OutboundMessage): Promise<void> {
+  await until('a confirmed message', async () => {
+    const [fate] = await publisher.publish([message], 5000)
+    return fate?.outcome === 'confirmed'
+  })
+}
+
+/** The highest delivery of each stream, as one settles it. */
+export function lastOf(deliveries: readonly Delivery[]): Delivery[] {
+  return [...new Map(deliveries.map((delivery) => [delivery.stream, delivery])).values()]
+}
+
+export function partitionOf({ stream }: Delivery): number {
+  return Number(stream.slice(stream.lastIndexOf('/') + 1))
+}

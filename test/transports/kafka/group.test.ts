@@ -1,0 +1,68 @@
+import { randomUUID } from 'node:crypto'
+import { beforeAll, expect, it } from 'vitest'
+import type { Delivery } from '../../../src/ports/transport.ts'
+import { describeWithKafka, kafkaBrokers } from '../../setup/servers.ts'
+import { committedOffsets, lastOf, publish } from './broker-desk.ts'
+import { messagesTo, newTopic, openTransport, receiveCount, receiveUntil, subscribe } from './scene.ts'
+
+describeWithKafka('the members of a Kafka consumer', () => {
+  let brokers: string[]
+
+  beforeAll(async () => {
+    brokers = await kafkaBrokers()
+  })
+
+  it('shares the streams of a topic among the members of a consumer, and takes over from one that leaves', async () => {
+    const topic = newTopic()
+    const consumer = randomUUID()
+    await publish(brokers, messagesTo(topic, ['warm'], 1))
+    const revoked: string[] = []
+    const transport = openTransport(brokers)
+    const one = await subscribe(transport, [topic], {
+      consumer,
+      onRevoked: (streams) => revoked.push(...streams),
+    })
+    await receiveCount(one, 1)
+    const two = await subscribe(transport, [topic], { consumer })
+    const keys = Array.from({ length: 40 }, (_, i) => `key-${i}`)
+    // Both receive only after the group was shared out anew: what one held of it was taken away.
+    const [batchOne, batchTwo] = [new Set<string>(), new Set<string>()]
+    const collect = (into: Set<string>) => (deliveries: readonly Delivery[]) => {
+      for (const { stream } of deliveries) into.add(stream)
+      return into.size === 2
+    }
+    const stop = new AbortController()
+    const load = (async () => {
+      while (!stop.signal.aborted) await publish(brokers, messagesTo(topic, keys, 40))
+    })()
+    await receiveUntil(two, collect(batchTwo))
+    await receiveUntil(one, (deliveries) => {
+      batchOne.clear()
+      return collect(batchOne)(deliveries.filter(({ assignment }) => assignment > 1))
+    })
+    expect([...batchOne, ...batchTwo].toSorted()).toEqual([0, 1, 2, 3].map((n) => `${topic}/${n}`))
+    expect(revoked.toSorted()).toEqual([0, 1, 2, 3].map((n) => `${topic}/${n}`))
+
+    await two.close()
+    const all = new Set<string>()
+    await receiveUntil(one, (deliveries) => {
+      for (const { stream, assignment } of deliveries) if (assignment > 2) all.add(stream)
+      return all.size === 4
+    })
+    stop.abort()
+    await load
+  })
+
+  it('ignores the settlement of an assignment that is over', async () => {
+    const topic = newTopic()
+    const consumer = randomUUID()
+    await publish(brokers, messagesTo(topic, [null], 70))
+    const one = await subscribe(openTransport(brokers), [topic], { consumer })
+    const stale = await receiveCount(one, 70)
+    await subscribe(openTransport(brokers), [topic], { consumer })
+    // It still has half of the streams, and has them anew.
+    await receiveUntil(one, (deliveries) => deliveries.some(({ assignment }) => assignment > 1))
+    await one.settle(lastOf(stale))
+    expect(new Set(await committedOffsets(brokers, consumer, topic, 4))).toEqual(new Set([-1n]))
+  })
+})

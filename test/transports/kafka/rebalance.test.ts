@@ -1,0 +1,165 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
+import { silentLogger, type Logger } from '../../../src/kernel/logger.ts'
+import type { Delivery } from '../../../src/ports/transport.ts'
+import { until } from '../../../src/testing/until.ts'
+import { describeWithKafka } from '../../setup/servers.ts'
+import { admin, committedOffsets, publish } from './broker-desk.ts'
+import {
+  idsOf,
+  messagesTo,
+  messageTo,
+  newTopic,
+  openTransport,
+  quickGroups,
+  receiveCount,
+  receiveUntil,
+  startProxiedKafka,
+  subscribe,
+  textOf,
+  type ProxiedKafka,
+} from './scene.ts'
+
+const quick = { sessionTimeoutMs: 600, requestTimeoutMs: 3000 }
+
+describeWithKafka('a Kafka subscription whose group or topic changes', () => {
+  let kafka: ProxiedKafka
+
+  beforeAll(async () => {
+    kafka = await startProxiedKafka(quickGroups)
+  })
+
+  afterEach(() => kafka.proxy.heal())
+
+  afterAll(async () => {
+    await kafka[Symbol.asyncDispose]()
+  })
+
+  it('gives up its streams when the broker took them away while the process stood still', async () => {
+    const topic = newTopic()
+    const consumer = randomUUID()
+    await admin(kafka.brokers).createTopics({ topics: [topic], partitions: 1, replicas: 1 })
+    await publish(kafka.brokers, messagesTo(topic, ['k'], 3))
+    const revoked = Promise.withResolvers<readonly string[]>()
+    const subscription = await subscribe(openTransport(kafka.brokers, quick), [topic], {
+      consumer,
+      onRevoked: revoked.resolve,
+    })
+    const before = await receiveCount(subscription, 3)
+    // As SIGSTOP does: no heartbeat leaves for longer than the session lasts.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3 * quick.sessionTimeoutMs)
+    expect(await revoked.promise).toEqual([`${topic}/0`])
+    await subscription.settle(before)
+    expect((await committedOffsets(kafka.brokers, consumer, topic, 1))[0]).toBe(-1n)
+    const after = await receiveCount(subscription, 3)
+    expect(idsOf(after)).toEqual(idsOf(before))
+    expect(after[0]!.assignment).toBeGreaterThan(before[0]!.assignment)
+  })
+
+  it('hands out nothing below a committed position again while members come and go, and loses nothing', async () => {
+    const topic = newTopic()
+    const consumer = randomUUID()
+    const batch = messagesTo(
+      topic,
+      Array.from({ length: 20 }, (_, i) => `key-${i}`),
+      4000,
+    )
+    await publish(kafka.brokers, batch)
+    const committed = new Map<string, bigint>()
+    const missing = new Set(idsOf(batch))
+    const below: string[] = []
+    let settled = 0
+
+    const work = async (signal: AbortSignal): Promise<void> => {
+      let refusals = 0
+      const logger: Logger = {
+        ...silentLogger,
+        debug: (_, text) => void (refusals += Number(/not committed/u.test(text))),
+      }
+      const transport = openTransport(kafka.brokers, quick, logger)
+      const member = await subscribe(transport, [topic], { consumer })
+      while (!signal.aborted) {
+        const deliveries = await member.receive(20, signal)
+        const last = new Map<string, Delivery>()
+        for (const delivery of deliveries) {
+          const { stream, position, envelope } = delivery
+          if (position < (committed.get(stream) ?? 0n)) below.push(`${stream} ${position}`)
+          missing.delete(envelope!.id)
+          last.set(stream, delivery)
+        }
+        const before = refusals
+        await member.settle([...last.values()])
+        if (refusals > before) continue
+        settled += last.size
+        for (const { stream, position } of last.values()) {
+          if (position >= (committed.get(stream) ?? 0n)) committed.set(stream, position + 1n)
+        }
+      }
+      await transport.close()
+    }
+
+    const stop = new AbortController()
+    const constant = work(stop.signal)
+    await until('a first settlement', () => settled > 0)
+    let guests = 0
+    while (missing.size > 0) {
+      const leave = new AbortController()
+      const guest = work(leave.signal)
+      const target = settled + 3
+      await until('some settlements', () => settled > target || missing.size === 0)
+      leave.abort()
+      await guest
+      guests += 1
+    }
+    stop.abort()
+    await constant
+    expect(guests).toBeGreaterThan(2)
+    expect(below).toEqual([])
+  })
+
+  it('reads partitions that a topic is given later', async () => {
+    const topic = newTopic()
+    await admin(kafka.brokers).createTopics({ topics: [topic], partitions: 1, replicas: 1 })
+    await publish(kafka.brokers, [messageTo(topic, 'k')])
+    const subscription = await subscribe(openTransport(kafka.brokers), [topic])
+    await receiveCount(subscription, 1)
+    await admin(kafka.brokers).createPartitions({ topics: [{ name: topic, count: 3 }] })
+    await until('the new partitions', async () => {
+      const metadata = await admin(kafka.brokers).metadata({ topics: [topic], forceUpdate: true })
+      return metadata.topics.get(topic)?.partitions.filter(({ leader }) => leader >= 0).length === 3
+    })
+    await publish(kafka.brokers, messagesTo(topic, [null], 30))
+    const streams = new Set<string>()
+    await receiveUntil(subscription, (deliveries) => {
+      for (const { stream } of deliveries) streams.add(stream)
+      return streams.size === 3
+    })
+  })
+
+  it('starts at what the log still has, loudly, where its position is gone', async () => {
+    const topic = newTopic()
+    const consumer = randomUUID()
+    await admin(kafka.brokers).createTopics({ topics: [topic], partitions: 1, replicas: 1 })
+    await publish(kafka.brokers, messagesTo(topic, ['k'], 20))
+    const first = await subscribe(openTransport(kafka.brokers), [topic], { consumer })
+    await first.settle([(await receiveCount(first, 20))[4]!])
+    await first.close()
+    await admin(kafka.brokers).deleteRecords({
+      topics: [{ name: topic, partitions: [{ partition: 0, offset: 12n }] }],
+    })
+    const errors: unknown[] = []
+    const logger: Logger = { ...silentLogger, error: (fields) => void errors.push(fields) }
+    const second = await subscribe(openTransport(kafka.brokers, {}, logger), [topic], { consumer })
+    expect((await receiveCount(second, 8)).map(textOf)).toEqual([
+      '12',
+      '13',
+      '14',
+      '15',
+      '16',
+      '17',
+      '18',
+      '19',
+    ])
+    expect(errors).toEqual([{ topic, partition: 0, wanted: 5n, start: 12n }])
+  })
+})
