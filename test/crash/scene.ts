@@ -25,6 +25,8 @@ export interface SceneOptions {
   readonly brokers: readonly string[] | null
   readonly orders?: number
   readonly failOnce?: boolean
+  /** Whether the writer tries again where the database cannot be reached. */
+  readonly isPatient?: boolean
 }
 
 /** An order service and a shipping service, as child processes over databases of their own. */
@@ -38,10 +40,10 @@ export class Scene implements AsyncDisposable {
   }
 
   static async open(options: SceneOptions): Promise<Scene> {
-    const { producerUrl, consumerUrl = producerUrl, brokers, orders = 40, failOnce = false } = options
+    const { producerUrl, consumerUrl = producerUrl, brokers, orders = 40, failOnce = false, isPatient = false } = options
     const topic = `orders.${randomUUID()}`
     const history = join(tmpdir(), `waybill-${topic}.ndjson`)
-    const scene = new Scene({ producerUrl, consumerUrl, brokers, topic, history, orders, failOnce })
+    const scene = new Scene({ producerUrl, consumerUrl, brokers, topic, history, orders, failOnce, isPatient })
     await scene.sql(
       producerUrl,
       `create table customers (id text primary key, orders int not null default 0);

@@ -15,6 +15,8 @@ export interface SceneSettings {
   readonly orders: number
   /** Orders whose handler fails the first time it is run. */
   readonly failOnce: boolean
+  /** The writer goes on with the next order where the database cannot be reached. */
+  readonly isPatient: boolean
 }
 
 export interface Placed {
@@ -39,12 +41,15 @@ export function open(url: string, relay: boolean): Waybill<PgClient> {
     transports:
       settings.brokers === null
         ? { local: localTransport() }
-        : { kafka: kafkaTransport({ brokers: [...settings.brokers] }) },
+        : { kafka: kafkaTransport({ brokers: [...settings.brokers], sessionTimeoutMs: 2000 }) },
     channels: [placed],
     relay,
     leaseMs: 1000,
     retryInitialMs: 50,
     pollMaxMs: 50,
+    publishTimeoutMs: 600,
+    handlerTimeoutMs: 600,
+    statementTimeoutMs: 2000,
     logLevel: 'warn',
   })
   return createWaybill(config, {})
