@@ -34,8 +34,13 @@ const figures = await bench({ rounds, tell: (line) => process.stderr.write(`${li
 if (values.json) process.stdout.write(`${JSON.stringify(figures)}\n`)
 else {
   for (const figure of figures) {
-    const bar = figure.bar === null ? '' : `   bar ${figure.bar}, aim ${figure.aim}${isBelowBar(figure) ? '   BELOW' : ''}`
-    process.stdout.write(`${figure.name.padEnd(60)} ${String(figure.value).padStart(9)} ${figure.unit}${bar}\n`)
+    const bar =
+      figure.bar === null
+        ? ''
+        : `   bar ${figure.bar}, aim ${figure.aim}${isBelowBar(figure) ? '   BELOW' : ''}`
+    process.stdout.write(
+      `${figure.name.padEnd(60)} ${String(figure.value).padStart(9)} ${figure.unit}${bar}\n`,
+    )
   }
 }
 process.exit(figures.some(isBelowBar) ? 1 : 0)

@@ -32,7 +32,11 @@ const logged: string[] = []
 const at =
   (level: string) =>
   (fields: Readonly<Record<string, unknown>>, message: string): void => {
-    logged.push(JSON.stringify({ level, ...fields, message }, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value)))
+    logged.push(
+      JSON.stringify({ level, ...fields, message }, (_, value: unknown) =>
+        typeof value === 'bigint' ? `${value}` : value,
+      ),
+    )
   }
 const logger: Logger = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 
@@ -41,7 +45,10 @@ function instance(options: { url?: string; schema?: string } = {}): ReturnType<t
   withPassword.password = password
   return createWaybill(
     defineConfig({
-      store: postgresStore({ connectionString: withPassword.href, ...(options.schema ? { schema: options.schema } : {}) }),
+      store: postgresStore({
+        connectionString: withPassword.href,
+        ...(options.schema ? { schema: options.schema } : {}),
+      }),
       transports: { local: localTransport({ maxBytes: 2000 }) },
       channels: [orders, events, keyed],
       statementTimeoutMs: 1000,
@@ -74,7 +81,9 @@ async function refused(work: () => unknown): Promise<WaybillError> {
       (reason: unknown) => reason,
     )
   if (!isWaybillError(error)) throw error
-  const rows = await client.query<{ n: number }>('select count(*)::int as n from waybill.outbox').catch(() => null)
+  const rows = await client
+    .query<{ n: number }>('select count(*)::int as n from waybill.outbox')
+    .catch(() => null)
   expect(rows?.rows[0]?.n ?? 0).toBe(0)
   const told = [error.message, String(error.cause ?? ''), JSON.stringify(error), ...logged].join('\n')
   expect(told).not.toContain(secret)
@@ -98,12 +107,30 @@ describe('publish refuses, and stores nothing', () => {
   const cyclic: Record<string, unknown> = { secret }
   cyclic['self'] = cyclic
   it.each([
-    ['a channel that is not in the configuration', stranger, { id: secret }, 'WB_UNKNOWN_CHANNEL', 'Did you mean "orders.placed"'],
-    ['a payload the schema refuses', orders, { orderId: secret, total: 'many' }, 'WB_INVALID_PAYLOAD', 'total'],
+    [
+      'a channel that is not in the configuration',
+      stranger,
+      { id: secret },
+      'WB_UNKNOWN_CHANNEL',
+      'Did you mean "orders.placed"',
+    ],
+    [
+      'a payload the schema refuses',
+      orders,
+      { orderId: secret, total: 'many' },
+      'WB_INVALID_PAYLOAD',
+      'total',
+    ],
     ['a message without a key on an ordered channel', keyed, {}, 'WB_KEY_REQUIRED', 'key'],
     ['a value that JSON cannot carry', events, { secret, big: 1n }, 'WB_UNSERIALISABLE', 'big'],
     ['a value that contains itself', events, cyclic, 'WB_UNSERIALISABLE', 'self'],
-    ['a message too large for the transport', events, { secret, text: 'x'.repeat(3000) }, 'WB_MESSAGE_TOO_LARGE', '2000'],
+    [
+      'a message too large for the transport',
+      events,
+      { secret, text: 'x'.repeat(3000) },
+      'WB_MESSAGE_TOO_LARGE',
+      '2000',
+    ],
   ] as const)('%s', async (_what, channel, payload, code, words) => {
     await using waybill = instance()
     const error = await refused(() =>
@@ -178,7 +205,12 @@ describe('a configuration that cannot be meant', () => {
     ['a misspelt setting', { leasMs: 1000 }, 'WB_INVALID_OPTION', 'leaseMs'],
     ['a setting out of range', { leaseMs: -1 }, 'WB_INVALID_OPTION', 'leaseMs'],
     ['a misspelt part', { chanels: [orders], channels: undefined }, 'WB_INVALID_CONFIG', 'channels'],
-    ['a transport that is not there', { channels: [orders.via('locl')] }, 'WB_INVALID_CONFIG', 'Did you mean "local"'],
+    [
+      'a transport that is not there',
+      { channels: [orders.via('locl')] },
+      'WB_INVALID_CONFIG',
+      'Did you mean "local"',
+    ],
     ['a channel listed twice', { channels: [orders, orders] }, 'WB_INVALID_CONFIG', 'twice'],
   ])('%s', async (_what, part, code, words) => {
     const config = { store: store(), transports: { local: localTransport() }, channels: [orders], ...part }
@@ -187,9 +219,12 @@ describe('a configuration that cannot be meant', () => {
     expect(error.message).toContain(words)
   })
 
-  it.each(['at-most-once', 'effectively-once'] as const)('a guarantee that is not kept yet: %s', async (guarantee) => {
-    const error = await refused(() => defineChannel({ name: 'x', guarantee }))
-    expect(error.code).toBe('WB_GUARANTEE_UNSUPPORTED')
-    expect(error.message).toContain(guarantee)
-  })
+  it.each(['at-most-once', 'effectively-once'] as const)(
+    'a guarantee that is not kept yet: %s',
+    async (guarantee) => {
+      const error = await refused(() => defineChannel({ name: 'x', guarantee }))
+      expect(error.code).toBe('WB_GUARANTEE_UNSUPPORTED')
+      expect(error.message).toContain(guarantee)
+    },
+  )
 })

@@ -4,13 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { randomUUID } from 'node:crypto'
 import { Client } from 'pg'
-import {
-  type Child,
-  type HistoryEvent,
-  readHistory,
-  spawnChild,
-  until,
-} from '../../src/testing.ts'
+import { type Child, type HistoryEvent, readHistory, spawnChild, until } from '../../src/testing.ts'
 import { withDeadline } from '../../src/kernel/deadline.ts'
 import { open as openInstance } from './instance.ts'
 import type { SceneSettings } from './children/parts.ts'
@@ -40,10 +34,26 @@ export class Scene implements AsyncDisposable {
   }
 
   static async open(options: SceneOptions): Promise<Scene> {
-    const { producerUrl, consumerUrl = producerUrl, brokers, orders = 40, failOnce = false, isPatient = false } = options
+    const {
+      producerUrl,
+      consumerUrl = producerUrl,
+      brokers,
+      orders = 40,
+      failOnce = false,
+      isPatient = false,
+    } = options
     const topic = `orders.${randomUUID()}`
     const history = join(tmpdir(), `waybill-${topic}.ndjson`)
-    const scene = new Scene({ producerUrl, consumerUrl, brokers, topic, history, orders, failOnce, isPatient })
+    const scene = new Scene({
+      producerUrl,
+      consumerUrl,
+      brokers,
+      topic,
+      history,
+      orders,
+      failOnce,
+      isPatient,
+    })
     await scene.sql(
       producerUrl,
       `create table customers (id text primary key, orders int not null default 0);
@@ -81,7 +91,8 @@ export class Scene implements AsyncDisposable {
   async revive(role: Role, name: string = role): Promise<void> {
     const dying = this.child(name)
     const { signal, code } = await withDeadline(dying.exited, 20_000, `the failpoint of ${name}`)
-    if (signal !== 'SIGKILL') throw new Error(`${name} ended with ${signal ?? code} in place of the kill: ${this.said(name)}`)
+    if (signal !== 'SIGKILL')
+      throw new Error(`${name} ended with ${signal ?? code} in place of the kill: ${this.said(name)}`)
     this.noteFault(`kill ${name}`)
     this.start(role, name)
   }
@@ -103,7 +114,10 @@ export class Scene implements AsyncDisposable {
     await until(
       'the drain',
       async () => {
-        const [left] = await this.sql(this.settings.producerUrl, 'select count(*)::int as n from waybill.outbox')
+        const [left] = await this.sql(
+          this.settings.producerUrl,
+          'select count(*)::int as n from waybill.outbox',
+        )
         const [due] = await this.sql(this.settings.producerUrl, 'select count(*)::int as n from orders')
         const [done] = await this.sql(
           this.settings.consumerUrl,
@@ -133,7 +147,8 @@ export class Scene implements AsyncDisposable {
       if (row === undefined) add({ type: 'fail', f: 'write', key, seq: null, id })
       else add({ type: 'ok', f: 'write', key, seq: Number(row['place']), id })
     }
-    for (const { id, key } of await readWire(this.settings)) add({ type: 'ok', f: 'wire', key, seq: null, id })
+    for (const { id, key } of await readWire(this.settings))
+      add({ type: 'ok', f: 'wire', key, seq: null, id })
     const effects = await this.sql(this.settings.consumerUrl, 'select * from effects order by number')
     for (const row of effects) {
       const [id, key] = [String(row['message_id']), String(row['customer'])]

@@ -43,7 +43,10 @@ async function countRecords(brokers: readonly string[], topic: string): Promise<
   try {
     const metadata = await admin.metadata({ topics: [topic] })
     const partitions = metadata.topics.get(topic)?.partitionsCount ?? 0
-    const indexes = Array.from({ length: partitions }, (_, partitionIndex) => ({ partitionIndex, timestamp: -1n }))
+    const indexes = Array.from({ length: partitions }, (_, partitionIndex) => ({
+      partitionIndex,
+      timestamp: -1n,
+    }))
     const [answer] = await admin.listOffsets({ topics: [{ name: topic, partitions: indexes }] })
     return answer!.partitions.reduce((sum, { offset }) => sum + Number(offset), 0)
   } finally {

@@ -61,7 +61,12 @@ function expectCalm(scene: Scene, names: readonly string[]): void {
 describe('PostgreSQL killed with SIGKILL and restarted under load', { timeout: 90_000 }, () => {
   it('resumes by itself over the local transport, with nothing lost or doubled', async () => {
     await using server = await startPostgres()
-    await using scene = await Scene.open({ producerUrl: server.url, brokers: null, orders: 1500, isPatient: true })
+    await using scene = await Scene.open({
+      producerUrl: server.url,
+      brokers: null,
+      orders: 1500,
+      isPatient: true,
+    })
     scene.start('consumer')
     scene.start('writer')
     await underLoad(scene)
@@ -77,7 +82,12 @@ describe('PostgreSQL killed with SIGKILL and restarted under load', { timeout: 9
 describe('two consumers of the same database', { timeout: 90_000 }, () => {
   it('lose nothing and keep order when one is stopped past its lease and goes on later', async () => {
     await using server = await startPostgres()
-    await using scene = await Scene.open({ producerUrl: server.url, brokers: null, orders: 1500, isPatient: true })
+    await using scene = await Scene.open({
+      producerUrl: server.url,
+      brokers: null,
+      orders: 1500,
+      isPatient: true,
+    })
     scene.start('consumer', 'consumer-1')
     scene.start('consumer', 'consumer-2')
     scene.start('writer')
@@ -94,24 +104,31 @@ async function zombie(scene: Scene, name: string): Promise<void> {
   const owned = `select count(*)::int as n from waybill.partitions p join waybill.relays r on r.id = p.owner where r.pid = ${pid}`
   await scene.child(name).pause()
   scene.noteFault(`pause ${name}`)
-  await until('the take-over', async () => (await scene.sql(scene.settings.producerUrl, owned))[0]!['n'] === 0)
+  await until(
+    'the take-over',
+    async () => (await scene.sql(scene.settings.producerUrl, owned))[0]!['n'] === 0,
+  )
   const before = await effects(scene)
   await until('effects meanwhile', async () => (await effects(scene)) > before)
   await scene.child(name).resume()
 }
 
 describeWithKafka('over Kafka', () => {
-  it('a broker killed with SIGKILL and restarted under load loses and doubles nothing', { timeout: 120_000 }, async () => {
-    await using server = await startPostgres()
-    await using kafka = await startKafka()
-    await using scene = await overKafka(server.url, kafka.brokers)
-    await kafka.kill()
-    scene.noteFault('kill kafka')
-    await kafka.restart()
-    await resumed(scene)
-    await expectValid(scene)
-    expectCalm(scene, ['relay', 'consumer', 'writer'])
-  })
+  it(
+    'a broker killed with SIGKILL and restarted under load loses and doubles nothing',
+    { timeout: 120_000 },
+    async () => {
+      await using server = await startPostgres()
+      await using kafka = await startKafka()
+      await using scene = await overKafka(server.url, kafka.brokers)
+      await kafka.kill()
+      scene.noteFault('kill kafka')
+      await kafka.restart()
+      await resumed(scene)
+      await expectValid(scene)
+      expectCalm(scene, ['relay', 'consumer', 'writer'])
+    },
+  )
 
   it('a broker stopped for 10 s under load loses and doubles nothing', { timeout: 120_000 }, async () => {
     await using server = await startPostgres()
@@ -127,29 +144,41 @@ describeWithKafka('over Kafka', () => {
     expectCalm(scene, ['relay', 'consumer', 'writer'])
   })
 
-  it('PostgreSQL killed with SIGKILL and restarted under load loses and doubles nothing', { timeout: 120_000 }, async () => {
-    await using server = await startPostgres()
-    await using kafka = await startKafka()
-    await using scene = await overKafka(server.url, kafka.brokers)
-    await server.kill()
-    scene.noteFault('kill postgres')
-    await server.restart()
-    await resumed(scene)
-    await expectValid(scene)
-    expectCalm(scene, ['relay', 'consumer', 'writer'])
-  })
+  it(
+    'PostgreSQL killed with SIGKILL and restarted under load loses and doubles nothing',
+    { timeout: 120_000 },
+    async () => {
+      await using server = await startPostgres()
+      await using kafka = await startKafka()
+      await using scene = await overKafka(server.url, kafka.brokers)
+      await server.kill()
+      scene.noteFault('kill postgres')
+      await server.restart()
+      await resumed(scene)
+      await expectValid(scene)
+      expectCalm(scene, ['relay', 'consumer', 'writer'])
+    },
+  )
 
-  it('of two relays one stopped past its lease and continued harms nothing', { timeout: 120_000 }, async () => {
-    await using server = await startPostgres()
-    await using kafka = await startKafka()
-    await using scene = await overKafka(server.url, kafka.brokers, ['relay', 'relay-2'])
-    await zombie(scene, 'relay')
-    await expectValid(scene)
-    expectCalm(scene, ['relay', 'relay-2', 'consumer'])
-  })
+  it(
+    'of two relays one stopped past its lease and continued harms nothing',
+    { timeout: 120_000 },
+    async () => {
+      await using server = await startPostgres()
+      await using kafka = await startKafka()
+      await using scene = await overKafka(server.url, kafka.brokers, ['relay', 'relay-2'])
+      await zombie(scene, 'relay')
+      await expectValid(scene)
+      expectCalm(scene, ['relay', 'relay-2', 'consumer'])
+    },
+  )
 })
 
-async function overKafka(url: string, brokers: readonly string[], relays: readonly string[] = ['relay']): Promise<Scene> {
+async function overKafka(
+  url: string,
+  brokers: readonly string[],
+  relays: readonly string[] = ['relay'],
+): Promise<Scene> {
   const scene = await Scene.open({ producerUrl: url, brokers, orders: 2500, isPatient: true })
   for (const name of relays) scene.start('relay', name)
   scene.start('consumer')

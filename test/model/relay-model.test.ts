@@ -8,7 +8,7 @@ import { runs } from './steps.ts'
 // WAYBILL_MODEL_SEED plays one seed again (with WAYBILL_MODEL_PATH the failing schedule alone); WAYBILL_MODEL_RUNS plays more.
 const { WAYBILL_MODEL_SEED, WAYBILL_MODEL_PATH, WAYBILL_MODEL_RUNS } = process.env
 const seed = WAYBILL_MODEL_SEED === undefined ? undefined : Number(WAYBILL_MODEL_SEED)
-const numRuns = Number(WAYBILL_MODEL_RUNS ?? 6_000)
+const numRuns = Number(WAYBILL_MODEL_RUNS ?? 15_000)
 
 const coverage = new Coverage()
 let restore: () => void

@@ -119,6 +119,8 @@ async function loadDriver(): Promise<PgModule> {
     const { default: pg } = (await import('pg')) as unknown as { default: PgModule }
     return pg
   } catch (error) {
-    throw new WaybillError('WB_PEER_MISSING', 'postgresStore needs the driver: npm install pg', { cause: error })
+    throw new WaybillError('WB_PEER_MISSING', 'postgresStore needs the driver: npm install pg', {
+      cause: error,
+    })
   }
 }

@@ -47,7 +47,15 @@ export function createInbox(connection: Connection, s: string): Inbox {
     async bury(consumer: string, message: RefusedMessage) {
       const { envelope: e, attempts, reason, errorCode, error } = message
       const payload = Buffer.from(e.payload.buffer, e.payload.byteOffset, e.payload.byteLength)
-      const values: unknown[] = [consumer, e.id, e.channel, e.key, payload, e.contentType, JSON.stringify(e.headers)]
+      const values: unknown[] = [
+        consumer,
+        e.id,
+        e.channel,
+        e.key,
+        payload,
+        e.contentType,
+        JSON.stringify(e.headers),
+      ]
       values.push(e.createdAt.toISOString(), attempts, reason, errorCode, error)
       const [row] = await connection.query<{ written: string }>(
         { ...refuse, values },

@@ -50,7 +50,11 @@ export async function openLeases(connection: Connection, options: LeaseOptions):
     },
     async survey() {
       const place = [lane.transport, lane.consumer]
-      const [row] = await query<{ relays: string; partitions: string }>(statements.survey, place, 'look at the lane')
+      const [row] = await query<{ relays: string; partitions: string }>(
+        statements.survey,
+        place,
+        'look at the lane',
+      )
       return { relays: Number(row!.relays), partitions: Number(row!.partitions) }
     },
     async release(held) {

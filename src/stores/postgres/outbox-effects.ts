@@ -89,10 +89,7 @@ interface Outcome {
   readonly outcome: LineOutcome
 }
 
-function outcomesOf(
-  asked: readonly RowRef[],
-  rows: readonly Outcome[],
-): readonly LineOutcome[] {
+function outcomesOf(asked: readonly RowRef[], rows: readonly Outcome[]): readonly LineOutcome[] {
   const byPlace = new Map(rows.map((row) => [Number(row.place), row.outcome]))
   return asked.map((_, i) => byPlace.get(i + 1)!)
 }

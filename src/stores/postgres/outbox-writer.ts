@@ -66,7 +66,11 @@ export function createOutboxWriter(schema: string): OutboxWriter {
   // The usual case has a function of its own, whose plans stay with the connection: about half the time of the other.
   const single = named('append_one', `select ${schema}.append($1, $2, $3, $4, $5, $6) as xid`)
   return {
-    async append(transaction: SqlExecutor, channel: string, messages: readonly NewMessage[]): Promise<Appended> {
+    async append(
+      transaction: SqlExecutor,
+      channel: string,
+      messages: readonly NewMessage[],
+    ): Promise<Appended> {
       refuseTooManyKeys(channel, messages)
       try {
         const [first] = messages

@@ -16,7 +16,9 @@ export async function register(connection: Connection, s: string, registration: 
   const names = channels.map((each) => each.channel)
   const transports = channels.map((each) => each.transport)
   const ordered = channels.map((each) => each.ordered)
-  const pairs = subscriptions.flatMap(({ consumer, channels: own }) => own.map((channel) => [consumer, channel]))
+  const pairs = subscriptions.flatMap(({ consumer, channels: own }) =>
+    own.map((channel) => [consumer, channel]),
+  )
 
   const changed = await run(changedText(s), [names, transports, ordered])
   if (changed.length > 0) await refuseWaiting(changed, (text, values) => run(text, values), s)

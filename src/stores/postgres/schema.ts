@@ -38,14 +38,18 @@ export function createSchemaAdmin(withConnection: LendConnection, s: string): Sc
         const before = await find(connection, s)
         refuseNewer(before)
         const pending = migrations.filter((each) => each.version > before.found)
-        if (pending.length > 0) await connection.query({ text: script(s, before.found) }, 'migrate the schema')
+        if (pending.length > 0)
+          await connection.query({ text: script(s, before.found) }, 'migrate the schema')
         return pending.map((each) => each.version)
       }),
     print: () => `begin;\n${lockText(s)};\n${script(s, 0)}commit;\n`,
     async check() {
       const status = await withConnection('short', (connection) => find(connection, s))
       if (status.found === 0) {
-        throw new WaybillError('WB_SCHEMA_MISSING', `The schema ${s} is not there. Run \`waybill migrate\` first.`)
+        throw new WaybillError(
+          'WB_SCHEMA_MISSING',
+          `The schema ${s} is not there. Run \`waybill migrate\` first.`,
+        )
       }
       refuseNewer(status)
       if (status.found < newestVersion) {
@@ -61,7 +65,9 @@ export function createSchemaAdmin(withConnection: LendConnection, s: string): Sc
         register(connection, s, { channels, subscriptions, partitions }),
       ),
     unsubscribe: (consumer) =>
-      inTransaction('long', `unsubscribe consumer "${consumer}"`, (connection) => unsubscribe(connection, s, consumer)),
+      inTransaction('long', `unsubscribe consumer "${consumer}"`, (connection) =>
+        unsubscribe(connection, s, consumer),
+      ),
   }
 }
 
@@ -72,7 +78,10 @@ async function find(connection: Connection, s: string): Promise<SchemaStatus> {
   )
   if (exists?.found !== true) return { found: 0, known: newestVersion, oldestCode: 0 }
   const text = `select max(version) as version, max(oldest_code) as oldest from ${s}.migrations`
-  const [row] = await connection.query<{ version: number | null; oldest: number | null }>({ text }, 'read the version')
+  const [row] = await connection.query<{ version: number | null; oldest: number | null }>(
+    { text },
+    'read the version',
+  )
   return { found: row?.version ?? 0, known: newestVersion, oldestCode: row?.oldest ?? 0 }
 }
 

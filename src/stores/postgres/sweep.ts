@@ -20,7 +20,11 @@ export interface SweepOptions {
  * nobody's way, because reads leave them out, so a failure is only told. On a connection of its own: the leases' must stay
  * free for renewals (R4). Ends with its connection where the budget did not suffice.
  */
-export async function sweep(connection: Connection, partitions: readonly number[], options: SweepOptions): Promise<void> {
+export async function sweep(
+  connection: Connection,
+  partitions: readonly number[],
+  options: SweepOptions,
+): Promise<void> {
   const { schema, lane, logger, budgetMs } = options
   const query = { text: sweepText(schema), values: [partitions, lane.consumer, batch] }
   const all = async (): Promise<void> => {
@@ -32,6 +36,9 @@ export async function sweep(connection: Connection, partitions: readonly number[
   try {
     await withDeadline(all(), budgetMs, 'deleting handled rows')
   } catch (error) {
-    logger.warn({ lane, error: describeError(error) }, 'could not delete all handled rows; the next claim does')
+    logger.warn(
+      { lane, error: describeError(error) },
+      'could not delete all handled rows; the next claim does',
+    )
   }
 }

@@ -21,7 +21,10 @@ for (let i = attempted; i < settings.orders; i++) {
   try {
     const seq = await waybill.transaction(async (tx) => {
       failpoint('writer.after-begin')
-      const counted = await tx.query('update customers set orders = orders + 1 where id = $1 returning orders', [customer])
+      const counted = await tx.query(
+        'update customers set orders = orders + 1 where id = $1 returning orders',
+        [customer],
+      )
       const place = (counted.rows[0] as { orders: number }).orders
       await tx.query('insert into orders (id, customer, place) values ($1, $2, $3)', [id, customer, place])
       failpoint('writer.after-business')
@@ -41,7 +44,8 @@ for (let i = attempted; i < settings.orders; i++) {
     if (error instanceof Regret) history.note({ type: 'fail', f: 'write', key: customer, id })
     else if (!settings.isPatient) throw error
     // What was told as unknown is unknown (A5); what failed has nothing stored (A4).
-    else if (error instanceof CommitOutcomeUnknownError) history.note({ type: 'info', f: 'write', key: customer, id })
+    else if (error instanceof CommitOutcomeUnknownError)
+      history.note({ type: 'info', f: 'write', key: customer, id })
     else {
       history.note({ type: 'fail', f: 'write', key: customer, id })
       await pause(100)

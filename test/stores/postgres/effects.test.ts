@@ -29,7 +29,10 @@ beforeAll(async () => {
 })
 
 async function count(table: string, where: string, ...values: unknown[]): Promise<number> {
-  const { rows } = await observer.query(`select count(*)::int as n from waybill.${table} where ${where}`, values)
+  const { rows } = await observer.query(
+    `select count(*)::int as n from waybill.${table} where ${where}`,
+    values,
+  )
   return rows[0].n
 }
 
@@ -53,7 +56,9 @@ function letterOf(row: OutboxRow, desk: Desk, changes: Partial<DeadLetter> = {})
   return { partition, seq, id, epoch: desk.epoch(partition), ...failure, ...changes }
 }
 
-async function scene(...keys: (string | null)[]): Promise<{ street: Street; desk: Desk; rows: readonly OutboxRow[] }> {
+async function scene(
+  ...keys: (string | null)[]
+): Promise<{ street: Street; desk: Desk; rows: readonly OutboxRow[] }> {
   const street = await openStreet(url, store, { partitions: 1, ordered: keys.every((key) => key !== null) })
   const desk = await openDesk(store, street)
   await publish(store, observer, street.channel, ...keys.map((key) => message(key)))
@@ -64,7 +69,13 @@ describe('removing', () => {
   test('deletes a row only where all three names match', async () => {
     const { street, desk, rows } = await scene('a', 'b')
     const [a, b] = [rows[0]!, rows[1]!]
-    expect(await desk.outbox.remove([{ ...a, id: b.id }, { ...a, partition: a.partition + 1 }, { ...a, seq: a.seq + 100n }])).toEqual({
+    expect(
+      await desk.outbox.remove([
+        { ...a, id: b.id },
+        { ...a, partition: a.partition + 1 },
+        { ...a, seq: a.seq + 100n },
+      ]),
+    ).toEqual({
       removed: 0,
     })
     expect(await count('outbox', 'channel = $1', street.channel)).toBe(2)
@@ -138,7 +149,9 @@ describe('a line', () => {
   test('is renewed by a second failure, by the clock of the database', async () => {
     const { desk, rows } = await scene('a')
     await desk.outbox.block([lineOf(rows[0]!, desk)])
-    await desk.outbox.block([lineOf(rows[0]!, desk, { attempts: 2, retryInMs: 60_000, errorCode: 'F', error: 'again' })])
+    await desk.outbox.block([
+      lineOf(rows[0]!, desk, { attempts: 2, retryInMs: 60_000, errorCode: 'F', error: 'again' }),
+    ])
     const { rows: lines } = await observer.query(
       `select attempts, error_code, error, extract(epoch from retry_at - now())::int as left
        from waybill.blocked where id = $1`,
@@ -176,9 +189,10 @@ describe('a line', () => {
   test('of a zombie changes nothing, and neither does its dead letter (P5, R1)', async () => {
     const { street, desk, rows } = await scene('a')
     const successor = await store.openLeases(street.lane)
-    await observer.query(`update waybill.partitions set lease_until = now() - interval '1 s' where transport = $1`, [
-      street.transport,
-    ])
+    await observer.query(
+      `update waybill.partitions set lease_until = now() - interval '1 s' where transport = $1`,
+      [street.transport],
+    )
     const [gained] = await successor.claim(10)
     expect(gained!.epoch).toBe(desk.epoch(street.first) + 1n)
     expect(await desk.outbox.block([lineOf(rows[0]!, desk)])).toEqual(['fenced'])
@@ -199,10 +213,11 @@ describe('a line', () => {
     await untilPurposeWaits(observer, 'lines')
     const held = [{ partition: rows[0]!.partition, epoch: desk.epoch(rows[0]!.partition) }]
     expect(await desk.leases.renew(held)).toEqual(held)
-    const other = await store.openLeases({ transport: (await laneOf(rows[0]!.partition)), consumer: '' })
-    await observer.query('update waybill.partitions set lease_until = now() - interval \'1 s\' where partition = $1', [
-      rows[0]!.partition,
-    ])
+    const other = await store.openLeases({ transport: await laneOf(rows[0]!.partition), consumer: '' })
+    await observer.query(
+      "update waybill.partitions set lease_until = now() - interval '1 s' where partition = $1",
+      [rows[0]!.partition],
+    )
     // A claim would end the epoch the line is being written for: it passes that partition by.
     expect(await other.claim(10)).toEqual([])
     await deleting.query('commit')
@@ -213,7 +228,9 @@ describe('a line', () => {
 })
 
 async function laneOf(partition: number): Promise<string> {
-  const { rows } = await observer.query('select transport from waybill.partitions where partition = $1', [partition])
+  const { rows } = await observer.query('select transport from waybill.partitions where partition = $1', [
+    partition,
+  ])
   return rows[0].transport
 }
 
@@ -257,7 +274,9 @@ describe('a read', () => {
     const { desk, rows } = await scene('a', 'a', 'b')
     await desk.outbox.block([lineOf(rows[1]!, desk), lineOf(rows[0]!, desk), lineOf(rows[2]!, desk)])
     const { rows: found } = await desk.reader.look()
-    expect(idsOf(found.filter((row) => row.origin === 'retry')).toSorted()).toEqual([rows[0]!.id, rows[2]!.id].toSorted())
+    expect(idsOf(found.filter((row) => row.origin === 'retry')).toSorted()).toEqual(
+      [rows[0]!.id, rows[2]!.id].toSorted(),
+    )
   })
 
   test('limits due retries, the longest due first', async () => {
@@ -271,7 +290,11 @@ describe('a read', () => {
     const { street, desk, rows } = await scene('a')
     const held = `${street.channel}-held`
     const { transport } = street
-    await store.schema.register([{ channel: held, transport, address: held, ordered: true, maxBytes: 100 }], [], 1)
+    await store.schema.register(
+      [{ channel: held, transport, address: held, ordered: true, maxBytes: 100 }],
+      [],
+      1,
+    )
     await publish(store, observer, held, ...['x', 'y', 'z'].map((key) => message(key)))
     const others = await new TestReader(desk.outbox, street, [held]).read()
     expect(others).toHaveLength(3)

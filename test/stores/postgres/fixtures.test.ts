@@ -10,59 +10,75 @@ const folder = new URL('../../fixtures/schema/', import.meta.url)
 const fixtures = readdirSync(folder).filter((name) => name.endsWith('.sql'))
 
 test('there is a dump of every version of the schema', () => {
-  expect(fixtures.map((name) => Number.parseInt(name, 10))).toEqual(Array.from({ length: newestVersion }, (_, i) => i + 1))
-})
-
-test.for(fixtures)('the dump %s, with the data a service left, is brought up to date and works on', async (name) => {
-  const { url } = await postgresDatabase()
-  const client = await connect(url)
-  await client.query(readFileSync(new URL(name, folder), 'utf8'))
-  const store = openStore({ connectionString: url })
-  await store.schema.migrate()
-  expect(await store.schema.check()).toMatchObject({ found: newestVersion })
-
-  // Exactly what a new installation has.
-  const { url: other } = await postgresDatabase()
-  await openStore({ connectionString: other }).schema.migrate()
-  expect(await shape(client, 'waybill')).toEqual(await shape(await connect(other), 'waybill'))
-
-  const kafka: Street = {
-    transport: 'kafka',
-    channel: 'orders',
-    lane: { transport: 'kafka', consumer: '' },
-    first: 0,
-    partitions: [0, 1, 2, 3],
-  }
-  // Leases of the relay that was running have ended, and its session lock is held by nobody.
-  const desk = await openDesk(store, kafka)
-  const rows = await desk.reader.read()
-  expect(rows.map(({ key, origin, attempts }) => [key, origin, attempts]).toSorted()).toEqual(
-    [
-      ['bytes', 'upper', 0],
-      ['failing', 'retry', 2],
-      ['one', 'upper', 0],
-      ['one', 'upper', 0],
-    ].toSorted(),
+  expect(fixtures.map((name) => Number.parseInt(name, 10))).toEqual(
+    Array.from({ length: newestVersion }, (_, i) => i + 1),
   )
-  expect([...rows.find((row) => row.key === 'bytes')!.payload]).toEqual([0, 255, 39, 92])
-  expect({ ...rows[0]!.headers }).toEqual({ 'x-from': 'fixture ü' })
-  expect(await desk.outbox.remove(rows)).toEqual({ removed: 4 })
-  const followers = await new TestReader(desk.outbox, kafka).read()
-  expect(followers.map(({ key, origin }) => [key, origin])).toEqual([['failing', 'upper']])
-
-  // New messages get numbers above the old ones.
-  const [id] = await publish(store, client, 'orders', message('failing'))
-  expect(idsOf(await new TestReader(desk.outbox, kafka).read())).toEqual([followers[0]!.id, id])
-
-  const local: Street = { ...kafka, transport: 'local', channel: 'mail', first: 4, partitions: [4, 5, 6, 7] }
-  const [mailer, archive] = [await openDesk(store, local, 'mailer'), await openDesk(store, local, 'archive')]
-  expect(await mailer.reader.read()).toHaveLength(1)
-  const waiting = await archive.reader.read()
-  expect(waiting).toHaveLength(2)
-  await client.query('begin')
-  expect((await store.inbox.take(pgExecutor(client), 'archive', waiting)).size).toBe(2)
-  await client.query('commit')
-  expect(await archive.outbox.remove(waiting)).toEqual({ removed: 1 })
-  const { rows: dead } = await client.query(`select reason, error_code from waybill.dead where key = 'gone'`)
-  expect(dead).toEqual([{ reason: 'rejected', error_code: 'BROKER' }])
 })
+
+test.for(fixtures)(
+  'the dump %s, with the data a service left, is brought up to date and works on',
+  async (name) => {
+    const { url } = await postgresDatabase()
+    const client = await connect(url)
+    await client.query(readFileSync(new URL(name, folder), 'utf8'))
+    const store = openStore({ connectionString: url })
+    await store.schema.migrate()
+    expect(await store.schema.check()).toMatchObject({ found: newestVersion })
+
+    // Exactly what a new installation has.
+    const { url: other } = await postgresDatabase()
+    await openStore({ connectionString: other }).schema.migrate()
+    expect(await shape(client, 'waybill')).toEqual(await shape(await connect(other), 'waybill'))
+
+    const kafka: Street = {
+      transport: 'kafka',
+      channel: 'orders',
+      lane: { transport: 'kafka', consumer: '' },
+      first: 0,
+      partitions: [0, 1, 2, 3],
+    }
+    // Leases of the relay that was running have ended, and its session lock is held by nobody.
+    const desk = await openDesk(store, kafka)
+    const rows = await desk.reader.read()
+    expect(rows.map(({ key, origin, attempts }) => [key, origin, attempts]).toSorted()).toEqual(
+      [
+        ['bytes', 'upper', 0],
+        ['failing', 'retry', 2],
+        ['one', 'upper', 0],
+        ['one', 'upper', 0],
+      ].toSorted(),
+    )
+    expect([...rows.find((row) => row.key === 'bytes')!.payload]).toEqual([0, 255, 39, 92])
+    expect({ ...rows[0]!.headers }).toEqual({ 'x-from': 'fixture ü' })
+    expect(await desk.outbox.remove(rows)).toEqual({ removed: 4 })
+    const followers = await new TestReader(desk.outbox, kafka).read()
+    expect(followers.map(({ key, origin }) => [key, origin])).toEqual([['failing', 'upper']])
+
+    // New messages get numbers above the old ones.
+    const [id] = await publish(store, client, 'orders', message('failing'))
+    expect(idsOf(await new TestReader(desk.outbox, kafka).read())).toEqual([followers[0]!.id, id])
+
+    const local: Street = {
+      ...kafka,
+      transport: 'local',
+      channel: 'mail',
+      first: 4,
+      partitions: [4, 5, 6, 7],
+    }
+    const [mailer, archive] = [
+      await openDesk(store, local, 'mailer'),
+      await openDesk(store, local, 'archive'),
+    ]
+    expect(await mailer.reader.read()).toHaveLength(1)
+    const waiting = await archive.reader.read()
+    expect(waiting).toHaveLength(2)
+    await client.query('begin')
+    expect((await store.inbox.take(pgExecutor(client), 'archive', waiting)).size).toBe(2)
+    await client.query('commit')
+    expect(await archive.outbox.remove(waiting)).toEqual({ removed: 1 })
+    const { rows: dead } = await client.query(
+      `select reason, error_code from waybill.dead where key = 'gone'`,
+    )
+    expect(dead).toEqual([{ reason: 'rejected', error_code: 'BROKER' }])
+  },
+)

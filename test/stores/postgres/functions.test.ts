@@ -3,7 +3,16 @@ import type pg from 'pg'
 import fc from 'fast-check'
 import type { Store } from '../../../src/ports/store.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
-import { append, connect, message, openDesk, openStore, openStreet, publish, untilBlocked } from './support.ts'
+import {
+  append,
+  connect,
+  message,
+  openDesk,
+  openStore,
+  openStreet,
+  publish,
+  untilBlocked,
+} from './support.ts'
 
 let url: string
 let store: Store
@@ -26,7 +35,9 @@ function literal(text: string): string {
 }
 
 async function places(channel: string): Promise<Map<string, Set<number>>> {
-  const { rows } = await observer.query('select key, partition from waybill.outbox where channel = $1', [channel])
+  const { rows } = await observer.query('select key, partition from waybill.outbox where channel = $1', [
+    channel,
+  ])
   const found = new Map<string, Set<number>>()
   for (const { key, partition } of rows) found.set(key, (found.get(key) ?? new Set()).add(partition))
   return found
@@ -37,13 +48,20 @@ describe('writers in SQL and in TypeScript', () => {
     const { channel } = await openStreet(url, store, { partitions: 13 })
     const client = await connect(url)
     const keys = ['valueOf', 'NULL', 'ключ', '🚚', 'a"b', '{}', 'a,b', ' a ', 'tab\tline\n']
-    const property = fc.asyncProperty(fc.string({ minLength: 1, maxLength: 40, unit: 'grapheme' }), async (key) => {
-      if (key.includes('\0')) return
-      await publish(store, client, channel, message(key))
-      await publish(store, client, channel, message('other'), message(key))
-      await sql(channel, key)
-      await observer.query('select waybill.publish_bytes($1, $2, $3)', [channel, Buffer.from([0, 255]), key])
-    })
+    const property = fc.asyncProperty(
+      fc.string({ minLength: 1, maxLength: 40, unit: 'grapheme' }),
+      async (key) => {
+        if (key.includes('\0')) return
+        await publish(store, client, channel, message(key))
+        await publish(store, client, channel, message('other'), message(key))
+        await sql(channel, key)
+        await observer.query('select waybill.publish_bytes($1, $2, $3)', [
+          channel,
+          Buffer.from([0, 255]),
+          key,
+        ])
+      },
+    )
     await fc.assert(property, { numRuns: 40, examples: keys.map((key) => [key]) })
     const found = await places(channel)
     expect(found.size).toBeGreaterThan(20)
@@ -122,7 +140,10 @@ describe('publishing in SQL', () => {
     await holder.query('begin')
     await sql(channel, 'k', holder)
     for (let i = 0; i < 60; i++) await sql(channel, 'k')
-    const { rows } = await observer.query('select distinct partition from waybill.outbox where channel = $1 order by 1', [channel])
+    const { rows } = await observer.query(
+      'select distinct partition from waybill.outbox where channel = $1 order by 1',
+      [channel],
+    )
     expect(rows.map((row) => row.partition)).toEqual(partitions)
     await holder.query('rollback')
   })
@@ -141,16 +162,28 @@ describe('publishing in SQL', () => {
       [`('${channel}', '1', 'k', null)`, /headers/u],
       [`('${channel}', '1', 'k', '{"a": 1}')`, /headers that are an object of texts/u],
       [`('${channel}', '1', 'k', '{"a": {"b": "c"}}')`, /headers that are an object of texts/u],
-      ...['ce_id', 'CE-type', 'waybill-id', 'Content-Type', '__proto__', 'a b', 'ü', '', 'x'.repeat(201), 'a\n'].map(
-        (name): [string, RegExp] => [
-          `_bytes('${channel}', 'x', 'k', jsonb_build_object(${literal(name)}, 'v'))`,
-          /a header's name has/u,
-        ],
-      ),
+      ...[
+        'ce_id',
+        'CE-type',
+        'waybill-id',
+        'Content-Type',
+        '__proto__',
+        'a b',
+        'ü',
+        '',
+        'x'.repeat(201),
+        'a\n',
+      ].map((name): [string, RegExp] => [
+        `_bytes('${channel}', 'x', 'k', jsonb_build_object(${literal(name)}, 'v'))`,
+        /a header's name has/u,
+      ]),
       [`_bytes('${channel}', 'x', 'k', '{}', null)`, /needs a payload, a content type/u],
       [`('${channel}', '1', '')`, /a key has 1 to 1024 bytes; this one has 0/u],
       [`('${channel}', '1', repeat('ü', 513))`, /a key has 1 to 1024 bytes; this one has 1026/u],
-      [`('${channel}', to_jsonb(repeat('x', 1000)), 'k')`, /takes \d+ bytes; its transport takes at most 1000/u],
+      [
+        `('${channel}', to_jsonb(repeat('x', 1000)), 'k')`,
+        /takes \d+ bytes; its transport takes at most 1000/u,
+      ],
       [`('${channel}', '1', repeat('k', 1000))`, /takes \d+ bytes/u],
       [`('${channel}', '1', 'k', jsonb_build_object('a', repeat('x', 1000)))`, /takes \d+ bytes/u],
     ]
@@ -158,7 +191,9 @@ describe('publishing in SQL', () => {
     const { rows } = await observer.query('select 1 from waybill.outbox where channel = $1', [channel])
     expect(rows).toEqual([])
     await call(`('${channel}', to_jsonb(repeat('x', 900)), 'k')`)
-    await call(`('${channel}', '1', 'k', '{"x.y-Z_9!#$%&''*+^|~": "", "traceparent": "00", "constructors": ""}')`)
+    await call(
+      `('${channel}', '1', 'k', '{"x.y-Z_9!#$%&''*+^|~": "", "traceparent": "00", "constructors": ""}')`,
+    )
   })
 })
 
@@ -183,7 +218,14 @@ describe('the view messages', () => {
       await publish(store, observer, channel, given)
       const { rows } = await observer.query('select * from waybill.messages where id = $1', [given.id])
       expect(rows, payload.toString('hex').slice(0, 40)).toEqual([
-        { id: given.id, type: channel, key: null, payload: shown, status: 'pending', timestamp: expect.any(Date) },
+        {
+          id: given.id,
+          type: channel,
+          key: null,
+          payload: shown,
+          status: 'pending',
+          timestamp: expect.any(Date),
+        },
       ])
     }
   })
@@ -208,7 +250,9 @@ describe('the view messages', () => {
     const failure = { epoch: desk.epoch(street.first), attempts: 1, errorCode: 'E', error: 'e' }
     await desk.outbox.block([{ ...rows[1]!, ...failure, retryInMs: 1000 }])
     await desk.outbox.bury([{ ...rows[2]!, ...failure, reason: 'rejected' }])
-    await observer.query(`update waybill.outbox set not_before = now() + interval '1 hour' where id = $1`, [delayed])
+    await observer.query(`update waybill.outbox set not_before = now() + interval '1 hour' where id = $1`, [
+      delayed,
+    ])
     const { rows: shown } = await observer.query('select id, status from waybill.messages where type = $1', [
       street.channel,
     ])

@@ -39,10 +39,10 @@ function ids(count: number): string[] {
 }
 
 async function starts(consumer: string, id: string): Promise<number> {
-  const { rows } = await observer.query('select starts from waybill.attempts where consumer = $1 and message_id = $2', [
-    consumer,
-    id,
-  ])
+  const { rows } = await observer.query(
+    'select starts from waybill.attempts where consumer = $1 and message_id = $2',
+    [consumer, id],
+  )
   return rows[0]?.starts ?? 0
 }
 
@@ -95,7 +95,7 @@ describe('admitting', () => {
 })
 
 describe('starts of a message', () => {
-  test('are counted outside the handlers\' transaction, and forgotten when it was handled alone (O6)', async () => {
+  test("are counted outside the handlers' transaction, and forgotten when it was handled alone (O6)", async () => {
     const [a] = ids(1)
     expect(await store.inbox.countStart('one', a!)).toBe(1)
     expect(await store.inbox.countStart('one', a!)).toBe(2)
@@ -122,7 +122,15 @@ describe('burying', () => {
   function refused(id: string): RefusedMessage {
     const payload = Uint8Array.from({ length: 256 }, (_, i) => i)
     const headers = headersFrom([['traceparent', '00-ü']])
-    const envelope = { id, channel: 'c', key: 'ключ', payload, contentType: 'x/y', headers, createdAt: new Date(1e12) }
+    const envelope = {
+      id,
+      channel: 'c',
+      key: 'ключ',
+      payload,
+      contentType: 'x/y',
+      headers,
+      createdAt: new Date(1e12),
+    }
     return { envelope, attempts: 5, reason: 'attempts-exhausted', errorCode: 'E', error: 'why' }
   }
 
@@ -214,16 +222,19 @@ describe('taking rows of the same database', () => {
     { consumers: ['sole'], how: 'rollback', then: 3 },
     { consumers: ['one', 'two'], how: 'commit', then: 0 },
     { consumers: ['one', 'two'], how: 'rollback', then: 3 },
-  ])('waits for another that has them, and after its $how gets $then ($consumers)', async ({ consumers, how, then }) => {
-    const { rows } = await scene(consumers)
-    const [first, second] = [await begin(), await begin()]
-    await take(first, consumers[0]!, rows)
-    const waiting = take(second, consumers[0]!, rows)
-    await untilBlocked(observer, second)
-    await first.query(how)
-    expect(await waiting).toHaveLength(then)
-    await second.query('rollback')
-  })
+  ])(
+    'waits for another that has them, and after its $how gets $then ($consumers)',
+    async ({ consumers, how, then }) => {
+      const { rows } = await scene(consumers)
+      const [first, second] = [await begin(), await begin()]
+      await take(first, consumers[0]!, rows)
+      const waiting = take(second, consumers[0]!, rows)
+      await untilBlocked(observer, second)
+      await first.query(how)
+      expect(await waiting).toHaveLength(then)
+      await second.query('rollback')
+    },
+  )
 
   test('in a second transaction that began while there were two consumers, what the first noted is not handled twice', async () => {
     const { rows } = await scene(['staying', 'leaving'])

@@ -4,7 +4,17 @@ import type { OutboxRow } from '../../../src/ports/outbox.ts'
 import type { Store } from '../../../src/ports/store.ts'
 import { pgExecutor } from '../../../src/transactions/pg.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
-import { connect, type Desk, idsOf, message, openDesk, openStore, openStreet, publish, TestReader } from './support.ts'
+import {
+  connect,
+  type Desk,
+  idsOf,
+  message,
+  openDesk,
+  openStore,
+  openStreet,
+  publish,
+  TestReader,
+} from './support.ts'
 
 let url: string
 let store: Store
@@ -18,7 +28,9 @@ beforeAll(async () => {
 })
 
 async function there(channel: string): Promise<string[]> {
-  const { rows } = await observer.query('select id from waybill.outbox where channel = $1 order by seq', [channel])
+  const { rows } = await observer.query('select id from waybill.outbox where channel = $1 order by seq', [
+    channel,
+  ])
   return idsOf(rows)
 }
 
@@ -48,7 +60,9 @@ describe('lanes of consumers', () => {
     await publish(store, observer, street.channel, message('a'))
     const [row] = await one.reader.read()
     const failure = { attempts: 1, retryInMs: 3_600_000, errorCode: 'E', error: 'e' }
-    expect(await one.outbox.block([{ ...row!, epoch: one.epoch(street.first), ...failure }])).toEqual(['written'])
+    expect(await one.outbox.block([{ ...row!, epoch: one.epoch(street.first), ...failure }])).toEqual([
+      'written',
+    ])
     expect(await new TestReader(one.outbox, street).read()).toEqual([])
     expect(await new TestReader(two.outbox, street).read()).toHaveLength(1)
     await one.outbox.remove([row!])
@@ -60,7 +74,12 @@ describe('lanes of consumers', () => {
     const consumers = ['one', 'two', 'three']
     const street = await openStreet(url, store, { consumers, partitions: 2 })
     const desks = await Promise.all(consumers.map((consumer) => openDesk(store, street, consumer)))
-    const ids = await publish(store, observer, street.channel, ...Array.from({ length: 120 }, (_, i) => message(`k${i}`)))
+    const ids = await publish(
+      store,
+      observer,
+      street.channel,
+      ...Array.from({ length: 120 }, (_, i) => message(`k${i}`)),
+    )
     const rows = await desks[0]!.reader.read()
     expect(rows).toHaveLength(120)
     // Two of three have all of it, removing in opposite order at once: nothing may go yet.
@@ -140,10 +159,18 @@ describe('lanes of consumers', () => {
   test('delete at the next claim what a dead relay had handled and not deleted', async () => {
     const street = await openStreet(url, store, { consumers: ['one', 'two'], partitions: 2 })
     const [one, two] = [await openDesk(store, street, 'one'), await openDesk(store, street, 'two')]
-    const ids = await publish(store, observer, street.channel, ...['a', 'b', 'c', 'd'].map((key) => message(key)))
+    const ids = await publish(
+      store,
+      observer,
+      street.channel,
+      ...['a', 'b', 'c', 'd'].map((key) => message(key)),
+    )
     const rows = await one.reader.read()
     await handle('one', rows)
-    await handle('two', rows.filter((row) => row.id !== ids[3]))
+    await handle(
+      'two',
+      rows.filter((row) => row.id !== ids[3]),
+    )
     expect(await there(street.channel)).toHaveLength(4)
     await one.leases.close()
     await openDesk(store, street, 'one')
@@ -154,7 +181,8 @@ describe('lanes of consumers', () => {
 
 async function removeInSteps(desk: Desk, rows: readonly OutboxRow[]): Promise<number> {
   let sum = 0
-  for (let at = 0; at < rows.length; at += 10) sum += (await desk.outbox.remove(rows.slice(at, at + 10))).removed
+  for (let at = 0; at < rows.length; at += 10)
+    sum += (await desk.outbox.remove(rows.slice(at, at + 10))).removed
   return sum
 }
 
@@ -170,7 +198,9 @@ describe('the end of a subscription', () => {
     expect(await there(street.channel)).toEqual([a, b, c])
     await store.schema.unsubscribe('leaving')
     expect(await there(street.channel)).toEqual([b, c])
-    expect(await (await store.openLeases({ transport: street.transport, consumer: 'leaving' })).survey()).toMatchObject({
+    expect(
+      await (await store.openLeases({ transport: street.transport, consumer: 'leaving' })).survey(),
+    ).toMatchObject({
       partitions: 0,
     })
   })

@@ -78,7 +78,11 @@ describe('a claim', () => {
       epochs.push(held!.epoch)
       if (i % 2 === 0) await session.release([held!])
       await session.close()
-      await store.schema.register([{ channel: `x${first}`, transport: lane.transport, address: 'x', ordered: true, maxBytes: 1 }], [], 1)
+      await store.schema.register(
+        [{ channel: `x${first}`, transport: lane.transport, address: 'x', ordered: true, maxBytes: 1 }],
+        [],
+        1,
+      )
     }
     expect(epochs).toEqual([1n, 2n, 3n, 4n, 5n])
   })
@@ -97,7 +101,10 @@ describe('a claim', () => {
 
   test('takes over at once from an owner whose session is gone, however long its lease (P6)', async () => {
     const { lane, partitions } = await openStreet(url, store, { partitions: 3 })
-    const child = spawnChild({ script: new URL('lease-holder.ts', import.meta.url).pathname, args: [url, lane.transport] })
+    const child = spawnChild({
+      script: new URL('lease-holder.ts', import.meta.url).pathname,
+      args: [url, lane.transport],
+    })
     await child.waitForLine((line) => line === 'holds 3')
     const peer = await join(lane)
     expect(await peer.claim(3)).toEqual([])
@@ -109,7 +116,9 @@ describe('a claim', () => {
     })
     expect(numbers(gained)).toEqual(partitions)
     expect(await peer.survey()).toEqual({ relays: 1, partitions: 3 })
-    const { rows } = await observer.query('select 1 from waybill.relays where transport = $1', [lane.transport])
+    const { rows } = await observer.query('select 1 from waybill.relays where transport = $1', [
+      lane.transport,
+    ])
     expect(rows).toHaveLength(1)
     await peer.close()
   })
@@ -166,7 +175,7 @@ describe('a renewal', () => {
 })
 
 describe('a release', () => {
-  test('gives back at once, and only what is one\'s own and of this epoch', async () => {
+  test("gives back at once, and only what is one's own and of this epoch", async () => {
     const { lane } = await openStreet(url, store, { partitions: 2 })
     const [one, two] = [await join(lane), await join(lane)]
     const held = await one.claim(2)

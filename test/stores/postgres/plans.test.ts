@@ -16,7 +16,11 @@ interface Node {
 }
 
 /** A statement as the store runs it, on a connection with the store's own settings, and what running it touched. */
-async function prepare(connection: Connection, name: string, text: string): Promise<(values: unknown[]) => Promise<Node>> {
+async function prepare(
+  connection: Connection,
+  name: string,
+  text: string,
+): Promise<(values: unknown[]) => Promise<Node>> {
   const run = (sql: string): Promise<readonly { 'QUERY PLAN': readonly [{ Plan: Node }] }[]> =>
     connection.query({ text: sql }, 'explain')
   await run(`prepare ${name} as ${text}`)
@@ -92,7 +96,11 @@ test.for([
         'select partition, seq::text, id from waybill.outbox where seq between 30001 and 31000',
       )
       const { rows: now } = await client.query('select pg_snapshot_xmax(pg_current_snapshot())::text as xmax')
-      const refs = [known.map((row) => row.partition), known.map((row) => row.seq), known.map((row) => row.id)]
+      const refs = [
+        known.map((row) => row.partition),
+        known.map((row) => row.seq),
+        known.map((row) => row.id),
+      ]
 
       const plans = {
         read: await read(request(20_000, now[0].xmax)),
@@ -114,7 +122,9 @@ test.for([
         expect(blocks(plan), name).toBeLessThan(40_000)
         expect(blocks(plan), name).toBeGreaterThan(0)
       }
-      const { rows: left } = await client.query('select count(*)::int as n from waybill.outbox where seq between 30001 and 31000')
+      const { rows: left } = await client.query(
+        'select count(*)::int as n from waybill.outbox where seq between 30001 and 31000',
+      )
       expect(left[0].n).toBe(consumer === '' ? 0 : 1000)
       if (consumer !== '') expect(fullPasses(await sweep([street.partitions, consumer, 100]))).toEqual([])
     } finally {

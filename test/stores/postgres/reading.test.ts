@@ -2,7 +2,17 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import type pg from 'pg'
 import type { Store } from '../../../src/ports/store.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
-import { append, connect, idsOf, message, openDesk, openStore, openStreet, publish, TestReader } from './support.ts'
+import {
+  append,
+  connect,
+  idsOf,
+  message,
+  openDesk,
+  openStore,
+  openStreet,
+  publish,
+  TestReader,
+} from './support.ts'
 
 let url: string
 let store: Store
@@ -52,9 +62,18 @@ describe('a read', () => {
   test('limits the rows of each partition, and goes on above the floor', async () => {
     const street = await openStreet(url, store, { ordered: false, partitions: 2 })
     const { reader } = await openDesk(store, street)
-    const ids = await publish(store, observer, street.channel, ...Array.from({ length: 100 }, () => message(null)))
+    const ids = await publish(
+      store,
+      observer,
+      street.channel,
+      ...Array.from({ length: 100 }, () => message(null)),
+    )
     const found: string[] = []
-    for (let rows = await reader.read({ upperLimit: 7 }); rows.length > 0; rows = await reader.read({ upperLimit: 7 })) {
+    for (
+      let rows = await reader.read({ upperLimit: 7 });
+      rows.length > 0;
+      rows = await reader.read({ upperLimit: 7 })
+    ) {
       expect(rows.length).toBeLessThanOrEqual(14)
       found.push(...idsOf(rows))
     }
@@ -66,9 +85,10 @@ describe('a read', () => {
     const { outbox } = await openDesk(store, street)
     await publish(store, observer, street.channel, message('k'))
     expect(await new TestReader(outbox, street, ['another']).read()).toEqual([])
-    await observer.query(`update waybill.outbox set not_before = now() + interval '1 hour' where channel = $1`, [
-      street.channel,
-    ])
+    await observer.query(
+      `update waybill.outbox set not_before = now() + interval '1 hour' where channel = $1`,
+      [street.channel],
+    )
     expect(await new TestReader(outbox, street).read()).toEqual([])
     await observer.query(`update waybill.outbox set not_before = now() where channel = $1`, [street.channel])
     expect(await new TestReader(outbox, street).read()).toHaveLength(1)
@@ -181,7 +201,12 @@ describe('what committed late below the floor', () => {
     await slow.query('begin')
     const keys = Array.from({ length: 40 }, (_, i) => `key-${i}`)
     await append(store, slow, street.channel, ...keys.map((key) => message(key)))
-    await publish(store, observer, street.channel, ...Array.from({ length: 20 }, (_, i) => message(`high-${i}`)))
+    await publish(
+      store,
+      observer,
+      street.channel,
+      ...Array.from({ length: 20 }, (_, i) => message(`high-${i}`)),
+    )
     await reader.read()
     await slow.query('commit')
     const { rows } = await reader.look({ lateLimit: 3 })
@@ -228,11 +253,14 @@ describe('reading while many write', () => {
       for (let round = 0; round < 60; round++) {
         await client.query('begin')
         const keys = [`key-${(w + round) % 7}`, `key-${(w * 3 + round) % 11}`].toSorted()
-        for (const key of new Set(keys)) await append(store, client, street.channel, message(key), message(key))
+        for (const key of new Set(keys))
+          await append(store, client, street.channel, message(key), message(key))
         const chance = (w * 31 + round * 17) % 20
         if (chance === 0) await client.query('select pg_sleep(0.05)')
         if (chance === 1) await client.query(`prepare transaction 'w${w}-${round}'`)
-        await client.query(chance === 1 ? `commit prepared 'w${w}-${round}'` : chance < 4 ? 'rollback' : 'commit')
+        await client.query(
+          chance === 1 ? `commit prepared 'w${w}-${round}'` : chance < 4 ? 'rollback' : 'commit',
+        )
       }
       writing -= 1
     })
@@ -253,7 +281,9 @@ describe('reading while many write', () => {
       quiet = isLast && rows.length === 0 ? quiet + 1 : 0
     }
     await Promise.all(writers)
-    const { rows: all } = await observer.query('select id from waybill.outbox where channel = $1', [street.channel])
+    const { rows: all } = await observer.query('select id from waybill.outbox where channel = $1', [
+      street.channel,
+    ])
     expect(all.length).toBeGreaterThan(500)
     expect(late).toBeGreaterThan(0)
     expect([...seen].toSorted()).toEqual(idsOf(all).toSorted())
@@ -275,7 +305,12 @@ describe('a failed read', () => {
     )
     const outcomes = []
     for (let i = 0; i < 3 && outcomes.at(-1) !== 1; i++) {
-      outcomes.push(await reader.look().then(({ rows }) => rows.length, (error: { code: string }) => error.code))
+      outcomes.push(
+        await reader.look().then(
+          ({ rows }) => rows.length,
+          (error: { code: string }) => error.code,
+        ),
+      )
     }
     expect(outcomes.at(-1)).toBe(1)
     expect(outcomes.slice(0, -1).every((outcome) => outcome === 'WB_STORE_UNREACHABLE')).toBe(true)

@@ -61,7 +61,8 @@ describe('migrating', () => {
     expect(await shape(client, 'other_1')).toEqual(await shape(client, 'waybill'))
     await other.schema.register([orders], [], 4)
     await publish(other, client, 'orders', message('k'))
-    const counts = 'select (select count(*) from waybill.outbox)::int as a, (select count(*) from other_1.outbox)::int as b'
+    const counts =
+      'select (select count(*) from waybill.outbox)::int as a, (select count(*) from other_1.outbox)::int as b'
     expect((await client.query(counts)).rows).toEqual([{ a: 0, b: 1 }])
   })
 
@@ -109,10 +110,13 @@ describe('registering', () => {
     await store.schema.migrate()
     const client = await connect(url)
     const local = { ...orders, channel: 'mail', transport: 'local' }
-    for (let i = 0; i < 2; i++) await store.schema.register([orders, local], [{ consumer: 'c', channels: ['mail'] }], 4)
+    for (let i = 0; i < 2; i++)
+      await store.schema.register([orders, local], [{ consumer: 'c', channels: ['mail'] }], 4)
     await store.schema.register([{ ...orders, address: 'new-topic', maxBytes: 5 }], [], 99)
     await store.schema.register([{ ...orders, channel: 'x', transport: 'third' }], [], 3)
-    const { rows: transports } = await client.query('select * from waybill.transports order by first_partition')
+    const { rows: transports } = await client.query(
+      'select * from waybill.transports order by first_partition',
+    )
     expect(transports).toEqual([
       { transport: 'kafka', first_partition: 0, partitions: 4 },
       { transport: 'local', first_partition: 4, partitions: 4 },
@@ -127,7 +131,9 @@ describe('registering', () => {
       { transport: 'local', consumer: 'c', min: 4, max: 7 },
       { transport: 'third', consumer: '', min: 8, max: 10 },
     ])
-    const { rows } = await client.query(`select address, max_bytes from waybill.channels where channel = 'orders'`)
+    const { rows } = await client.query(
+      `select address, max_bytes from waybill.channels where channel = 'orders'`,
+    )
     expect(rows).toEqual([{ address: 'new-topic', max_bytes: 5 }])
   })
 
@@ -141,7 +147,9 @@ describe('registering', () => {
       await store.schema.register([orders], [], 4)
       await publish(store, client, 'orders', message('k'))
       const changed = { ...orders, ...change }
-      await expect(store.schema.register([changed], [], 4)).rejects.toMatchObject({ code: 'WB_CHANNEL_CONFLICT' })
+      await expect(store.schema.register([changed], [], 4)).rejects.toMatchObject({
+        code: 'WB_CHANNEL_CONFLICT',
+      })
       await store.schema.register([orders], [], 4)
       await client.query('delete from waybill.outbox')
       await store.schema.register([changed], [], 4)
@@ -164,9 +172,11 @@ describe('registering', () => {
 
   test('says where the schema is not there', async () => {
     const { url } = await postgresDatabase()
-    await expect(openStore({ connectionString: url }).schema.register([orders], [], 4)).rejects.toMatchObject({
-      code: 'WB_SCHEMA_MISSING',
-    })
+    await expect(openStore({ connectionString: url }).schema.register([orders], [], 4)).rejects.toMatchObject(
+      {
+        code: 'WB_SCHEMA_MISSING',
+      },
+    )
   })
 })
 
@@ -181,8 +191,28 @@ describe('the name of the schema', () => {
   )
 
   test('is refused, or cannot be more than a name: whatever text it is (S10)', () => {
-    const parts = fc.constantFrom('"', "'", ';', '--', '/*', '$$', '\\', '\0', '.', 'a', '_', '9', 'Z', 'pg_', 'ſ', '\u212A')
-    const texts = fc.oneof(fc.string({ unit: 'binary' }), fc.array(parts).map((all) => all.join('')))
+    const parts = fc.constantFrom(
+      '"',
+      "'",
+      ';',
+      '--',
+      '/*',
+      '$$',
+      '\\',
+      '\0',
+      '.',
+      'a',
+      '_',
+      '9',
+      'Z',
+      'pg_',
+      'ſ',
+      '\u212A',
+    )
+    const texts = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.array(parts).map((all) => all.join('')),
+    )
     let accepted = 0
     fc.assert(
       fc.property(texts, (text) => {
@@ -203,7 +233,9 @@ describe('the name of the schema', () => {
     const schema = `s${'x'.repeat(62)}`
     const store = openStore({ connectionString: url, schema })
     await store.schema.migrate()
-    const { rows } = await (await connect(url)).query('select to_regclass($1) is not null as found', [`${schema}.outbox`])
+    const { rows } = await (
+      await connect(url)
+    ).query('select to_regclass($1) is not null as found', [`${schema}.outbox`])
     expect(rows).toEqual([{ found: true }])
   })
 })

@@ -180,7 +180,11 @@ export interface Desk {
 }
 
 /** A relay's hands on a lane, all partitions leased. */
-export async function openDesk(store: Store, street: Street, consumer: string = street.lane.consumer): Promise<Desk> {
+export async function openDesk(
+  store: Store,
+  street: Street,
+  consumer: string = street.lane.consumer,
+): Promise<Desk> {
   const lane = { transport: street.transport, consumer }
   const outbox = await store.openOutbox(lane)
   onEnd(() => outbox.close())

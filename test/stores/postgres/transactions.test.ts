@@ -39,7 +39,9 @@ function insert(client: pg.Client, value: string): Promise<unknown> {
 }
 
 /** The store reached through a proxy, and the proxy. */
-async function throughProxy(changes: { statementTimeoutMs?: number } = {}): Promise<{ store: Store; proxy: Proxy }> {
+async function throughProxy(
+  changes: { statementTimeoutMs?: number } = {},
+): Promise<{ store: Store; proxy: Proxy }> {
   const proxy = await startProxy({ port: Number(new URL(url).port) })
   onTestFinished(() => proxy.stop())
   const place = new URL(url)
@@ -47,157 +49,170 @@ async function throughProxy(changes: { statementTimeoutMs?: number } = {}): Prom
   return { store: openStore({ connectionString: place.href }, changes), proxy }
 }
 
-describe.for([{ pipeline: true }, { pipeline: false }])('a transaction, pipelined $pipeline', ({ pipeline }) => {
-  let pool: pg.Pool
-  let mine: Store
+describe.for([{ pipeline: true }, { pipeline: false }])(
+  'a transaction, pipelined $pipeline',
+  ({ pipeline }) => {
+    let pool: pg.Pool
+    let mine: Store
 
-  beforeAll(() => {
-    pool = new pg.Pool({ connectionString: url, max: 2, pipeline } as pg.PoolConfig)
-    mine = openStore({ pool: pool as never })
-    return () => pool.end()
-  })
-
-  function run<T>(work: (client: pg.Client) => Promise<T>, changes: Partial<RunOptions> = {}): Promise<T> {
-    return mine.transactions.run({ ...options, ...changes }, ({ handle }) => work(handle as pg.Client))
-  }
-
-  test('commits, and gives back what the work returned', async () => {
-    const a = name()
-    expect(await run(async (client) => (await insert(client, a), 42))).toBe(42)
-    expect(await stored()).toContain(a)
-  })
-
-  test('rolls back when the work throws, and throws the same error', async () => {
-    const a = name()
-    const error = new Error('no')
-    const work = async (client: pg.Client): Promise<never> => {
-      await insert(client, a)
-      throw error
-    }
-    await expect(run(work)).rejects.toBe(error)
-    expect(await stored()).not.toContain(a)
-  })
-
-  test('includes statements that the work did not await', async () => {
-    const a = name()
-    await run((client) => {
-      void insert(client, a)
-      return Promise.resolve()
+    beforeAll(() => {
+      pool = new pg.Pool({ connectionString: url, max: 2, pipeline } as pg.PoolConfig)
+      mine = openStore({ pool: pool as never })
+      return () => pool.end()
     })
-    expect(await stored()).toContain(a)
-  })
 
-  test('rolls back, and says so, when a statement failed that the work did not await or whose error it swallowed', async () => {
-    const a = name()
-    for (const isAwaited of [true, false]) {
+    function run<T>(work: (client: pg.Client) => Promise<T>, changes: Partial<RunOptions> = {}): Promise<T> {
+      return mine.transactions.run({ ...options, ...changes }, ({ handle }) => work(handle as pg.Client))
+    }
+
+    test('commits, and gives back what the work returned', async () => {
+      const a = name()
+      expect(await run(async (client) => (await insert(client, a), 42))).toBe(42)
+      expect(await stored()).toContain(a)
+    })
+
+    test('rolls back when the work throws, and throws the same error', async () => {
+      const a = name()
+      const error = new Error('no')
+      const work = async (client: pg.Client): Promise<never> => {
+        await insert(client, a)
+        throw error
+      }
+      await expect(run(work)).rejects.toBe(error)
+      expect(await stored()).not.toContain(a)
+    })
+
+    test('includes statements that the work did not await', async () => {
+      const a = name()
+      await run((client) => {
+        void insert(client, a)
+        return Promise.resolve()
+      })
+      expect(await stored()).toContain(a)
+    })
+
+    test('rolls back, and says so, when a statement failed that the work did not await or whose error it swallowed', async () => {
+      const a = name()
+      for (const isAwaited of [true, false]) {
+        const work = async (client: pg.Client): Promise<void> => {
+          await insert(client, a)
+          const failing = insert(client, 'bad').catch(() => {})
+          if (isAwaited) await failing
+        }
+        const error = await run(work).catch((e: unknown) => e)
+        expect(error).toMatchObject({ code: 'WB_TRANSACTION_ROLLED_BACK', cause: { code: '23514' } })
+      }
+      expect(await stored()).not.toContain(a)
+    })
+
+    test('commits what stood before a savepoint that was rolled back to, and nothing after it', async () => {
+      const [a, b] = [name(), name()]
+      await run(async (client) => {
+        await insert(client, a)
+        await client.query('savepoint s')
+        await insert(client, b)
+        await insert(client, 'bad').catch(() => {})
+        await client.query('rollback to s')
+      })
+      const names = await stored()
+      expect(names).toContain(a)
+      expect(names).not.toContain(b)
+    })
+
+    test("throws the driver's error when COMMIT itself is refused, and nothing is stored", async () => {
+      const work = async (client: pg.Client): Promise<void> => {
+        await client.query(`insert into late values ('twice'), ('twice')`)
+      }
+      await expect(run(work)).rejects.toMatchObject({ code: '23505' })
+      expect((await observer.query('select 1 from late')).rows).toEqual([])
+    })
+
+    test('that its work ended itself is told to its owner', async () => {
+      for (const statement of ['commit', 'rollback']) {
+        await expect(run((client) => client.query(statement))).rejects.toMatchObject({
+          code: 'WB_NO_TRANSACTION',
+        })
+      }
+    })
+
+    test('gives its client back clean: none is lost, none is in a transaction, none has listeners left', async () => {
+      const counts = new Set<number>()
+      for (let i = 0; i < 12; i++) {
+        await run(async (client) => {
+          counts.add(client.listenerCount('error') + client.listenerCount('notice'))
+          if (i % 3 === 0) throw new Error('no')
+          if (i % 3 === 1) await insert(client, 'bad').catch(() => {})
+        }).catch(() => {})
+      }
+      expect(counts.size).toBe(1)
+      expect(pool.totalCount).toBeLessThanOrEqual(2)
+      expect(pool.idleCount).toBe(pool.totalCount)
+      for (let i = 0; i < 2; i++) {
+        const { rows } = await pool.query(
+          'select pg_current_xact_id_if_assigned() as xid, now() = statement_timestamp() as alone',
+        )
+        expect(rows).toEqual([{ xid: null, alone: true }])
+      }
+    })
+
+    test('ends by the server when it stands idle for too long, and its connection is not used again', async () => {
+      const a = name()
       const work = async (client: pg.Client): Promise<void> => {
         await insert(client, a)
-        const failing = insert(client, 'bad').catch(() => {})
-        if (isAwaited) await failing
+        const { rows } = await client.query('select pg_backend_pid() as pid')
+        await until('the end of the idle session', async () => {
+          const { rows: found } = await observer.query('select 1 from pg_stat_activity where pid = $1', [
+            rows[0].pid,
+          ])
+          return found.length === 0
+        })
       }
-      const error = await run(work).catch((e: unknown) => e)
-      expect(error).toMatchObject({ code: 'WB_TRANSACTION_ROLLED_BACK', cause: { code: '23514' } })
-    }
-    expect(await stored()).not.toContain(a)
-  })
-
-  test('commits what stood before a savepoint that was rolled back to, and nothing after it', async () => {
-    const [a, b] = [name(), name()]
-    await run(async (client) => {
-      await insert(client, a)
-      await client.query('savepoint s')
-      await insert(client, b)
-      await insert(client, 'bad').catch(() => {})
-      await client.query('rollback to s')
+      await expect(run(work, { idleTimeoutMs: 50 })).rejects.toMatchObject({ code: 'WB_STORE_UNREACHABLE' })
+      expect(await stored()).not.toContain(a)
+      await run((client) => insert(client, a))
+      expect(await stored()).toContain(a)
     })
-    const names = await stored()
-    expect(names).toContain(a)
-    expect(names).not.toContain(b)
-  })
 
-  test('throws the driver\'s error when COMMIT itself is refused, and nothing is stored', async () => {
-    const work = async (client: pg.Client): Promise<void> => {
-      await client.query(`insert into late values ('twice'), ('twice')`)
-    }
-    await expect(run(work)).rejects.toMatchObject({ code: '23505' })
-    expect((await observer.query('select 1 from late')).rows).toEqual([])
-  })
-
-  test('that its work ended itself is told to its owner', async () => {
-    for (const statement of ['commit', 'rollback']) {
-      await expect(run((client) => client.query(statement))).rejects.toMatchObject({ code: 'WB_NO_TRANSACTION' })
-    }
-  })
-
-  test('gives its client back clean: none is lost, none is in a transaction, none has listeners left', async () => {
-    const counts = new Set<number>()
-    for (let i = 0; i < 12; i++) {
-      await run(async (client) => {
-        counts.add(client.listenerCount('error') + client.listenerCount('notice'))
-        if (i % 3 === 0) throw new Error('no')
-        if (i % 3 === 1) await insert(client, 'bad').catch(() => {})
-      }).catch(() => {})
-    }
-    expect(counts.size).toBe(1)
-    expect(pool.totalCount).toBeLessThanOrEqual(2)
-    expect(pool.idleCount).toBe(pool.totalCount)
-    for (let i = 0; i < 2; i++) {
-      const { rows } = await pool.query('select pg_current_xact_id_if_assigned() as xid, now() = statement_timestamp() as alone')
-      expect(rows).toEqual([{ xid: null, alone: true }])
-    }
-  })
-
-  test('ends by the server when it stands idle for too long, and its connection is not used again', async () => {
-    const a = name()
-    const work = async (client: pg.Client): Promise<void> => {
-      await insert(client, a)
-      const { rows } = await client.query('select pg_backend_pid() as pid')
-      await until('the end of the idle session', async () => {
-        const { rows: found } = await observer.query('select 1 from pg_stat_activity where pid = $1', [rows[0].pid])
-        return found.length === 0
-      })
-    }
-    await expect(run(work, { idleTimeoutMs: 50 })).rejects.toMatchObject({ code: 'WB_STORE_UNREACHABLE' })
-    expect(await stored()).not.toContain(a)
-    await run((client) => insert(client, a))
-    expect(await stored()).toContain(a)
-  })
-
-  test('whose connection is lost before COMMIT has rolled back, and says that it may be run again', async () => {
-    const a = name()
-    const work = async (client: pg.Client): Promise<void> => {
-      await insert(client, a)
-      const lost = new Promise((resolve) => client.once('error', resolve))
-      await observer.query('select pg_terminate_backend($1, 5000)', [(client as never as { processID: number }).processID])
-      await lost
-    }
-    await expect(run(work)).rejects.toMatchObject({ code: 'WB_STORE_UNREACHABLE', retryable: 'yes' })
-    expect(await stored()).not.toContain(a)
-  })
-
-  test('is not begun when its signal has aborted, and rolls back when it aborts on the way', async () => {
-    const a = name()
-    await expect(run((client) => insert(client, a), { signal: AbortSignal.abort() })).rejects.toMatchObject({
-      code: 'WB_ABORTED',
+    test('whose connection is lost before COMMIT has rolled back, and says that it may be run again', async () => {
+      const a = name()
+      const work = async (client: pg.Client): Promise<void> => {
+        await insert(client, a)
+        const lost = new Promise((resolve) => client.once('error', resolve))
+        await observer.query('select pg_terminate_backend($1, 5000)', [
+          (client as never as { processID: number }).processID,
+        ])
+        await lost
+      }
+      await expect(run(work)).rejects.toMatchObject({ code: 'WB_STORE_UNREACHABLE', retryable: 'yes' })
+      expect(await stored()).not.toContain(a)
     })
-    const stopping = new AbortController()
-    const work = async (client: pg.Client): Promise<void> => {
-      await insert(client, a)
-      stopping.abort(new Error('stop'))
-    }
-    await expect(run(work, { signal: stopping.signal })).rejects.toThrow('stop')
-    expect(await stored()).not.toContain(a)
-  })
 
-  test('waits for a lock only so long', async () => {
-    const blocker = await connect(url)
-    await blocker.query('begin; lock table business')
-    const impatient = openStore({ pool: pool as never }, { lockTimeoutMs: 50 })
-    const waiting = impatient.transactions.run(options, ({ handle }) => insert(handle as pg.Client, name()))
-    await expect(waiting).rejects.toMatchObject({ code: '55P03' })
-    await blocker.query('rollback')
-  })
-})
+    test('is not begun when its signal has aborted, and rolls back when it aborts on the way', async () => {
+      const a = name()
+      await expect(run((client) => insert(client, a), { signal: AbortSignal.abort() })).rejects.toMatchObject(
+        {
+          code: 'WB_ABORTED',
+        },
+      )
+      const stopping = new AbortController()
+      const work = async (client: pg.Client): Promise<void> => {
+        await insert(client, a)
+        stopping.abort(new Error('stop'))
+      }
+      await expect(run(work, { signal: stopping.signal })).rejects.toThrow('stop')
+      expect(await stored()).not.toContain(a)
+    })
+
+    test('waits for a lock only so long', async () => {
+      const blocker = await connect(url)
+      await blocker.query('begin; lock table business')
+      const impatient = openStore({ pool: pool as never }, { lockTimeoutMs: 50 })
+      const waiting = impatient.transactions.run(options, ({ handle }) => insert(handle as pg.Client, name()))
+      await expect(waiting).rejects.toMatchObject({ code: '55P03' })
+      await blocker.query('rollback')
+    })
+  },
+)
 
 describe('a transaction whose answer to COMMIT is lost', () => {
   const isCommitReply = { reply: (chunk: Buffer) => chunk.includes('COMMIT\0') }
@@ -216,10 +231,14 @@ describe('a transaction whose answer to COMMIT is lost', () => {
     await dropped
     expect(error).toMatchObject({ code: 'WB_COMMIT_OUTCOME_UNKNOWN', retryable: 'unknown' })
     const { transactionId } = error as { transactionId: string }
-    expect((await observer.query('select pg_xact_status($1::xid8) as s', [transactionId])).rows[0].s).toBe('committed')
+    expect((await observer.query('select pg_xact_status($1::xid8) as s', [transactionId])).rows[0].s).toBe(
+      'committed',
+    )
     expect(await stored()).toContain(a)
     // The pool has thrown that client away.
-    expect(await far.transactions.run(options, async ({ handle }) => await insert(handle as pg.Client, name()))).toBeTruthy()
+    expect(
+      await far.transactions.run(options, async ({ handle }) => await insert(handle as pg.Client, name())),
+    ).toBeTruthy()
   })
 
   test('is of unknown outcome also where the answer to BEGIN, which travelled with it, is lost too', async () => {
@@ -245,7 +264,10 @@ describe('a transaction whose answer to COMMIT is lost', () => {
     const { store: far, proxy } = await throughProxy({ statementTimeoutMs: 300 })
     const a = name()
     const dropped = proxy.dropReplies({ ...isCommitReply, instead: 'silence' })
-    const running = far.transactions.run({ idleTimeoutMs: 300 }, async ({ handle }) => await insert(handle as pg.Client, a))
+    const running = far.transactions.run(
+      { idleTimeoutMs: 300 },
+      async ({ handle }) => await insert(handle as pg.Client, a),
+    )
     await expect(running).rejects.toMatchObject({ code: 'WB_COMMIT_OUTCOME_UNKNOWN' })
     await dropped
     expect(await stored()).toContain(a)

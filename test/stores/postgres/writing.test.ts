@@ -29,7 +29,12 @@ describe('appending', () => {
     const given = { ...message(odd), payload, contentType: 'application/x', headers: { [odd]: odd } }
     await publish(store, client, channel, given)
     const { rows } = await observer.query('select * from waybill.outbox where id = $1', [given.id])
-    expect(rows[0]).toMatchObject({ channel, key: odd, content_type: 'application/x', headers: { [odd]: odd } })
+    expect(rows[0]).toMatchObject({
+      channel,
+      key: odd,
+      content_type: 'application/x',
+      headers: { [odd]: odd },
+    })
     expect(Buffer.from(payload).equals(rows[0].payload)).toBe(true)
   })
 
@@ -72,7 +77,12 @@ describe('appending', () => {
   test('uses every partition of an unordered channel, keys or not, and only those of its transport', async () => {
     const { channel, partitions } = await openStreet(url, store, { ordered: false, partitions: 3 })
     const client = await connect(url)
-    await publish(store, client, channel, ...Array.from({ length: 200 }, (_, i) => message(i % 2 ? 'one' : null)))
+    await publish(
+      store,
+      client,
+      channel,
+      ...Array.from({ length: 200 }, (_, i) => message(i % 2 ? 'one' : null)),
+    )
     const { rows } = await observer.query(
       'select distinct partition from waybill.outbox where channel = $1 order by 1',
       [channel],
@@ -127,11 +137,18 @@ describe('the order of numbers per key', () => {
         for (let round = 0; round < 20; round++) {
           const shift = turn++ % keys.length
           const shifted = [...keys.slice(shift), ...keys.slice(0, shift)]
-          await publish(store, client, channel, ...(turn % 2 ? shifted : shifted.toReversed()).map((k) => message(k)))
+          await publish(
+            store,
+            client,
+            channel,
+            ...(turn % 2 ? shifted : shifted.toReversed()).map((k) => message(k)),
+          )
         }
       }),
     )
-    const { rows } = await observer.query('select count(*) as n from waybill.outbox where channel = $1', [channel])
+    const { rows } = await observer.query('select count(*) as n from waybill.outbox where channel = $1', [
+      channel,
+    ])
     expect(Number(rows[0].n)).toBe(6 * 20 * 30)
   })
 
@@ -188,7 +205,9 @@ describe('what is refused', () => {
     const empty = await postgresDatabase()
     const client = await connect(empty.url)
     await client.query('begin')
-    await expect(append(store, client, 'channel', message('k'))).rejects.toMatchObject({ code: 'WB_SCHEMA_MISSING' })
+    await expect(append(store, client, 'channel', message('k'))).rejects.toMatchObject({
+      code: 'WB_SCHEMA_MISSING',
+    })
     await client.query('rollback')
   })
 })
