@@ -27,7 +27,7 @@ function endingOf(chance: Chance): Ending {
 }
 
 /** One customer's visit: an order, or one that comes to nothing. */
-export async function visit(shop: Shop): Promise<void> {
+async function visit(shop: Shop): Promise<void> {
   const { waybill, chance, schema } = shop
   const customerId = 1 + Math.floor(chance() * shop.customers)
   const ending = endingOf(chance)

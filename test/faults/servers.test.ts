@@ -102,7 +102,7 @@ describe('two consumers of the same database', { timeout: 90_000 }, () => {
 async function zombie(scene: Scene, name: string): Promise<void> {
   const { pid } = scene.child(name)
   const owned = `select count(*)::int as n from waybill.partitions p join waybill.relays r on r.id = p.owner where r.pid = ${pid}`
-  await scene.child(name).pause()
+  scene.child(name).pause()
   scene.noteFault(`pause ${name}`)
   await until(
     'the take-over',
@@ -110,7 +110,7 @@ async function zombie(scene: Scene, name: string): Promise<void> {
   )
   const before = await effects(scene)
   await until('effects meanwhile', async () => (await effects(scene)) > before)
-  await scene.child(name).resume()
+  scene.child(name).resume()
 }
 
 describeWithKafka('over Kafka', () => {
@@ -138,7 +138,7 @@ describeWithKafka('over Kafka', () => {
     scene.noteFault('pause kafka')
     // The length of the pause is the case itself.
     await new Promise((resolve) => setTimeout(resolve, 10_000))
-    await kafka.resume()
+    kafka.resume()
     await resumed(scene)
     await expectValid(scene)
     expectCalm(scene, ['relay', 'consumer', 'writer'])
