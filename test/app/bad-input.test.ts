@@ -85,7 +85,12 @@ async function refused(work: () => unknown): Promise<WaybillError> {
     .query<{ n: number }>('select count(*)::int as n from waybill.outbox')
     .catch(() => null)
   expect(rows?.rows[0]?.n ?? 0).toBe(0)
-  const told = [error.message, error.cause instanceof Error ? error.cause.message : '', JSON.stringify(error), ...logged].join('\n')
+  const told = [
+    error.message,
+    error.cause instanceof Error ? error.cause.message : '',
+    JSON.stringify(error),
+    ...logged,
+  ].join('\n')
   expect(told).not.toContain(secret)
   expect(told).not.toContain(password)
   expect(error.message.length).toBeGreaterThan(30)

@@ -45,7 +45,8 @@ line as (
   from d join locked o using (partition, seq, id)
   order by d.partition, d.seq
   on conflict (consumer, partition, seq) do update set id = excluded.id, channel = excluded.channel, key = excluded.key,
-    attempts = excluded.attempts, retry_at = excluded.retry_at, error_code = excluded.error_code, error = excluded.error
+    attempts = case when b.id = excluded.id then greatest(b.attempts, excluded.attempts) else excluded.attempts end,
+    retry_at = excluded.retry_at, error_code = excluded.error_code, error = excluded.error
   returning b.partition, b.seq, b.id)
 ${outcomes('line')}`
 }

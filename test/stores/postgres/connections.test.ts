@@ -1,0 +1,184 @@
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { systemClock } from '../../../src/kernel/clock.ts'
+import type { Store, StoreContext } from '../../../src/ports/store.ts'
+import { startPostgres } from '../../../src/testing/postgres-server.ts'
+import { type Proxy, startProxy } from '../../../src/testing/proxy.ts'
+import { until } from '../../../src/testing/until.ts'
+import { postgresDatabase } from '../../setup/servers.ts'
+import { connect, message, openStore, openStreet, publish, type Street } from './support.ts'
+
+const short: Partial<StoreContext> = { statementTimeoutMs: 300, lockTimeoutMs: 200 }
+
+/** A store that reaches its database through a proxy, and one that reaches it directly. */
+async function scene(): Promise<{ far: Store; near: Store; proxy: Proxy; street: Street; url: string }> {
+  const { url } = await postgresDatabase()
+  const near = openStore({ connectionString: url })
+  await near.schema.migrate()
+  const street = await openStreet(url, near)
+  const proxy = await startProxy({ port: Number(new URL(url).port) })
+  onTestFinished(() => proxy.stop())
+  const place = new URL(url)
+  place.port = String(proxy.port)
+  return { far: openStore({ connectionString: place.href }, short), near, proxy, street, url }
+}
+
+/** Every kind of call a store makes on connections of its own, each as a relay or consumer would. */
+async function calls(store: Store, street: Street): Promise<Record<string, () => Promise<unknown>>> {
+  const outbox = await store.openOutbox(street.lane)
+  const partitions = street.partitions.map((partition) => ({ partition, floor: 0n }))
+  const limits = { upperLimit: 9, lateLimit: 9, retryLimit: 9, channels: [street.channel] }
+  const ref = { partition: street.first, seq: 1n, id: message('k').id }
+  const failure = { epoch: 0n, attempts: 1, errorCode: 'E', error: 'e' }
+  return {
+    read: () => outbox.read({ partitions, last: null, ...limits }),
+    remove: () => outbox.remove([ref]),
+    block: () => outbox.block([{ ...ref, ...failure, channel: street.channel, key: 'k', retryInMs: 0 }]),
+    bury: () => outbox.bury([{ ...ref, ...failure, reason: 'rejected' }]),
+    countStart: () => store.inbox.countStart('c', ref.id),
+    check: () => store.schema.check(),
+    run: () =>
+      store.transactions.run(
+        { idleTimeoutMs: 300 },
+        async ({ handle }) => await (handle as Runner).query('select 1'),
+      ),
+    join: async () => await (await store.openLeases(street.lane)).close(),
+  }
+}
+
+interface Runner {
+  query(text: string): Promise<unknown>
+}
+
+async function outcomes(all: Record<string, () => Promise<unknown>>): Promise<Record<string, string>> {
+  const entries = Object.entries(all).map(async ([name, call]): Promise<[string, string]> => [
+    name,
+    await call().then(
+      () => 'ok',
+      (error: { code?: string }) => error.code ?? String(error),
+    ),
+  ])
+  return Object.fromEntries(await Promise.all(entries))
+}
+
+function allOf(names: object, outcome: string): Record<string, string> {
+  return Object.fromEntries(Object.keys(names).map((name) => [name, outcome]))
+}
+
+describe('a connection that answers nothing any more', () => {
+  test.for(['halfOpen', 'blackHole'] as const)(
+    'ends each call within its time-out, and the next call after the network has healed is answered (%s, P12, F24)',
+    async (fault) => {
+      const { far, proxy, street } = await scene()
+      const all = await calls(far, street)
+      expect(await outcomes(all)).toEqual(allOf(all, 'ok'))
+      proxy[fault]()
+      // Twice: on connections that were open, and on those that are made anew into the silence.
+      for (let i = 0; i < 2; i++) {
+        for (const outcome of Object.values(await outcomes(all))) {
+          expect(outcome).toMatch(/^WB_(?:TIMED_OUT|STORE_UNREACHABLE)$/u)
+        }
+      }
+      await proxy.heal()
+      expect(await outcomes(all)).toEqual(allOf(all, 'ok'))
+    },
+  )
+
+  test('is not kept: after many calls into the silence no sockets are left open', async () => {
+    const { far, proxy, street } = await scene()
+    const { read, check } = await calls(far, street)
+    proxy.halfOpen()
+    for (let i = 0; i < 3; i++) await outcomes({ read: read!, check: check! })
+    await far.close()
+    await until('the end of every connection', () => proxy.connections === 0)
+  })
+
+  test('is given up also where it falls silent between being made and being set up', async () => {
+    const { far, proxy, street } = await scene()
+    const { read } = await calls(far, street)
+    const dropped = proxy.dropReplies({
+      request: (chunk) => chunk.includes('set datestyle'),
+      instead: 'silence',
+    })
+    expect(await outcomes({ read: read! })).toEqual({ read: 'WB_TIMED_OUT' })
+    await dropped
+    await until('the end of that connection', () => proxy.connections === 0)
+    expect(await outcomes({ read: read! })).toEqual({ read: 'ok' })
+  })
+
+  test('makes a lease session throw from every method within its time-out', async () => {
+    const { far, proxy, street } = await scene()
+    const session = await far.openLeases(street.lane)
+    const held = await session.claim(9)
+    proxy.halfOpen()
+    const all = {
+      renew: () => session.renew(held),
+      survey: () => session.survey(),
+      claim: () => session.claim(1),
+    }
+    for (const outcome of Object.values(await outcomes(all))) expect(outcome).toMatch(/^WB_/u)
+    expect(await outcomes(all)).toEqual(allOf(all, 'WB_STORE_UNREACHABLE'))
+    await session.close()
+  })
+
+  test('does not hold up a store that closes', async () => {
+    const { far, proxy, street } = await scene()
+    const all = await calls(far, street)
+    await outcomes(all)
+    proxy.halfOpen()
+    const open = new AbortController()
+    const tooLong = systemClock.sleep(20_000, open.signal).then(() => 'still closing')
+    expect(await Promise.race([far.close().then(() => 'closed'), tooLong])).toBe('closed')
+    open.abort()
+  })
+})
+
+describe('a connection that is reset', () => {
+  test('fails the call that was under way, and the next is answered on a new one', async () => {
+    const { far, proxy, street, url } = await scene()
+    const { read } = await calls(far, street)
+    await publish(far, await connect(url), street.channel, message('k'))
+    await read!()
+    proxy.reset()
+    await until('the end of that connection', () => proxy.connections === 0)
+    const first = await outcomes({ read: read! })
+    const second = await outcomes({ read: read! })
+    expect([first['read'], second['read']]).toContain('ok')
+    expect(second).toEqual({ read: 'ok' })
+  })
+})
+
+test('a server that is killed and started again is used again by every part of the store (F18)', async () => {
+  await using server = await startPostgres()
+  const store = openStore({ connectionString: server.url }, { statementTimeoutMs: 2000 })
+  await store.schema.migrate()
+  const street = await openStreet(server.url, store)
+  const client = await connect(server.url)
+  const ids = await publish(store, client, street.channel, message('a'), message('b'))
+  const all = await calls(store, street)
+  expect(await outcomes(all)).toEqual(allOf(all, 'ok'))
+  await server.kill()
+  for (const outcome of Object.values(await outcomes(all))) expect(outcome).toMatch(/^WB_STORE_UNREACHABLE$/u)
+  await server.restart()
+  await until('every part at work', async () => {
+    const found = await outcomes(all)
+    return Object.values(found).every((outcome) => outcome === 'ok')
+  })
+  const { rows } = (await all['read']!()) as { rows: { id: string }[] }
+  expect(rows.map(({ id }) => id).toSorted()).toEqual(ids.toSorted())
+  await store.close()
+})
+
+test('a database that refuses the connection says what to check, and not with which password', async () => {
+  const { url } = await postgresDatabase()
+  const place = new URL(url)
+  place.pathname = '/no_such_database'
+  place.password = 'secret-of-mine'
+  const error = await openStore({ connectionString: place.href })
+    .schema.check()
+    .catch((e: unknown) => e)
+  expect(error).toMatchObject({
+    code: 'WB_STORE_UNREACHABLE',
+    message: expect.stringContaining('Check user'),
+  })
+  expect(String(error)).not.toContain('secret-of-mine')
+})
