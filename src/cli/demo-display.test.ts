@@ -16,8 +16,8 @@ const view: DemoView = {
   duplicatesSuppressed: 7,
   lastKilled: 'shop',
   processes: [
-    { name: 'shipping-1', note: 'relay inside', pid: 4711, isReady: true, kills: 3 },
-    { name: 'shop', note: '', pid: null, isReady: false, kills: 1 },
+    { name: 'shipping-1', note: 'relay inside', pid: 4711, state: 'running', kills: 3 },
+    { name: 'shop', note: '', pid: null, state: 'starting', kills: 1 },
   ],
 }
 

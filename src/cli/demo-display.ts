@@ -70,10 +70,10 @@ export function liveView(view: DemoView, title: string, colors: Colors): string 
     ['kills', number(view.kills), view.lastKilled === null ? '' : dim(`last ${view.lastKilled}`)],
   )
   const processes = plainTable(['process', 'pid', 'killed', ''].map((head) => dim(head)))
-  for (const { name, note, pid, isReady, kills } of view.processes) {
-    const state = isReady ? green('running') : yellow('starting')
+  const shown = { running: green('running'), starting: yellow('starting'), ended: dim('ended') }
+  for (const { name, note, pid, state, kills } of view.processes) {
     const label = note === '' ? name : `${name} ${dim(`(${note})`)}`
-    processes.push([label, pid === null ? '' : String(pid), String(kills), state])
+    processes.push([label, pid === null ? '' : String(pid), String(kills), shown[state]])
   }
   const clock = `${view.elapsedSeconds.toFixed(0)} of ${view.seconds} s`
   return `${bold(title)}  ${dim(`${clock}: ${phases[view.phase]}`)}\n\n${figures.toString()}\n\n${processes.toString()}\n`

@@ -34,7 +34,7 @@ export async function startServers(wishes: ServerWishes, signal: AbortSignal): P
     // Without fsync: the data lives as long as the demo, which kills processes and not the machine.
     const server = await orAlternative(
       startPostgres({ signal, durable: false }),
-      'Or let the demo use a database of yours: waybill demo --database-url postgres://user@host/database',
+      'Or let the demo use a database of yours: waybill demo --database-url postgres://host/database',
     )
     started.push(() => server.stop())
     return server.url
@@ -70,8 +70,6 @@ async function orAlternative<T>(work: Promise<T>, alternative: string): Promise<
     return await work
   } catch (error) {
     if (!isWaybillError(error) || error.code !== 'WB_PEER_MISSING') throw error
-    throw new WaybillError('WB_PEER_MISSING', `${describeError(error).message}\n${alternative}`, {
-      cause: error.cause,
-    })
+    throw new WaybillError('WB_PEER_MISSING', `${describeError(error).message}\n${alternative}`)
   }
 }

@@ -30,7 +30,7 @@ describe('the summary', () => {
     const text = summary(valid, plain)
     expect(text).toMatch(/orders +3,012 +committed, 200\.8 per second/u)
     expect(text).toMatch(/kills +3 +by SIGKILL: shipping-1 2×, shop 1×/u)
-    expect(text).toContain('VALID  every committed order has exactly one shipment')
+    expect(text).toContain('VALID  Every committed order has exactly one shipment')
     expect(text).not.toContain('INVALID')
   })
 

@@ -33,8 +33,10 @@ function killedText({ killed }: DemoReport): string {
 
 function verdictText(report: DemoReport, emphasis: (text: string) => string): string {
   if (report.verdict === 'valid') {
-    const order = "each customer's in the order of their commits"
-    return `${emphasis('VALID')}  every committed order has exactly one shipment, ${order}; none that rolled back has one.`
+    return (
+      `${emphasis('VALID')}  Every committed order has exactly one shipment, none that rolled back has one,\n` +
+      "       and each customer's came in the order of their commits."
+    )
   }
   const lesson =
     report.without === null

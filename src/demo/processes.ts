@@ -11,7 +11,7 @@ export interface ProcessState {
   /** What else runs in it. */
   readonly note: string
   readonly pid: number | null
-  readonly isReady: boolean
+  readonly state: 'starting' | 'running' | 'ended'
   /** Times it ended by SIGKILL. */
   readonly kills: number
 }
@@ -55,7 +55,8 @@ export class DemoProcess {
 
   state(): ProcessState {
     const { name, note } = this.#options
-    return { name, note, pid: this.#child?.pid ?? null, isReady: this.#isReady, kills: this.#kills }
+    const state = this.#isReady ? 'running' : this.#isStopping ? 'ended' : 'starting'
+    return { name, note, pid: this.#child?.pid ?? null, state, kills: this.#kills }
   }
 
   /** Resolves when it is at work. Rejects with the end of what it said where it ended before that, or may not start any more. */

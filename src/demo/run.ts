@@ -26,6 +26,8 @@ export interface DemoOptions {
   readonly seed: number
   readonly signal: AbortSignal
   readonly onView: (view: DemoView) => void
+  /** Something it made could not be taken away again. */
+  readonly onLeftBehind: (what: string, error: unknown) => void
 }
 
 const drainDeadlineMs = 60_000
@@ -36,16 +38,13 @@ const drainDeadlineMs = 60_000
  */
 export async function runDemo(options: DemoOptions): Promise<DemoReport> {
   const run = new Run(options)
-  let report: DemoReport
   try {
-    report = await run.run()
+    return await run.run()
   } catch (error) {
-    // What went wrong comes first; that the cleaning met the same trouble tells nothing new.
-    await run.clean().catch(() => {})
     throw run.reasonFor(error)
+  } finally {
+    await run.clean()
   }
-  await run.clean()
-  return report
 }
 
 class Run {
@@ -59,6 +58,7 @@ class Run {
   /** The caller's signal, or a child that keeps ending. */
   readonly #signal: AbortSignal
   #topics: TopicDesk | null = null
+  #hasSchemas = false
   #phase: Phase = 'starting'
   #openedAt = 0
   #closedAt = 0
@@ -97,35 +97,29 @@ class Run {
     }
   }
 
-  /** Leaves no process, no schema and no topic behind. */
+  /** Leaves no process, no schema and no topic behind. A verdict stands all the same where a server does not let it. */
   async clean(): Promise<void> {
     await this.#company.end()
-    const results = await Promise.allSettled([this.#cleanDatabase(), this.#cleanBroker()])
-    for (const result of results) if (result.status === 'rejected') throw result.reason
-  }
-
-  async #cleanDatabase(): Promise<void> {
-    try {
-      await dropSchemas(this.#query, this.#settings.schemas)
-    } finally {
-      await this.#office.waybill[Symbol.asyncDispose]()
+    const { schemas, topic, consumer } = this.#settings
+    const attempt = async (what: string, work: Promise<void> | undefined): Promise<void> => {
+      await work?.catch((error: unknown) => {
+        // Nothing was made where the database could not even be reached.
+        if (this.#hasSchemas) this.#options.onLeftBehind(what, error)
+      })
     }
-  }
-
-  async #cleanBroker(): Promise<void> {
-    const { topic, consumer } = this.#settings
-    try {
-      await this.#topics?.remove(topic, consumer)
-    } finally {
-      await this.#topics?.close()
-    }
+    await Promise.all([
+      attempt(`the schemas ${schemas.shop} and ${schemas.waybill}`, dropSchemas(this.#query, schemas)),
+      attempt(`the topic ${topic}`, this.#topics?.remove(topic, consumer)),
+    ])
+    await this.#office.waybill[Symbol.asyncDispose]()
+    await this.#topics?.close()
   }
 
   /** Whatever failed because everything was stopped, failed for that reason. */
   reasonFor(error: unknown): unknown {
     if (this.#broken.signal.aborted) return this.#broken.signal.reason
     if (!this.#signal.aborted) return error
-    return new WaybillError('WB_ABORTED', 'The demo was stopped before its end; nothing of it is left.', {
+    return new WaybillError('WB_ABORTED', 'The demo was stopped before its end.', {
       cause: error,
     })
   }
@@ -133,6 +127,7 @@ class Run {
   async #prepare(): Promise<void> {
     const { brokers, schemas, customers, topic } = this.#settings
     await this.#office.waybill.migrate()
+    this.#hasSchemas = true
     this.#signal.throwIfAborted()
     await createShop(this.#query, schemas.shop, customers)
     this.#signal.throwIfAborted()

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { WaybillError } from '../../kernel/errors.ts'
+import { describeError, WaybillError } from '../../kernel/errors.ts'
 import { runDemo } from '../../demo/run.ts'
 import type { LeftOut } from '../../demo/settings.ts'
 import type { DemoReport } from '../../demo/report.ts'
@@ -120,6 +120,9 @@ async function play(
       signal,
       onView: (view) => {
         if (!signal.aborted) display.show(view)
+      },
+      onLeftBehind: (what, error) => {
+        output.note(`Could not remove ${what}: ${describeError(error).message}`)
       },
     })
   } finally {

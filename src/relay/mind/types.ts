@@ -66,6 +66,9 @@ export interface MindCounters {
   lateConfirms: number
   rewinds: number
   serverChanges: number
-  /** A row came below one of its key that was handed on already: a writer that bypassed the key lock. */
+  /**
+   * A row came below one of its key that waits: a writer bypassed the key lock, or after a take-over a row came again that the
+   * last owner had sent and not yet deleted.
+   */
   disorder: number
 }

@@ -41,16 +41,21 @@ export class Transaction {
     source?.on?.('errorMessage', this.#onError)
     try {
       const begun = client.query(this.#beginText())
-      begun.catch(() => {})
-      // Not awaited on a pipeline: what `work` sends first travels with it.
-      if (client.pipeline !== true) await this.#bounded(begun).catch(this.#failToBegin)
+      // Not awaited on a pipeline: what `work` sends first travels with it. Where no answer comes, its statements get none either.
+      const answered = this.#bounded(begun)
+      answered.catch(() => {})
+      if (client.pipeline !== true) await answered.catch(this.#failToBegin)
+      const { signal } = this.#options
       let result: T
       try {
+        signal?.addEventListener('abort', this.#lose, { once: true })
         result = await work({ handle: client, executor: this.#executor() })
-        this.#options.signal?.throwIfAborted()
+        signal?.throwIfAborted()
       } catch (error) {
         await this.#rollBack()
         throw this.#asLoss(error)
+      } finally {
+        signal?.removeEventListener('abort', this.#lose)
       }
       await this.#commit(begun)
       return result
@@ -76,7 +81,7 @@ export class Transaction {
     return {
       execute: async (statement, parameters) => {
         const query = { name: statement.name, text: statement.text, values: [...parameters] }
-        const rows: readonly SqlRow[] = (await this.#client.query(query)).rows
+        const rows: readonly SqlRow[] = (await this.#bounded(this.#client.query(query))).rows
         // Learned in passing, so that a commit whose answer is lost can be asked after (F2).
         const xid = rows.length === 1 ? rows[0]!['xid'] : undefined
         if (typeof xid === 'string') this.#transactionId = xid
@@ -123,18 +128,22 @@ export class Transaction {
   }
 
   async #rollBack(): Promise<void> {
-    // Work that was told to stop may still send statements: on a connection that is gone they change nothing.
-    if (this.#options.signal?.aborted === true) this.#isLost = true
     if (this.#isLost) return
-    await this.#bounded(this.#client.query('ROLLBACK')).catch(() => {
-      this.#isLost = true
-    })
+    await this.#bounded(this.#client.query('ROLLBACK')).catch(this.#lose)
   }
 
-  /** The answer, or a failure once the server must have ended the statement itself if it could: the connection is silent. */
-  #bounded<A>(answer: Promise<A>): Promise<A> {
+  /**
+   * The answer, or a failure once the server must have ended the statement itself if it could. The connection is silent then, and
+   * is given up with everything that waits for an answer on it, statements of `work` too.
+   */
+  async #bounded<A>(answer: Promise<A>): Promise<A> {
     const limitMs = Math.max(this.#limits.statementTimeoutMs, this.#options.idleTimeoutMs) + 1000
-    return withDeadline(answer, limitMs, 'PostgreSQL')
+    try {
+      return await withDeadline(answer, limitMs, 'PostgreSQL')
+    } catch (error) {
+      if (isWaybillError(error)) this.#lose()
+      throw error
+    }
   }
 
   #asLoss(error: unknown): unknown {
@@ -149,6 +158,15 @@ export class Transaction {
   readonly #failToBegin = (error: unknown): never => {
     this.#isLost ||= isConnectionLoss(error) || isWaybillError(error)
     throw storeError(error, 'begin a transaction')
+  }
+
+  /**
+   * Ends the connection, and with it what is under way. An abort does so at once: work that was told to stop may still send
+   * statements, and on a connection that is gone they change nothing.
+   */
+  readonly #lose = (): void => {
+    this.#isLost = true
+    destroy(this.#client)
   }
 
   readonly #onLoss = (error: unknown): void => {

@@ -56,8 +56,8 @@ describe.for([{ pipeline: true }, { pipeline: false }])(
     let mine: Store
 
     beforeAll(() => {
-      pool = new pg.Pool({ connectionString: url, max: 2, pipeline } as pg.PoolConfig)
-      mine = openStore({ pool: pool as never })
+      pool = new pg.Pool({ connectionString: url, max: 2, pipeline })
+      mine = openStore({ pool: pool })
       return () => pool.end()
     })
 
@@ -206,7 +206,7 @@ describe.for([{ pipeline: true }, { pipeline: false }])(
     test('waits for a lock only so long', async () => {
       const blocker = await connect(url)
       await blocker.query('begin; lock table business')
-      const impatient = openStore({ pool: pool as never }, { lockTimeoutMs: 50 })
+      const impatient = openStore({ pool: pool }, { lockTimeoutMs: 50 })
       const waiting = impatient.transactions.run(options, ({ handle }) => insert(handle as pg.Client, name()))
       await expect(waiting).rejects.toMatchObject({ code: '55P03' })
       await blocker.query('rollback')
