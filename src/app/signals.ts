@@ -1,4 +1,8 @@
+import { systemClock } from '../kernel/clock.ts'
 import type { Logger } from '../kernel/logger.ts'
+
+/** Under npx one Ctrl-C arrives twice: from the terminal, and passed on by npm. */
+const sameSignalMs = 300
 
 /** Resolves at the first SIGINT or SIGTERM, or when `signal` aborts. A second signal ends the process at once. */
 export function untilSignal(
@@ -6,11 +10,14 @@ export function untilSignal(
   signal?: AbortSignal,
 ): { readonly promise: Promise<void>; readonly dispose: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>()
-  let isStopping = false
+  let stoppingSince: number | null = null
   const onSignal = (name: NodeJS.Signals): void => {
-    // Its leases end by themselves and what was under way is sent once more: that is what a kill means.
-    if (isStopping) process.exit(name === 'SIGINT' ? 130 : 143)
-    isStopping = true
+    if (stoppingSince !== null) {
+      if (systemClock.now() - stoppingSince < sameSignalMs) return
+      // Its leases end by themselves and what was under way is sent once more: that is what a kill means.
+      process.exit(name === 'SIGINT' ? 130 : 143)
+    }
+    stoppingSince = systemClock.now()
     logger.info({ signal: name }, 'stopping; once more to stop at once')
     resolve()
   }

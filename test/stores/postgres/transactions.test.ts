@@ -6,7 +6,7 @@ import { Transaction } from '../../../src/stores/postgres/transaction.ts'
 import { type Proxy, startProxy } from '../../../src/testing/proxy.ts'
 import { until } from '../../../src/testing/until.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
-import { connect, message, openStore, openStreet } from './support.ts'
+import { connect, message, openStore, openStreet, untilBlocked } from './support.ts'
 
 let url: string
 let store: Store
@@ -200,6 +200,27 @@ describe.for([{ pipeline: true }, { pipeline: false }])(
         stopping.abort(new Error('stop'))
       }
       await expect(run(work, { signal: stopping.signal })).rejects.toThrow('stop')
+      expect(await stored()).not.toContain(a)
+    })
+
+    test('ends at once when its signal aborts while a statement of it is under way', async () => {
+      const blocker = await connect(url)
+      await blocker.query('begin; lock table business')
+      const stopping = new AbortController()
+      const a = name()
+      let mine: pg.Client | undefined
+      const running = run(
+        async (client) => {
+          mine = client
+          await insert(client, a)
+        },
+        { signal: stopping.signal },
+      )
+      await until('the work', () => mine !== undefined)
+      await untilBlocked(observer, mine!)
+      stopping.abort()
+      await expect(running).rejects.toThrow()
+      await blocker.query('rollback')
       expect(await stored()).not.toContain(a)
     })
 

@@ -160,9 +160,13 @@ describe('the order of numbers per key', () => {
     await append(store, second, channel, message('b'))
     const outcomes = await Promise.allSettled([
       append(store, first, channel, message('b')),
-      append(store, second, channel, message('a')).finally(async () => {
-        await second.query('rollback')
-      }),
+      (async () => {
+        try {
+          await append(store, second, channel, message('a'))
+        } finally {
+          await second.query('rollback')
+        }
+      })(),
     ])
     const failures = outcomes.filter((each) => each.status === 'rejected').map((each) => each.reason)
     expect(failures.length).toBeGreaterThan(0)
