@@ -13,7 +13,7 @@ export function untilSignal(
   let stoppingSince: number | null = null
   const onSignal = (name: NodeJS.Signals): void => {
     if (stoppingSince !== null) {
-      if (systemClock.now() - stoppingSince < sameSignalMs) return
+      if (name === 'SIGINT' && systemClock.now() - stoppingSince < sameSignalMs) return
       // Its leases end by themselves and what was under way is sent once more: that is what a kill means.
       process.exit(name === 'SIGINT' ? 130 : 143)
     }
