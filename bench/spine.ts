@@ -6,7 +6,7 @@ import { compare, type Figure } from './measure.ts'
 import { noOpTransport } from './no-op-transport.ts'
 import type { BenchContext } from './main.ts'
 
-const messages = 60_000
+const messages = 120_000
 const transactions = 3_000
 const batch = 1_000
 const payload = { text: 'x'.repeat(488) }

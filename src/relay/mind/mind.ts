@@ -89,9 +89,10 @@ export class RelayMind {
 
   /** Everything that can be done now. Call it after every event and at {@link RelayMind.nextDecisionAt}. */
   decide(now: number): Command[] {
-    const commands = [...this.#sending.issue(now), ...this.#finishing.issue(now)]
+    // The read first: the database works on it while the rest is carried out.
     const read = this.#reading.issue(now)
-    if (read !== null) commands.push(read)
+    const commands = read === null ? [] : [read]
+    commands.push(...this.#sending.issue(now), ...this.#finishing.issue(now))
     const drained = [...this.#core.partitions.values()].filter((each) => each.isDraining && each.busy === 0)
     if (drained.length > 0) {
       for (const partition of drained) this.#core.lose(partition)

@@ -80,8 +80,10 @@ export class OutboxEffects {
   }
 }
 
+/** Array literals, built here: numbers and UUIDs need no escaping, which the driver would look for in each of them. */
 function refsOf(rows: readonly RowRef[]): unknown[] {
-  return [rows.map((row) => row.partition), rows.map((row) => row.seq.toString()), rows.map((row) => row.id)]
+  const literal = (pick: (row: RowRef) => number | bigint | string): string => `{${rows.map(pick).join(',')}}`
+  return [literal((row) => row.partition), literal((row) => row.seq), literal((row) => row.id)]
 }
 
 interface Outcome {

@@ -11,6 +11,7 @@ export const origins = { meta: 0, late: 1, upper: 2, retry: 3 } as const
  * - late goes by the index on `xid`. Its halves are disjoint: what was open in a snapshot is below that snapshot's xmax. It is
  *   ranked without payloads, which a transaction of a million rows would carry through a sort. What lies above the floors, as
  *   nearly all of it does, is put aside before lines and inbox are looked into;
+ * - payloads travel as base64: the driver reads text only, and bytea's own text is half as long again;
  * - retry goes by the index on `retry_at`, and on a key with several lines takes the lowest;
  * - while no line is there, which is nearly always, none is looked for.
  *
@@ -32,7 +33,7 @@ export function readStatement(s: string, lane: Lane): string {
           and b.id = o.id limit 1) is null
         and (select true from ${s}.blocked b where b.consumer = $9 and b.channel = o.channel
           and b.key = o.key and b.partition is not distinct from o.partition limit 1) is null)`
-  const columns = `o.partition, o.seq, o.id, o.channel, o.key, o.payload, o.content_type, o.headers,
+  const columns = `o.partition, o.seq, o.id, o.channel, o.key, encode(o.payload, 'base64'), o.content_type, o.headers,
   date_part('epoch', o.created_at) * 1000`
   const short = 'o.partition, o.seq, o.id, o.channel, o.key, o.not_before'
   return `
@@ -62,7 +63,7 @@ due as materialized (
     order by b.retry_at limit $7::int) d
   order by d.retry_at limit $7::int)
 select ${origins.meta} as origin, null::int as partition, null::bigint as seq, null::uuid as id, null as channel,
-  null as key, null::bytea as payload, null as content_type, null::jsonb as headers, null::float8 as created_at,
+  null as key, null::text as payload, null as content_type, null::jsonb as headers, null::float8 as created_at,
   null::int as attempts, json_build_object(
     'snapshot', pg_current_snapshot()::text,
     'inRecovery', pg_is_in_recovery(),

@@ -96,8 +96,7 @@ function rowOf(columns: Columns, origin: RowOrigin): OutboxRow {
     id: columns[3]!,
     channel: columns[4]!,
     key: columns[5] ?? null,
-    // `\x` and two digits for each byte.
-    payload: Buffer.from(columns[6]!.slice(2), 'hex'),
+    payload: Buffer.from(columns[6]!, 'base64'),
     contentType: columns[7]!,
     headers: headersOf(columns[8]!),
     createdAt: new Date(Number(columns[9])),

@@ -208,16 +208,16 @@ describe.for([{ pipeline: true }, { pipeline: false }])(
       await blocker.query('begin; lock table business')
       const stopping = new AbortController()
       const a = name()
-      let mine: pg.Client | undefined
-      const running = run(
-        async (client) => {
-          mine = client
-          await insert(client, a)
+      const patient = openStore({ pool: pool as never }, { lockTimeoutMs: 3_600_000 })
+      const { promise: begun, resolve: begin } = Promise.withResolvers<pg.Client>()
+      const running = patient.transactions.run(
+        { ...options, signal: stopping.signal },
+        async ({ handle }) => {
+          begin(handle as pg.Client)
+          await insert(handle as pg.Client, a)
         },
-        { signal: stopping.signal },
       )
-      await until('the work', () => mine !== undefined)
-      await untilBlocked(observer, mine!)
+      await untilBlocked(observer, await begun)
       stopping.abort()
       await expect(running).rejects.toThrow()
       await blocker.query('rollback')
