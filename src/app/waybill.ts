@@ -112,6 +112,9 @@ class Instance<Handle> implements Waybill<Handle> {
   }
 
   async transaction<T>(work: (tx: Handle) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+    if (typeof work !== 'function') {
+      throw new WaybillError('WB_INVALID_OPTION', 'transaction(work) takes a function: async (tx) => { … }.')
+    }
     const runner = this.#runner(this.#open())
     const idleTimeoutMs = this.#config.settings.handlerTimeoutMs
     const result = await runner.run({ idleTimeoutMs, ...options }, ({ handle }) => work(handle as Handle))
@@ -124,7 +127,18 @@ class Instance<Handle> implements Waybill<Handle> {
     options: ConsumeOptions,
     handler: Handler<Payload, Handle>,
   ): void {
-    const { consumer } = options
+    const consumer: unknown = options?.consumer
+    const unknown = Object.keys(options ?? {}).find((name) => name !== 'consumer')
+    if (unknown !== undefined) {
+      const hint = didYouMean(unknown, ['consumer'])
+      throw new WaybillError('WB_INVALID_OPTION', `Unknown option "${unknown}" of consume.${hint}`)
+    }
+    if (typeof handler !== 'function') {
+      throw new WaybillError(
+        'WB_INVALID_OPTION',
+        'consume(channel, { consumer }, handler) takes a function as handler.',
+      )
+    }
     if (typeof consumer !== 'string' || !/^[A-Za-z0-9._-]{1,200}$/u.test(consumer)) {
       throw new WaybillError(
         'WB_INVALID_OPTION',
@@ -168,8 +182,9 @@ class Instance<Handle> implements Waybill<Handle> {
     try {
       await this.#lifecycle.stop()
     } finally {
-      // One that only published was never started, and its pool would keep the process alive.
-      await this.#closeStore()
+      // Also where it only published and was never started: its pool would keep the process alive. Not where somebody has
+      // called `start()` meanwhile: the store is then in use again.
+      if (this.#lifecycle.isAtRest) await this.#closeStore()
     }
   }
 

@@ -18,7 +18,8 @@ export function tellFailure(output: Output, error: unknown): number {
     // Not one of ours: a defect, and the place is what a report of it needs.
     output.note(dim(error.stack.split('\n').slice(1).join('\n')))
   }
-  output.result({ error: { code, message } })
+  const causes = causesOf(error).map((cause) => describeError(cause, 4000).message)
+  output.result({ error: { code, message, ...(causes.length > 0 ? { causes } : {}) } })
   return exitCodes.failed
 }
 

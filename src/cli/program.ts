@@ -21,7 +21,9 @@ export async function runCli(args: readonly string[]): Promise<number> {
     if (!(error instanceof CommanderError)) return tellFailure(output, error)
     // Help and version, where they were asked for, have been printed.
     if (error.exitCode === 0) return 0
-    output.result({ error: { code: 'WB_INVALID_OPTION', message: error.message.replace(/^error: /u, '') } })
+    const message =
+      error.code === 'commander.help' ? 'A command is missing.' : error.message.replace(/^error: /u, '')
+    output.result({ error: { code: 'WB_INVALID_OPTION', message } })
     return exitCodes.usage
   }
 }

@@ -114,6 +114,8 @@ function clean(message: string, maxLength: number): string {
   // A NUL cannot be stored by PostgreSQL, and an error line that cannot be written would block its key for ever.
   const safe = message
     .replaceAll('\0', '\uFFFD')
-    .replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/giu, '$1***@')
+    // To the last @ of the word: a password may hold one, or a slash, that should have been escaped.
+    .replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)\S*@/giu, '$1***@')
+    .replaceAll(/\b(password|passwd|pwd|secret|token)=[^\s&]+/giu, '$1=***')
   return safe.length <= maxLength ? safe : `${safe.slice(0, maxLength - 1)}…`
 }

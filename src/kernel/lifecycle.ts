@@ -7,7 +7,7 @@ export class Lifecycle {
   readonly #onStop: () => Promise<void>
   #state: 'stopped' | 'running' = 'stopped'
   #wanted: 'stopped' | 'running' = 'stopped'
-  #current: Promise<void> | undefined
+  #current: Promise<Settled> | undefined
 
   constructor(onStart: () => Promise<void>, onStop: () => Promise<void>) {
     this.#onStart = onStart
@@ -18,15 +18,23 @@ export class Lifecycle {
     return this.#state === 'running'
   }
 
-  start(): Promise<void> {
-    return this.#want('running')
+  /** Stopped, and nobody is about to change that. */
+  get isAtRest(): boolean {
+    return this.#state === 'stopped' && this.#current === undefined
   }
 
-  stop(): Promise<void> {
-    return this.#want('stopped')
+  /** Rejects with what kept it from starting. */
+  async start(): Promise<void> {
+    const { failure } = await this.#want('running')
+    if (failure !== null) throw failure.reason
   }
 
-  #want(state: 'stopped' | 'running'): Promise<void> {
+  /** A start that fails meanwhile is no failure of the stop: what it asked for is reached. */
+  async stop(): Promise<void> {
+    await this.#want('stopped')
+  }
+
+  #want(state: 'stopped' | 'running'): Promise<Settled> {
     this.#wanted = state
     this.#current ??= this.#settle().finally(() => {
       this.#current = undefined
@@ -34,22 +42,30 @@ export class Lifecycle {
     return this.#current
   }
 
-  async #settle(): Promise<void> {
+  async #settle(): Promise<Settled> {
+    let failure: Settled['failure'] = null
     while (this.#state !== this.#wanted) {
       if (this.#wanted === 'running') {
+        failure = null
         try {
           await this.#onStart()
-        } catch (error) {
+          this.#state = 'running'
+        } catch (reason) {
           // What had started by then is closed again, so that a failed start leaves nothing behind.
+          failure = { reason }
           this.#wanted = 'stopped'
           await this.#onStop().catch(() => {})
-          throw error
         }
-        this.#state = 'running'
       } else {
         this.#state = 'stopped'
         await this.#onStop()
       }
     }
+    return { failure }
   }
+}
+
+interface Settled {
+  /** Why the last start failed, where it did. */
+  readonly failure: { readonly reason: unknown } | null
 }

@@ -183,6 +183,12 @@ function targetOf(targets: ReadonlyMap<string, PublishTarget>, channel: Channel)
 }
 
 function checkOptions(options: PublishOptions, hasMany: boolean, channel: string): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new WaybillError(
+      'WB_INVALID_OPTION',
+      `The options of publish on channel "${channel}" must be an object, as in { key: 'k' }.`,
+    )
+  }
   for (const name of Object.keys(options)) {
     if (optionNames.some((known) => known === name)) continue
     throw new WaybillError(

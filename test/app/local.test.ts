@@ -202,6 +202,41 @@ describe('consumers of the same database', () => {
   })
 })
 
+describe('an instance', () => {
+  it('that is stopped and at the same moment started again goes on delivering', async () => {
+    const waybill = instance()
+    waybill.consume(exact, { consumer: 'one' }, ({ payload }, { tx }) => void note(tx, 'one', payload))
+    await waybill.start()
+    await Promise.all([waybill.stop(), waybill.start()])
+    await place(waybill, ordersOf(10))
+    await drained()
+    expect(await count('effects')).toBe(10)
+  })
+
+  it('is stopped also where its start fails at that moment', async () => {
+    const nowhere = instance({ url: 'postgres://nobody@127.0.0.1:1/nothing' })
+    const starting = nowhere.start()
+    const stopping = nowhere.stop()
+    await expect(starting).rejects.toMatchObject({ code: 'WB_STORE_UNREACHABLE' })
+    await expect(stopping).resolves.toBeUndefined()
+  })
+
+  it('refuses a consumer without a handler, and options it does not know', async () => {
+    const waybill = instance()
+    const consume = waybill.consume.bind(waybill) as (...args: unknown[]) => void
+    expect(() => consume(exact, { consumer: 'one' })).toThrow('takes a function')
+    expect(() => consume(exact, undefined, () => {})).toThrow('has a name')
+    expect(() => consume(exact, { conumer: 'one' }, () => {})).toThrow('Did you mean "consumer"')
+    const transaction = waybill.transaction.bind(waybill) as (work?: unknown) => Promise<unknown>
+    await expect(transaction()).rejects.toMatchObject({ code: 'WB_INVALID_OPTION' })
+    const wrong = waybill.transaction((tx) =>
+      waybill.publish(tx, exact, { id: 'a', customer: 'c' }, null as never),
+    )
+    await expect(wrong).rejects.toMatchObject({ code: 'WB_INVALID_OPTION' })
+    expect(await count('waybill.outbox')).toBe(0)
+  })
+})
+
 describe('a COMMIT whose answer is lost', () => {
   it('is unknown, and the message is there if and only if the row is', async () => {
     const port = Number(new URL(url).port)
