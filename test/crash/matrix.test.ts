@@ -44,6 +44,9 @@ const relayPoints: readonly (readonly [FailpointName, number])[] = [
   ['relay.after-remove', 1],
 ]
 
+// Nothing is refused by itself: these points are passed only where a message is.
+const blockPoints: readonly FailpointName[] = ['relay.before-block', 'relay.after-block']
+
 /** Kills one process at one step, starts it again, lets everything drain, and judges what happened. */
 async function run(options: SceneOptions, { role, point, at }: Row): Promise<void> {
   await using scene = await Scene.open(options)
@@ -78,7 +81,7 @@ function title({ role, point }: Row): string {
 
 describe('over the local transport', () => {
   const inside = relayPoints.map(([point, at]) => row('consumer', point, at))
-  const failing = [row('consumer', 'relay.before-block', 1), row('consumer', 'relay.after-block', 1)]
+  const failing = blockPoints.map((point) => row('consumer', point, 1))
   it.each([...writerRows, ...consumerRows, ...inside].map((each) => [title(each), each] as const))(
     '%s',
     async (_title, each) => {
@@ -102,6 +105,12 @@ describeWithKafka('over Kafka', () => {
       await run({ producerUrl: url, brokers: await kafkaBrokers() }, each)
     },
   )
+
+  const failing = blockPoints.map((point) => row('relay', point, 1))
+  it.each(failing.map((each) => [title(each), each] as const))('%s', async (_title, each) => {
+    const { url } = await postgresDatabase()
+    await run({ producerUrl: url, brokers: await kafkaBrokers(), failOnce: true }, each)
+  })
 
   it('one effect for each committed order with producer and consumer on different servers', async () => {
     const { startPostgres } = await import('../../src/testing.ts')

@@ -1,62 +1,8 @@
-import { describe, expect, it } from 'vitest'
-import {
-  accounted,
-  effectLedger,
-  ghosts,
-  judge,
-  notVacuous,
-  perKeyOrder,
-  startKafka,
-  startPostgres,
-  totalQueue,
-  until,
-} from '../../src/testing.ts'
+import { describe, it } from 'vitest'
+import { startKafka, startPostgres, until } from '../../src/testing.ts'
 import { Scene } from '../crash/scene.ts'
 import { describeWithKafka } from '../setup/servers.ts'
-
-/** What the issue demands of the time from a server's return to the next effect. */
-const resumeWithinMs = 10_000
-
-async function effects(scene: Scene): Promise<number> {
-  const [row] = await scene.sql(scene.settings.consumerUrl, 'select count(*)::int as n from effects')
-  return Number(row!['n'])
-}
-
-async function underLoad(scene: Scene): Promise<void> {
-  await until('the first effects', async () => (await effects(scene)) > 20)
-}
-
-/** From the server's return: how long until an effect that was not there before. */
-async function resumed(scene: Scene): Promise<number> {
-  const before = await effects(scene)
-  const start = performance.now()
-  await until('the next effect', async () => (await effects(scene)) > before, { timeoutMs: resumeWithinMs })
-  return performance.now() - start
-}
-
-async function expectValid(scene: Scene, minFaults = 1): Promise<void> {
-  await scene.drained(40_000)
-  const history = await scene.history()
-  const results = [
-    totalQueue(history),
-    effectLedger(history),
-    ghosts(history),
-    perKeyOrder(history),
-    accounted(history),
-    notVacuous(history, { minCommitted: 100, minFaults, isDrained: true, pending: 0 }),
-  ]
-  const { anomalies, verdict } = judge(results, 'exactly-once')
-  expect(anomalies).toEqual([])
-  expect(verdict).toBe('valid')
-}
-
-/** Nothing ended by itself, and nothing was left unhandled. */
-function expectCalm(scene: Scene, names: readonly string[]): void {
-  for (const name of names) {
-    const said = scene.child(name).lines.join('\n')
-    expect(said).not.toMatch(/unhandled|uncaught|ERR_/iu)
-  }
-}
+import { effects, expectCalm, expectValid, overKafka, resumed, underLoad } from './load.ts'
 
 describe('PostgreSQL killed with SIGKILL and restarted under load', { timeout: 90_000 }, () => {
   it('resumes by itself over the local transport, with nothing lost or doubled', async () => {
@@ -75,7 +21,7 @@ describe('PostgreSQL killed with SIGKILL and restarted under load', { timeout: 9
     await server.restart()
     await resumed(scene)
     await expectValid(scene)
-    expectCalm(scene, ['consumer', 'writer'])
+    await expectCalm(scene, ['consumer', 'writer'])
   })
 })
 
@@ -94,7 +40,7 @@ describe('two consumers of the same database', { timeout: 90_000 }, () => {
     await underLoad(scene)
     await zombie(scene, 'consumer-1')
     await expectValid(scene)
-    expectCalm(scene, ['consumer-1', 'consumer-2'])
+    await expectCalm(scene, ['consumer-1', 'consumer-2'])
   })
 })
 
@@ -126,7 +72,7 @@ describeWithKafka('over Kafka', () => {
       await kafka.restart()
       await resumed(scene)
       await expectValid(scene)
-      expectCalm(scene, ['relay', 'consumer', 'writer'])
+      await expectCalm(scene, ['relay', 'consumer', 'writer'])
     },
   )
 
@@ -141,7 +87,7 @@ describeWithKafka('over Kafka', () => {
     kafka.resume()
     await resumed(scene)
     await expectValid(scene)
-    expectCalm(scene, ['relay', 'consumer', 'writer'])
+    await expectCalm(scene, ['relay', 'consumer', 'writer'])
   })
 
   it(
@@ -156,7 +102,7 @@ describeWithKafka('over Kafka', () => {
       await server.restart()
       await resumed(scene)
       await expectValid(scene)
-      expectCalm(scene, ['relay', 'consumer', 'writer'])
+      await expectCalm(scene, ['relay', 'consumer', 'writer'])
     },
   )
 
@@ -169,20 +115,7 @@ describeWithKafka('over Kafka', () => {
       await using scene = await overKafka(server.url, kafka.brokers, ['relay', 'relay-2'])
       await zombie(scene, 'relay')
       await expectValid(scene)
-      expectCalm(scene, ['relay', 'relay-2', 'consumer'])
+      await expectCalm(scene, ['relay', 'relay-2', 'consumer'])
     },
   )
 })
-
-async function overKafka(
-  url: string,
-  brokers: readonly string[],
-  relays: readonly string[] = ['relay'],
-): Promise<Scene> {
-  const scene = await Scene.open({ producerUrl: url, brokers, orders: 2500, isPatient: true })
-  for (const name of relays) scene.start('relay', name)
-  scene.start('consumer')
-  scene.start('writer')
-  await underLoad(scene)
-  return scene
-}

@@ -1,19 +1,25 @@
 import { type Channel, createWaybill, defineChannel, defineConfig, type Waybill } from '../../../src/index.ts'
 import { kafkaTransport } from '../../../src/kafka.ts'
 import { localTransport } from '../../../src/local.ts'
+import type { TransportDefinition } from '../../../src/ports/transport.ts'
 import { type PgClient, postgresStore } from '../../../src/postgres.ts'
+import { refuseOnce } from './refuse-once.ts'
 
 /** What a scene tells its children, as JSON in `SCENE`. */
 export interface SceneSettings {
   readonly producerUrl: string
+  /** The producer's database as the relay reaches it: itself, or through a proxy. */
+  readonly relayUrl: string
   readonly consumerUrl: string
   /** `null`: over the local transport. */
   readonly brokers: readonly string[] | null
   readonly topic: string
   /** The writer's history. */
   readonly history: string
+  /** The consumers'. */
+  readonly handled: string
   readonly orders: number
-  /** Orders whose handler fails the first time it is run. */
+  /** Some orders' handler, or over a broker their sending, fails the first time. */
   readonly failOnce: boolean
   /** The writer goes on with the next order where the database cannot be reached. */
   readonly isPatient: boolean
@@ -35,13 +41,15 @@ export const placed: Channel<Placed> = defineChannel<Placed>({
   key: (order) => order.customer,
 })
 
+function kafka(brokers: readonly string[]): TransportDefinition {
+  const definition = kafkaTransport({ brokers: [...brokers], sessionTimeoutMs: 2000 })
+  return settings.failOnce ? refuseOnce(definition) : definition
+}
+
 export function open(url: string, relay: boolean): Waybill<PgClient> {
   const config = defineConfig({
     store: postgresStore({ connectionString: url }),
-    transports:
-      settings.brokers === null
-        ? { local: localTransport() }
-        : { kafka: kafkaTransport({ brokers: [...settings.brokers], sessionTimeoutMs: 2000 }) },
+    transports: settings.brokers === null ? { local: localTransport() } : { kafka: kafka(settings.brokers) },
     channels: [placed],
     relay,
     leaseMs: 1000,

@@ -1,4 +1,4 @@
 import { open, settings } from './parts.ts'
 
-const waybill = open(settings.producerUrl, true)
+const waybill = open(settings.relayUrl, true)
 await waybill.run()

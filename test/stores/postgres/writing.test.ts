@@ -52,6 +52,44 @@ describe('appending', () => {
     expect(new Set(rows.map((row) => `${row.key} ${row.partition}`)).size).toBe(3)
   })
 
+  test.for([1, 2])('stores odd texts, bytes and an empty payload exactly, %i in one call', async (count) => {
+    const { channel } = await openStreet(url, store)
+    const client = await connect(url)
+    const texts = [
+      'NULL',
+      '{}',
+      '"',
+      '\\',
+      "'; --",
+      'a,b',
+      ' ',
+      'tab\t\n',
+      'ключ 漢 🚚 \u0301',
+      '$1',
+      '\\x00',
+    ]
+    for (const [i, text] of texts.entries()) {
+      const payload = i % 2 === 0 ? new Uint8Array() : Uint8Array.from({ length: 256 }, (_, byte) => byte)
+      // A view into a larger buffer, as drivers and codecs hand them out.
+      const view = new Uint8Array([7, 7, ...payload, 7]).subarray(2, 2 + payload.length)
+      const given = Array.from({ length: count }, () => ({
+        ...message(text),
+        payload: view,
+        contentType: text,
+        headers: { [text]: text },
+      }))
+      const ids = await publish(store, client, channel, ...given)
+      const { rows } = await observer.query('select * from waybill.outbox where id = any($1) order by seq', [
+        ids,
+      ])
+      expect(rows.map(({ id }) => id)).toEqual(ids)
+      for (const row of rows) {
+        expect(row).toMatchObject({ key: text, content_type: text, headers: { [text]: text } })
+        expect(row.payload.equals(Buffer.from(payload))).toBe(true)
+      }
+    }
+  })
+
   test('returns the id of the transaction, by which its outcome can be asked for later', async () => {
     const { channel } = await openStreet(url, store)
     const client = await connect(url)
@@ -173,17 +211,52 @@ describe('the order of numbers per key', () => {
     expect(failures[0]).toMatchObject({ code: 'WB_STORE_CONFLICT', retryable: 'yes' })
     await first.query('rollback')
   })
+
+  test.for([1, 2])(
+    'waits for a key lock only as long as the transaction allows, %i in one call',
+    async (count) => {
+      const { channel } = await openStreet(url, store)
+      const [first, second] = [await connect(url), await connect(url)]
+      await first.query('begin')
+      await append(store, first, channel, message('k'))
+      await second.query(`begin; set local lock_timeout = '50ms'`)
+      const refused = append(store, second, channel, ...Array.from({ length: count }, () => message('k')))
+      await expect(refused).rejects.toMatchObject({ code: 'WB_STORE_CONFLICT', retryable: 'yes' })
+      await second.query('rollback')
+      await first.query('rollback')
+    },
+  )
+
+  test('holds its key locks to the end of the transaction, past a savepoint that was rolled back', async () => {
+    const { channel } = await openStreet(url, store)
+    const [first, second] = [await connect(url), await connect(url)]
+    await first.query('begin')
+    await append(store, first, channel, message('k'))
+    await first.query('savepoint s')
+    await append(store, first, channel, message('k'))
+    await first.query('rollback to s')
+    await second.query('begin')
+    const waiting = append(store, second, channel, message('k'))
+    await untilBlocked(observer, second)
+    await first.query('commit')
+    await waiting
+    await second.query('commit')
+  })
 })
 
 describe('what is refused', () => {
-  test('an unknown channel, and the transaction cannot commit without the message', async () => {
-    const client = await connect(url)
-    await client.query('begin')
-    await expect(append(store, client, 'no-such-channel', message('k'))).rejects.toMatchObject({
-      code: 'WB_UNKNOWN_CHANNEL',
-    })
-    expect((await client.query('commit')).command).toBe('ROLLBACK')
-  })
+  test.for([1, 2])(
+    'an unknown channel, and the transaction cannot commit without them, %i in one call',
+    async (count) => {
+      const client = await connect(url)
+      await client.query('begin')
+      const messages = Array.from({ length: count }, () => message('k'))
+      await expect(append(store, client, 'no-such-channel', ...messages)).rejects.toMatchObject({
+        code: 'WB_UNKNOWN_CHANNEL',
+      })
+      expect((await client.query('commit')).command).toBe('ROLLBACK')
+    },
+  )
 
   test('a missing key on an ordered channel, without showing the payload anywhere', async () => {
     const { channel } = await openStreet(url, store)
