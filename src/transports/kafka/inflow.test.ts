@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { newMessageId } from '../../kernel/ids.ts'
+import { headersFrom } from '../../kernel/message.ts'
 import type { Delivery } from '../../ports/transport.ts'
 import { Inflow } from './inflow.ts'
 
@@ -32,6 +34,24 @@ describe('what was fetched and not handed over', () => {
   it('has no room while it holds many bytes', () => {
     const inflow = new Inflow()
     inflow.push(delivery(0, 9 * 1_048_576))
+    expect(inflow.hasRoom).toBe(false)
+    inflow.take(1)
+    expect(inflow.hasRoom).toBe(true)
+  })
+
+  it('counts headers and keys as bytes', () => {
+    const large = 'x'.repeat(5 * 1_048_576)
+    const envelope = {
+      id: newMessageId(),
+      channel: 'c',
+      key: large,
+      payload: new Uint8Array(),
+      contentType: 'application/json',
+      headers: headersFrom([['a', large]]),
+      createdAt: new Date(0),
+    }
+    const inflow = new Inflow()
+    inflow.push({ ...delivery(0), envelope, raw: null })
     expect(inflow.hasRoom).toBe(false)
     inflow.take(1)
     expect(inflow.hasRoom).toBe(true)

@@ -35,6 +35,10 @@ export class Inflow {
   }
 }
 
+/** With the headers: what others write may be nearly all headers. */
 function bytesOf({ envelope, raw }: Delivery): number {
-  return (envelope ?? raw)?.payload.length ?? 0
+  if (envelope === null) return raw?.payload.length ?? 0
+  let bytes = envelope.payload.length + (envelope.key?.length ?? 0)
+  for (const name in envelope.headers) bytes += name.length + envelope.headers[name]!.length
+  return bytes
 }

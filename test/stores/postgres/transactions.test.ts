@@ -208,12 +208,12 @@ describe.for([{ pipeline: true }, { pipeline: false }])(
       await blocker.query('begin; lock table business')
       const stopping = new AbortController()
       const a = name()
-      const patient = openStore({ pool: pool as never }, { lockTimeoutMs: 3_600_000 })
-      const { promise: begun, resolve: begin } = Promise.withResolvers<pg.Client>()
+      const patient = openStore({ pool: pool }, { lockTimeoutMs: 3_600_000 })
+      const { promise: begun, resolve: hasBegun } = Promise.withResolvers<pg.Client>()
       const running = patient.transactions.run(
         { ...options, signal: stopping.signal },
         async ({ handle }) => {
-          begin(handle as pg.Client)
+          hasBegun(handle as pg.Client)
           await insert(handle as pg.Client, a)
         },
       )
