@@ -61,6 +61,15 @@ export function notSent(code: string, reason: string): Fate {
   return { outcome: 'rejected', scope: 'destination', retryable: true, code, reason }
 }
 
+/** What the system and the library call a broker that cannot be reached. */
+const noBroker = /^(?:E[A-Z]+|PLT_KFK_(?:NETWORK|TIMEOUT))$/u
+
+/** No request with it left. A refused connection has many names at many systems: one code for all, the name as reason. */
+export function notTaken(name: string): Fate {
+  const code = noBroker.test(name) ? 'WB_BROKER_UNREACHABLE' : name
+  return notSent(code, `It was not sent: no broker took it (${name}).`)
+}
+
 export const unknown: Fate = {
   outcome: 'unknown',
   code: 'WB_PUBLISH_OUTCOME_UNKNOWN',

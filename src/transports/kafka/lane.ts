@@ -1,7 +1,7 @@
 import { withDeadline } from '../../kernel/deadline.ts'
 import type { Fate } from '../../ports/transport.ts'
 import { Backlog, type Entry } from './backlog.ts'
-import { heldBack, notSent } from './fates.ts'
+import { heldBack, notSent, notTaken } from './fates.ts'
 import { kafkaErrorName } from './kafka-error.ts'
 import { bucketOf } from './partitioner.ts'
 import { ProduceLog } from './produce-log.ts'
@@ -126,14 +126,13 @@ export class Lane {
   #conclude(flight: Flight): void {
     this.#flight = undefined
     const { log, entries } = flight
-    const code = flight.trouble ?? 'WB_BROKER_UNREACHABLE'
     let isSpent = log.isSealed || log.isProducerOver
     const refused = new Map<string, Refused>()
     for (const entry of entries) {
       const { topic } = entry.record
       const verdict = log.verdict(topic, entry.partition)
       if (verdict.kind === 'not-written') {
-        this.#end(entry, notSent(code, `It was not sent: no broker took it (${code}).`))
+        this.#end(entry, notTaken(flight.trouble ?? 'WB_BROKER_UNREACHABLE'))
       } else if (verdict.kind === 'fate') {
         if (verdict.fate.outcome === 'unknown') isSpent = true
         this.#end(entry, verdict.fate)
