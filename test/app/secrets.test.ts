@@ -75,8 +75,9 @@ it('no line of the log holds a payload or the password, while handlers fail and 
     })
     // Written by hand, as a writer in another language might get it wrong.
     await client.query(
-      `insert into waybill.outbox (channel, key, payload) values ('orders.placed', 'k', $1)`,
-      [Buffer.from(`{"note": "${secret}`)],
+      `insert into waybill.outbox (id, partition, channel, key, payload)
+       values (gen_random_uuid(), 0, 'orders.placed', 'k', $1)`,
+      [Buffer.from(`{"note": ${secret}`)],
     )
     await until('the third', async () => {
       const { rows } = await client.query<{ n: number }>('select count(*)::int as n from waybill.dead')
@@ -95,6 +96,6 @@ it('no line of the log holds a payload or the password, while handlers fail and 
   }
   for (const words of ['it will be tried again', 'given up']) await heard(words)
   const told = logged.join('\n')
-  expect(told).not.toContain(secret)
-  expect(told).not.toContain(password)
+  // Any piece of them: errors of JSON.parse quote a few letters of the text.
+  expect(told).not.toContain('canary')
 })
