@@ -29,7 +29,8 @@ it('no line of the log holds a payload or the password, while handlers fail and 
     (level: string) =>
     (fields: Readonly<Record<string, unknown>>, message: string): void => {
       const plain = (_: string, value: unknown): unknown => {
-        if (value instanceof Error) return { ...value, message: value.message, stack: value.stack }
+        if (value instanceof Error)
+          return Object.assign({}, value, { message: value.message, stack: value.stack })
         return typeof value === 'bigint' ? String(value) : value
       }
       logged.push(`${level} ${message} ${JSON.stringify(fields, plain)}`)
