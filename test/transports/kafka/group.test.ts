@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { beforeAll, expect, it } from 'vitest'
+import { beforeAll, expect, it, onTestFinished } from 'vitest'
 import type { Delivery } from '../../../src/ports/transport.ts'
 import { describeWithKafka, kafkaBrokers } from '../../setup/servers.ts'
 import { committedOffsets, lastOf, publish } from './broker-desk.ts'
@@ -32,6 +32,7 @@ describeWithKafka('the members of a Kafka consumer', () => {
       return into.size === 2
     }
     const stop = new AbortController()
+    onTestFinished(() => stop.abort())
     const load = (async () => {
       while (!stop.signal.aborted) await publish(brokers, messagesTo(topic, keys, 40))
     })()

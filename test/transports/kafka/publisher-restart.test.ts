@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { startKafka, type KafkaServer } from '../../../src/testing/kafka-server.ts'
 import { until } from '../../../src/testing/until.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
@@ -19,11 +19,14 @@ describeWithKafka('a Kafka publisher whose broker is killed', () => {
   it('loses nothing it confirmed under load, and resumes by itself', async () => {
     const topic = newTopic()
     const publisher = await warmPublisher(kafka.brokers, topic)
+    // Where the test fails, its load has to end too: a closed publisher answers at once, and would be asked for ever.
+    const stop = new AbortController()
+    onTestFinished(() => stop.abort())
     const confirmed: string[] = []
     let isRestarted = false
     let afterRestart = 0
     const load = async (lane: number): Promise<void> => {
-      for (let i = 0; afterRestart < 200; i++) {
+      while (afterRestart < 200 && !stop.signal.aborted) {
         const batch = messagesTo(topic, [`${lane}-a`, `${lane}-b`, `${lane}-c`], 30)
         const isLate = isRestarted
         const fates = await publisher.publish(batch, 3000)

@@ -80,6 +80,7 @@ describeWithKafka('a Kafka subscription whose group or topic changes', () => {
       const member = await subscribe(transport, [topic], { consumer })
       while (!signal.aborted) {
         const deliveries = await member.receive(20, signal)
+        if (deliveries.length === 0) break
         const last = new Map<string, Delivery>()
         for (const delivery of deliveries) {
           const { stream, position, envelope } = delivery
