@@ -31,7 +31,7 @@ export const resultFile = '.cache/vitest.json'
 const suiteBudgets: Readonly<Record<string, number>> = {
   'src/': 20,
   'scripts/': 20,
-  'test/': 120,
+  'test/': 90,
   // A row for each crash point and transport, and real servers that are killed and stopped.
   'test/crash/': 300,
   'test/faults/': 300,
