@@ -11,6 +11,7 @@ export const origins = { meta: 0, late: 1, upper: 2, retry: 3 } as const
  * - late goes by the index on `xid`. Its halves are disjoint: what was open in a snapshot is below that snapshot's xmax. It is
  *   ranked without payloads, which a transaction of a million rows would carry through a sort. What lies above the floors, as
  *   nearly all of it does, is put aside before lines and inbox are looked into;
+ * - what nearly every row has (JSON, no headers, no attempts) travels as null: a text less to make for each;
  * - payloads travel as base64: the driver reads text only, and bytea's own text is half as long again;
  * - retry goes by the index on `retry_at`, and on a key with several lines takes the lowest;
  * - while no line is there, which is nearly always, none is looked for.
@@ -33,7 +34,8 @@ export function readStatement(s: string, lane: Lane): string {
           and b.id = o.id limit 1) is null
         and (select true from ${s}.blocked b where b.consumer = $9 and b.channel = o.channel
           and b.key = o.key and b.partition is not distinct from o.partition limit 1) is null)`
-  const columns = `o.partition, o.seq, o.id, o.channel, o.key, encode(o.payload, 'base64'), o.content_type, o.headers,
+  const columns = `o.partition, o.seq, o.id, o.channel, o.key, encode(o.payload, 'base64'),
+  nullif(o.content_type, 'application/json'), nullif(o.headers, '{}'),
   date_part('epoch', o.created_at) * 1000`
   const short = 'o.partition, o.seq, o.id, o.channel, o.key, o.not_before'
   return `
@@ -74,10 +76,10 @@ select ${origins.meta} as origin, null::int as partition, null::bigint as seq, n
       where (select true from ${s}.outbox o
         where o.partition = d.partition and o.seq = d.seq and o.id = d.id ${isNew} limit 1) is null))::text as meta
 union all
-select ${origins.late}, ${columns}, 0, null from late l cross join lateral (
+select ${origins.late}, ${columns}, null, null from late l cross join lateral (
   select o.* from ${s}.outbox o where o.partition = l.partition and o.seq = l.seq limit 1) o
 union all
-select ${origins.upper}, ${columns}, 0, null from p cross join lateral (
+select ${origins.upper}, ${columns}, null, null from p cross join lateral (
   select o.* from ${s}.outbox o where o.partition = p.partition and o.seq > p.floor and ${isEligible}${isFree}
   order by o.seq limit $5::int) o
 union all

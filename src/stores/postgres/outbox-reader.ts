@@ -97,15 +97,15 @@ function rowOf(columns: Columns, origin: RowOrigin): OutboxRow {
     channel: columns[4]!,
     key: columns[5] ?? null,
     payload: Buffer.from(columns[6]!, 'base64'),
-    contentType: columns[7]!,
-    headers: headersOf(columns[8]!),
+    contentType: columns[7] ?? 'application/json',
+    headers: headersOf(columns[8] ?? null),
     createdAt: new Date(Number(columns[9])),
-    attempts: Number(columns[10]),
+    attempts: Number(columns[10] ?? 0),
   }
 }
 
-function headersOf(text: string): MessageHeaders {
-  if (text === '{}') return noHeaders
+function headersOf(text: string | null): MessageHeaders {
+  if (text === null) return noHeaders
   return headersFrom(Object.entries(JSON.parse(text) as Record<string, string>))
 }
 
