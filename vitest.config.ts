@@ -34,6 +34,7 @@ const config: ViteUserConfig = defineConfig({
           name: 'servers',
           include: ['test/**/*.test.ts'],
           globalSetup: ['test/setup/global-setup.ts'],
+          setupFiles: ['test/setup/coverage.ts'],
         },
       },
     ],
