@@ -16,12 +16,13 @@ order by 2 on conflict do nothing`
 /**
  * Deletes rows by primary key and id, and their lines, also of rows that are gone already. Needs no epoch: what was delivered
  * is right to delete for anybody. Lines went, so what they held is eligible again: the counter rises in this same
- * statement, in the order of its key.
+ * statement, in the order of its key. Rows go in the order of theirs: two consumers that come to be the last of the same
+ * rows at once both delete them, and would deadlock if each went its own way.
  */
 export function removeText(s: string, lane: Lane): string {
   const isDone = lane.consumer === '' ? '' : `and ${othersHaveIt(s)}`
   return `
-with d as materialized (select * from unnest($1::int[], $2::bigint[], $3::uuid[]) d(partition, seq, id)),
+with d as materialized (select * from unnest($1::int[], $2::bigint[], $3::uuid[]) d(partition, seq, id) order by 1, 2),
 line as (
   delete from ${s}.blocked b using d
   where b.consumer = $4 and b.partition = d.partition and b.seq = d.seq and b.id = d.id returning b.partition),
@@ -48,7 +49,8 @@ export function rewindText(s: string, lines: string): string {
 
 /**
  * Deletes at most $3 rows of the partitions $1 that every subscriber has, consumer $2 too: their last relay died between the
- * commit that noted them and their removal. Walks the primary key and looks into the inbox by its own.
+ * commit that noted them and their removal. Walks the primary key and looks into the inbox by its own. A row that is locked is being deleted by another
+ * consumer's relay, so it is passed by: the sweep waits for nobody and deadlocks with nobody.
  */
 export function sweepText(s: string): string {
   return `
@@ -57,6 +59,6 @@ with gone as (delete from ${s}.outbox where ctid = any(array(
     and exists (select from ${s}.inbox n where n.consumer = $2 and n.message_id = o.id)
     and not exists (select from ${s}.subscriptions u where u.channel = o.channel
       and not exists (select from ${s}.inbox n where n.consumer = u.consumer and n.message_id = o.id))
-  limit $3::int)) returning 1)
+  limit $3::int for update of o skip locked)) returning 1)
 select count(*)::int as deleted from gone`
 }

@@ -3,6 +3,7 @@ import type pg from 'pg'
 import type { OutboxRow } from '../../../src/ports/outbox.ts'
 import type { Store } from '../../../src/ports/store.ts'
 import { pgExecutor } from '../../../src/transactions/pg.ts'
+import { until } from '../../../src/testing/until.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
 import {
   connect,
@@ -106,6 +107,22 @@ describe('lanes of consumers', () => {
     expect(removed.reduce((sum, each) => sum + each)).toBe(200)
   })
 
+  test('never deadlock over rows that two of them delete at once in opposite order', async () => {
+    const street = await openStreet(url, store, { consumers: ['one', 'two'], partitions: 1 })
+    const [one, two] = [await openDesk(store, street, 'one'), await openDesk(store, street, 'two')]
+    await publish(store, observer, street.channel, message('a'), message('b'), message('c'))
+    const rows = await one.reader.read()
+    await Promise.all([handle('one', rows), handle('two', rows)])
+    // Held in the middle: each that goes its own way has taken its end when it comes here, and then wants the other's.
+    const middle = await connect(url)
+    await middle.query('begin')
+    await middle.query('select from waybill.outbox where id = $1 for update', [rows[1]!.id])
+    const removed = Promise.all([one.outbox.remove(rows), two.outbox.remove(rows.toReversed())])
+    await until('both wait', async () => (await locked()) === 2)
+    await middle.query('commit')
+    expect((await removed).reduce((sum, each) => sum + each.removed, 0)).toBe(3)
+  })
+
   test('write one dead letter for their consumer, and the row stays for the others', async () => {
     const street = await openStreet(url, store, { consumers: ['one', 'two'], partitions: 1 })
     const [one, two] = [await openDesk(store, street, 'one'), await openDesk(store, street, 'two')]
@@ -178,6 +195,13 @@ describe('lanes of consumers', () => {
     await two.leases.close()
   })
 })
+
+async function locked(): Promise<number> {
+  const { rows } = await observer.query<{ n: number }>(
+    `select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+  )
+  return rows[0]!.n
+}
 
 async function removeInSteps(desk: Desk, rows: readonly OutboxRow[]): Promise<number> {
   let sum = 0
