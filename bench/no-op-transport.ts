@@ -1,3 +1,4 @@
+import type { TransportCapabilities } from '../src/kernel/capabilities.ts'
 import type { TransportDefinition } from '../src/ports/transport.ts'
 
 export interface NoOpTransport {
@@ -11,7 +12,22 @@ export function noOpTransport(): NoOpTransport {
   let confirmed = 0
   let wanted = Number.POSITIVE_INFINITY
   const { promise, resolve } = Promise.withResolvers<void>()
-  const capabilities = { ordersBatch: true, isLocal: false, maxBytes: 1_048_576 }
+  const capabilities: TransportCapabilities = {
+    ordersBatch: true,
+    isLocal: false,
+    maxBytes: 1_048_576,
+    confirms: true,
+    dispatches: false,
+    fences: false,
+    transforms: false,
+    keepsOrder: true,
+    settles: true,
+    seeks: false,
+    redeliveryMs: 0,
+    deduplicatesMs: null,
+    transactionTimeoutMs: null,
+    producerExpiryMs: null,
+  }
   return {
     definition: {
       kind: 'none',

@@ -8,9 +8,9 @@ import { resolveSettings, type Settings, type SettingsOptions, type SettingsSour
 
 // Channels of every payload type stand in one list; `any` is what makes them assignable in both directions.
 // oxlint-disable-next-line typescript/no-explicit-any
-export type AnyChannel = Channel<any, any>
+export type AnyChannel = Channel<any, any, boolean, boolean>
 // oxlint-disable-next-line typescript/no-explicit-any
-export type AnyRoutedChannel = RoutedChannel<any, any>
+export type AnyRoutedChannel = RoutedChannel<any, any, boolean, boolean>
 
 /** What `waybill.config.ts` exports: the store, the transports, the channels; and any setting of docs/configuration.md. */
 export interface WaybillConfig<Handle = unknown> extends SettingsOptions {

@@ -108,6 +108,13 @@ export const settingsTable = {
     max: 3_600_000,
     doc: 'How long a send may take before its messages count as unknown.',
   },
+  sendDeadlineMs: {
+    kind: 'duration',
+    default: 30_000,
+    min: 10,
+    max: 3_600_000,
+    doc: 'How long `send()` tries to get its message confirmed before it throws `PublishOutcomeUnknownError`.',
+  },
   handlerTimeoutMs: {
     kind: 'duration',
     default: 10_000,
@@ -128,6 +135,20 @@ export const settingsTable = {
     min: 1,
     max: 1_000_000,
     doc: 'Messages a consumer holds in memory, at most.',
+  },
+  inboxRetentionMs: {
+    kind: 'duration',
+    default: 1_209_600_000,
+    min: 1000,
+    max: 31_536_000_000,
+    doc: 'How long the inbox remembers a message. A copy that comes later is handled again, so it must be longer than any redelivery; `waybill explain` checks it.',
+  },
+  cleanupIntervalMs: {
+    kind: 'duration',
+    default: 60_000,
+    min: 100,
+    max: 86_400_000,
+    doc: 'Pause between two cleanups of what is past its retention.',
   },
   statementTimeoutMs: {
     kind: 'duration',

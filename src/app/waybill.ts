@@ -3,7 +3,7 @@ import { WaybillError } from '../kernel/errors.ts'
 import { Lifecycle } from '../kernel/lifecycle.ts'
 import { didYouMean } from '../kernel/suggest.ts'
 import type { Handler } from '../consumer/handler.ts'
-import type { Channel } from '../outbox/channel.ts'
+import type { SomeChannel } from '../outbox/channel.ts'
 import { createPublish, type Publish } from '../outbox/publish.ts'
 import type { Store } from '../ports/store.ts'
 import type { TransactionRunner } from '../ports/transaction-runner.ts'
@@ -48,7 +48,7 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
   transaction<T>(work: (tx: Handle) => Promise<T>, options?: TransactionOptions): Promise<T>
   /** Registers a handler; call it before `start()`. One handler for each channel and consumer. */
   consume<Payload, Input>(
-    channel: Channel<Payload, Input>,
+    channel: SomeChannel<Payload, Input>,
     options: ConsumeOptions,
     handler: Handler<Payload, Handle>,
   ): void
@@ -123,7 +123,7 @@ class Instance<Handle> implements Waybill<Handle> {
   }
 
   consume<Payload, Input>(
-    channel: Channel<Payload, Input>,
+    channel: SomeChannel<Payload, Input>,
     options: ConsumeOptions,
     handler: Handler<Payload, Handle>,
   ): void {

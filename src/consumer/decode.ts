@@ -1,6 +1,6 @@
 import { WaybillError } from '../kernel/errors.ts'
 import type { Envelope, Message } from '../kernel/message.ts'
-import type { Channel } from '../outbox/channel.ts'
+import type { SomeChannel } from '../outbox/channel.ts'
 import { isJson } from '../outbox/payload.ts'
 import { validate } from '../outbox/standard-schema.ts'
 
@@ -12,7 +12,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  * is the output of the channel's schema already, and a schema that transforms would refuse its own output; so only foreign
  * messages are validated, and their handler gets what the schema makes of them. Rejects with what no retry can change.
  */
-export async function decode(envelope: Envelope, channel: Channel): Promise<Message> {
+export async function decode(envelope: Envelope, channel: SomeChannel): Promise<Message> {
   const { id, key, headers, createdAt } = envelope
   let payload = parse(envelope)
   if (channel.schema !== undefined && isForeign(envelope)) {

@@ -1,5 +1,5 @@
 import type { Envelope, Message } from '../kernel/message.ts'
-import type { Channel } from '../outbox/channel.ts'
+import type { SomeChannel } from '../outbox/channel.ts'
 
 export interface HandlerContext<Transaction = unknown> {
   /**
@@ -21,7 +21,7 @@ export type Handler<Payload = unknown, Transaction = unknown> = (
 
 /** A channel that a consumer handles. */
 export interface HandlerEntry {
-  readonly channel: Channel
+  readonly channel: SomeChannel
   // A method, so that a handler of one payload type can stand in a table of them; the payload is checked on arrival.
   handle(message: Message, context: HandlerContext): Promise<void> | void
 }

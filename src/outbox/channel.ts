@@ -1,6 +1,7 @@
 import { WaybillError } from '../kernel/errors.ts'
 import { didYouMean } from '../kernel/suggest.ts'
 import { checkGuarantee, type Guarantee } from '../guarantees/guarantees.ts'
+import type { DeclaredForm } from '../guarantees/plan.ts'
 import type { SchemaInput, SchemaOutput, StandardSchema } from './standard-schema.ts'
 
 /** How a channel is declared. */
@@ -30,45 +31,130 @@ export interface ChannelOptions<Payload = unknown, Input = Payload> {
    */
   readonly address?: string
   /**
+   * Whether messages may be stored in the outbox, in a transaction. `false`: only `send()` takes the channel, and it needs
+   * no store.
+   * @default true
+   */
+  readonly outbox?: boolean
+  /**
+   * Consumers, those of other services too, and how each keeps a message from having its effect twice. Where every one has an
+   * inbox or a checkpoint, exactly-once needs no transaction of the broker.
+   * @default none declared
+   */
+  readonly consumers?: Readonly<Record<string, DeclaredForm>>
+  /**
+   * Version of the payload that `publish` writes and handlers get, from 1.
+   * @default 1
+   */
+  readonly version?: number
+  /**
+   * Makes a payload of an older version one of this `version`, before the handler runs.
+   * @default none: a message of another version is kept as a dead letter, parked
+   */
+  readonly upcast?: (payload: unknown, version: number) => Payload
+  /**
    * Failed attempts after which a message becomes a dead letter.
    * @default the setting `maxAttempts`
    */
   readonly maxAttempts?: number
 }
 
-/** A named, typed stream of messages with a guarantee. `Input` is what `publish` takes, `Payload` what handlers get. */
-export interface Channel<Payload = unknown, Input = Payload> {
+/**
+ * A named, typed stream of messages with a guarantee. `Input` is what `publish` takes, `Payload` what handlers get; `Stored`:
+ * `publish()` takes it, `Sent`: `send()` takes it.
+ */
+export interface Channel<
+  Payload = unknown,
+  Input = Payload,
+  Stored extends boolean = true,
+  Sent extends boolean = true,
+> {
   readonly name: string
   readonly guarantee: Guarantee
   readonly ordered: boolean
   readonly address: string
   readonly maxAttempts: number | undefined
+  readonly consumers: Readonly<Record<string, DeclaredForm>>
+  readonly version: number
+  readonly isStored: Stored
+  readonly isSent: Sent
   readonly schema: StandardSchema<Input, Payload> | undefined
   /** The key of a payload, or `undefined` where the channel declares no `key`. */
   keyOf(payload: Payload): string | undefined
+  /** See `ChannelOptions.upcast`; `undefined` where the channel has none. */
+  upcast(payload: unknown, version: number): Payload | undefined
+  readonly hasUpcast: boolean
   /** This channel over the transport that the configuration has under this name. */
-  via(transport: string): RoutedChannel<Payload, Input>
+  via(transport: string): RoutedChannel<Payload, Input, Stored, Sent>
 }
 
-export interface RoutedChannel<Payload = unknown, Input = Payload> {
-  readonly channel: Channel<Payload, Input>
+export interface RoutedChannel<
+  Payload = unknown,
+  Input = Payload,
+  Stored extends boolean = true,
+  Sent extends boolean = true,
+> {
+  readonly channel: Channel<Payload, Input, Stored, Sent>
   readonly transport: string
 }
 
-const optionNames = ['name', 'guarantee', 'schema', 'key', 'ordered', 'address', 'maxAttempts'] as const
+/** Any channel, as the inside of Waybill handles it. */
+export type SomeChannel<Payload = unknown, Input = Payload> = Channel<Payload, Input, boolean, boolean>
+
+const optionNames = [
+  'name',
+  'guarantee',
+  'schema',
+  'key',
+  'ordered',
+  'address',
+  'outbox',
+  'consumers',
+  'version',
+  'upcast',
+  'maxAttempts',
+] as const
+const declaredForms: readonly DeclaredForm[] = ['inbox', 'checkpoint', 'idempotent', 'none']
 const namePattern = /^[A-Za-z0-9._-]{1,200}$/u
+
+/** Exactly-once: only in a transaction, through the outbox. */
+interface Exact {
+  readonly guarantee: 'exactly-once'
+  readonly outbox?: true
+}
+
+/** Without the outbox: only sent. */
+interface Direct {
+  readonly guarantee?: Exclude<Guarantee, 'exactly-once'>
+  readonly outbox: false
+}
+
+type WithSchema<Schema extends StandardSchema> = ChannelOptions<SchemaOutput<Schema>, SchemaInput<Schema>> & {
+  readonly schema: Schema
+}
+type WithoutSchema<Payload> = ChannelOptions<Payload> & { readonly schema?: never }
 
 /**
  * Declares a channel. With a schema the payload's types are the schema's; without one give the type,
  * `defineChannel<Order>({ … })`, or leave it unknown.
  */
 export function defineChannel<Schema extends StandardSchema>(
-  options: ChannelOptions<SchemaOutput<Schema>, SchemaInput<Schema>> & { readonly schema: Schema },
+  options: WithSchema<Schema> & Exact,
+): Channel<SchemaOutput<Schema>, SchemaInput<Schema>, true, false>
+export function defineChannel<Schema extends StandardSchema>(
+  options: WithSchema<Schema> & Direct,
+): Channel<SchemaOutput<Schema>, SchemaInput<Schema>, false, true>
+export function defineChannel<Schema extends StandardSchema>(
+  options: WithSchema<Schema>,
 ): Channel<SchemaOutput<Schema>, SchemaInput<Schema>>
 export function defineChannel<Payload = unknown>(
-  options: ChannelOptions<Payload> & { readonly schema?: never },
-): Channel<Payload>
-export function defineChannel(options: ChannelOptions): Channel {
+  options: WithoutSchema<Payload> & Exact,
+): Channel<Payload, Payload, true, false>
+export function defineChannel<Payload = unknown>(
+  options: WithoutSchema<Payload> & Direct,
+): Channel<Payload, Payload, false, true>
+export function defineChannel<Payload = unknown>(options: WithoutSchema<Payload>): Channel<Payload>
+export function defineChannel(options: ChannelOptions): SomeChannel {
   const name = checkName(options)
   const refuse = (sentence: string): never => {
     throw new WaybillError('WB_INVALID_OPTION', `Channel "${name}": ${sentence}`)
@@ -92,13 +178,30 @@ export function defineChannel(options: ChannelOptions): Channel {
   if (maxAttempts !== undefined && !(Number.isSafeInteger(maxAttempts) && maxAttempts >= 1)) {
     refuse('`maxAttempts` must be a whole number, 1 or more.')
   }
-  const channel: Channel = Object.freeze({
+  const { outbox = true, consumers = {}, version = 1, upcast } = options
+  const guarantee = checkGuarantee(options.guarantee ?? 'at-least-once', name)
+  if (typeof outbox !== 'boolean') refuse('`outbox` must be true or false.')
+  if (guarantee === 'exactly-once' && !outbox) {
+    refuse('exactly-once needs the outbox: leave `outbox` out, or choose at-least-once and send().')
+  }
+  if (!Number.isSafeInteger(version) || version < 1) refuse('`version` must be a whole number, 1 or more.')
+  if (upcast !== undefined && typeof upcast !== 'function') {
+    refuse('`upcast` must be a function of the older payload and its version.')
+  }
+  checkConsumers(consumers, refuse)
+  const channel: SomeChannel = Object.freeze({
     name,
-    guarantee: checkGuarantee(options.guarantee ?? 'at-least-once', name),
+    guarantee,
     ordered,
     address,
     maxAttempts,
+    consumers: Object.freeze({ ...consumers }),
+    version,
+    isStored: outbox,
+    isSent: guarantee !== 'exactly-once',
     schema,
+    hasUpcast: upcast !== undefined,
+    upcast: (payload: unknown, from: number) => upcast?.(payload, from),
     keyOf: (payload: unknown) => key?.(payload),
     via: (transport: string) => Object.freeze({ channel, transport: checkTransport(transport, name) }),
   })
@@ -115,6 +218,19 @@ function checkName(options: unknown): string {
     )
   }
   return name
+}
+
+function checkConsumers(consumers: unknown, refuse: (sentence: string) => never): void {
+  if (typeof consumers !== 'object' || consumers === null) {
+    refuse("`consumers` must be an object of forms by name, as in { shipping: 'inbox' }.")
+  }
+  for (const [consumer, form] of Object.entries(consumers as Record<string, unknown>)) {
+    if (declaredForms.some((known) => known === form)) continue
+    refuse(
+      `consumer "${consumer}" is declared as ${JSON.stringify(form)}: use one of ${declaredForms.join(', ')}.` +
+        didYouMean(String(form), declaredForms),
+    )
+  }
 }
 
 function checkTransport(transport: unknown, name: string): string {

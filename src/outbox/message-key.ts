@@ -1,5 +1,5 @@
 import { describeError, WaybillError } from '../kernel/errors.ts'
-import type { Channel } from './channel.ts'
+import type { SomeChannel } from './channel.ts'
 
 /** Keys stand in database indexes, whose entries are bounded (2,700 bytes in PostgreSQL): a longer one would fail later (W5). */
 const maxKeyBytes = 1024
@@ -9,7 +9,12 @@ const maxKeyBytes = 1024
  * ordered channel, an empty one, NUL (PostgreSQL cannot store it), a lone surrogate (it has no UTF-8 form, and two of them
  * would become one key), one too long.
  */
-export function messageKey(channel: Channel, payload: unknown, given: unknown, what: string): string | null {
+export function messageKey(
+  channel: SomeChannel,
+  payload: unknown,
+  given: unknown,
+  what: string,
+): string | null {
   const key = given ?? channelKey(channel, payload, what)
   if (key === undefined || key === null) {
     if (!channel.ordered) return null
@@ -47,7 +52,7 @@ export function messageKey(channel: Channel, payload: unknown, given: unknown, w
   return key
 }
 
-function channelKey(channel: Channel, payload: unknown, what: string): unknown {
+function channelKey(channel: SomeChannel, payload: unknown, what: string): unknown {
   try {
     return channel.keyOf(payload)
   } catch (error) {

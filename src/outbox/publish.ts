@@ -3,7 +3,7 @@ import { isUuid, newMessageId } from '../kernel/ids.ts'
 import { didYouMean } from '../kernel/suggest.ts'
 import type { NewMessage, OutboxWriter } from '../ports/outbox-writer.ts'
 import type { SqlExecutor } from '../ports/sql.ts'
-import type { Channel } from './channel.ts'
+import type { Channel, SomeChannel } from './channel.ts'
 import { payloadsOf, type Many } from './many.ts'
 import { headerBytes, messageHeaders } from './message-headers.ts'
 import { messageKey } from './message-key.ts'
@@ -36,13 +36,13 @@ const optionNames = ['id', 'key', 'headers', 'contentType'] as const
 export interface Publish {
   <Payload, Input>(
     transaction: unknown,
-    channel: Channel<Payload, Input>,
+    channel: Channel<Payload, Input, true, boolean>,
     payloads: Many<NoInfer<Input>>,
     options?: PublishOptions,
   ): Promise<readonly string[]>
   <Payload, Input>(
     transaction: unknown,
-    channel: Channel<Payload, Input>,
+    channel: Channel<Payload, Input, true, boolean>,
     payload: NoInfer<Input>,
     options?: PublishOptions,
   ): Promise<string>
@@ -50,7 +50,7 @@ export interface Publish {
 
 /** A channel of the configuration, and what its transport takes. */
 export interface PublishTarget {
-  readonly channel: Channel
+  readonly channel: SomeChannel
   /** Largest payload with key and headers. */
   readonly maxBytes: number
 }
@@ -88,7 +88,7 @@ export interface StartedPublish {
 export function createPublish(parts: PublishParts): Publish {
   const publish = (
     transaction: unknown,
-    channel: Channel,
+    channel: SomeChannel,
     payload: unknown,
     options: PublishOptions = {},
   ): Promise<string | readonly string[]> => {
@@ -100,7 +100,7 @@ export function createPublish(parts: PublishParts): Publish {
 
   const write = async (
     transaction: unknown,
-    channel: Channel,
+    channel: SomeChannel,
     payload: unknown,
     options: PublishOptions,
     issue: (isSent: boolean) => void,
@@ -114,7 +114,7 @@ export function createPublish(parts: PublishParts): Publish {
 
   const append = async (
     transaction: unknown,
-    channel: Channel,
+    channel: SomeChannel,
     payload: unknown,
     options: PublishOptions,
     issue: (isSent: boolean) => void,
@@ -152,7 +152,7 @@ export function createPublish(parts: PublishParts): Publish {
   return publish as Publish
 }
 
-function openTransaction(parts: PublishParts, transaction: unknown, channel: Channel): SqlExecutor {
+function openTransaction(parts: PublishParts, transaction: unknown, channel: SomeChannel): SqlExecutor {
   const executor = parts.executorFor(transaction)
   const state = executor.transactionState()
   if (state === 'none')
@@ -162,14 +162,14 @@ function openTransaction(parts: PublishParts, transaction: unknown, channel: Cha
   return executor
 }
 
-function noTransaction(channel: Channel, why: string): WaybillError {
+function noTransaction(channel: SomeChannel, why: string): WaybillError {
   return new WaybillError(
     'WB_NO_TRANSACTION',
     `Nothing was published on channel "${channel?.name}": the handle given ${why}.`,
   )
 }
 
-function targetOf(targets: ReadonlyMap<string, PublishTarget>, channel: Channel): PublishTarget {
+function targetOf(targets: ReadonlyMap<string, PublishTarget>, channel: SomeChannel): PublishTarget {
   const name: unknown = channel?.name
   const target = typeof name === 'string' ? targets.get(name) : undefined
   if (target !== undefined) return target

@@ -1,12 +1,12 @@
 import type { Envelope } from '../kernel/message.ts'
-import type { RowRef } from './outbox.ts'
+import type { Loss, RowRef } from './outbox.ts'
 import type { SqlExecutor } from './sql.ts'
 
 /** A message that a consumer gave up. */
 export interface RefusedMessage {
   readonly envelope: Envelope
   readonly attempts: number
-  readonly reason: 'attempts-exhausted' | 'rejected'
+  readonly reason: 'attempts-exhausted' | 'rejected' | 'parked'
   readonly errorCode: string
   readonly error: string
 }
@@ -39,4 +39,12 @@ export interface Inbox {
    * nothing is written (another has handled it) and `false` is returned.
    */
   bury(consumer: string, message: RefusedMessage): Promise<boolean>
+  /**
+   * Deletes at most `limit` inbox rows that were written more than `olderThanMs` ago by the database's clock (G1, G2), and
+   * returns how many. Rows that keep a waiting outbox row from being handled twice stay. One process at a time: another that
+   * is at it meanwhile gets 0.
+   */
+  purge(olderThanMs: number, limit: number): Promise<number>
+  /** Adds to `losses`, in a transaction of its own: what a consumer at a broker lost. */
+  countLosses(consumer: string, losses: readonly Loss[]): Promise<void>
 }

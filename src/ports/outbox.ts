@@ -1,4 +1,5 @@
 import type { Envelope } from '../kernel/message.ts'
+import type { LeasedPartition } from './lane.ts'
 
 /** What names a row. All three, always: after a restore or a fail-over numbers come back for other rows. */
 export interface RowRef {
@@ -86,6 +87,33 @@ export interface DeadLetter extends RowRef {
 /** `written` · `gone`: the row is not there (delivered or moved by another) · `fenced`: the epoch no longer holds. */
 export type LineOutcome = 'written' | 'gone' | 'fenced'
 
+/** A row to be taken for its one send. */
+export interface TakenRow extends RowRef {
+  readonly channel: string
+  readonly epoch: bigint
+}
+
+/** `taken`: it is ours and nobody will see it again · `gone` · `fenced`: as with lines. */
+export type TakeOutcome = 'taken' | 'gone' | 'fenced'
+
+/** Why a message of an at-most-once channel was lost. `process-ended`: possibly, for its owner died between take and end. */
+export type LossCause = 'process-ended' | 'not-sent' | 'handler-failed'
+
+export interface Loss {
+  readonly channel: string
+  readonly id: string
+  readonly cause: LossCause
+  readonly code: string
+}
+
+/** What is known in the store of a partition's fenced transactions. */
+export interface FencedState {
+  /** Number of the last transaction whose rows were deleted; 0 where there was none. */
+  readonly number: bigint
+  /** Where its note was written; `null` where there was none. */
+  readonly lineage: string | null
+}
+
 /**
  * The hands of a relay: one lane of the outbox. Every method is one statement or one short transaction with a time-out of
  * its own; a throw means the effect is unknown and the call may be made again.
@@ -112,5 +140,27 @@ export interface Outbox {
    * counter in one statement (O5). Checks the epoch and locks the row first.
    */
   bury(letters: readonly DeadLetter[]): Promise<readonly LineOutcome[]>
+  /**
+   * At most once: deletes rows with a line in `taken` that names them, in one statement that is durable when it resolves
+   * (`synchronous_commit` on, whatever the session says). On a consumer's lane it notes them for the consumer, and deletes those
+   * that no other subscriber lacks. One outcome for each row, in order. `batch` is a UUID, new for each call. Checks the epoch.
+   */
+  take(batch: string, rows: readonly TakenRow[]): Promise<readonly TakeOutcome[]>
+  /**
+   * What was taken under `batch` has ended: its line goes, and what was lost is added to `losses` in the same statement. What
+   * nobody ended is counted as `process-ended` when the partition is claimed next.
+   */
+  endTaken(batch: string, losses: readonly Loss[]): Promise<void>
+  /** By partition, of those asked for. */
+  fencedStates(partitions: readonly number[]): Promise<ReadonlyMap<number, FencedState>>
+  /**
+   * Deletes the rows of one committed fenced transaction, their lines too, and notes its number and lineage, in one durable
+   * statement. `false`: the epoch no longer holds, and nothing was written.
+   */
+  removeFenced(
+    partition: LeasedPartition,
+    note: { readonly number: bigint; readonly lineage: string },
+    rows: readonly RowRef[],
+  ): Promise<boolean>
   close(): Promise<void>
 }

@@ -1,4 +1,6 @@
+import type { StoreCapabilities } from '../kernel/capabilities.ts'
 import type { Logger } from '../kernel/logger.ts'
+import type { Checkpoints } from './checkpoints.ts'
 import type { Inbox } from './inbox.ts'
 import type { Lane } from './lane.ts'
 import type { LeaseSession } from './leases.ts'
@@ -22,6 +24,7 @@ export interface StoreContext {
 export interface StoreDefinition<Handle = unknown> {
   /** `postgres`, … */
   readonly kind: string
+  readonly capabilities: StoreCapabilities
   /** Never set: carries the type of the transaction handle that handlers and `transaction()` get. */
   readonly handleType?: Handle
   open(context: StoreContext): Store
@@ -33,6 +36,7 @@ export interface Store {
   readonly schema: SchemaAdmin
   readonly writer: OutboxWriter
   readonly inbox: Inbox
+  readonly checkpoints: Checkpoints
   readonly transactions: TransactionRunner
   /** The relay's hands on a lane, with connections of their own. */
   openOutbox(lane: Lane): Promise<Outbox>

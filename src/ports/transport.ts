@@ -1,17 +1,6 @@
+import type { TransportCapabilities } from '../kernel/capabilities.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Envelope } from '../kernel/message.ts'
-
-export interface TransportCapabilities {
-  /**
-   * One batch may carry several messages of a key: they arrive in the order given, or fail as a suffix. If false a key has
-   * one message under way at a time.
-   */
-  readonly ordersBatch: boolean
-  /** Hands messages to consumers of the same database, without a broker: it has no publisher. */
-  readonly isLocal: boolean
-  /** Largest payload with headers, in bytes. */
-  readonly maxBytes: number
-}
 
 export interface TransportContext {
   readonly logger: Logger
@@ -33,6 +22,10 @@ export interface Transport {
   readonly capabilities: TransportCapabilities
   /** Absent where `capabilities.isLocal`. */
   openPublisher?(): Promise<Publisher>
+  /** Absent where `capabilities.dispatches` is false, or where it is local. */
+  openDispatcher?(): Promise<Dispatcher>
+  /** Absent where `capabilities.fences` is false. */
+  openFencedPublisher?(): Promise<FencedPublisher>
   /** Absent where `capabilities.isLocal`. */
   subscribe?(request: SubscribeRequest): Promise<Subscription>
   close(): Promise<void>
@@ -73,13 +66,104 @@ export interface Publisher {
   close(): Promise<void>
 }
 
+/** `dispatched`: handed to the network once; nobody answers for it · `dropped`: it certainly did not leave. */
+export type Dispatch =
+  | { readonly outcome: 'dispatched' }
+  | { readonly outcome: 'dropped'; readonly code: string; readonly reason: string }
+
+/**
+ * Sends once: no answer is awaited beyond the socket and nothing is tried again on any layer, the client library's own
+ * defaults included (B8). Resolves with one result for each message, in order; never rejects.
+ */
+export interface Dispatcher {
+  dispatch(batch: readonly OutboundMessage[], timeoutMs: number): Promise<readonly Dispatch[]>
+  close(): Promise<void>
+}
+
+/** What a fenced transaction says of itself: exactly the rows it carried, never a span. */
+export interface FencedNote {
+  /** Of the lease under which it was written. */
+  readonly epoch: bigint
+  /** Counts the transactions of an outbox partition, from 1, without a gap. */
+  readonly number: bigint
+  readonly rows: readonly { readonly seq: bigint; readonly id: string }[]
+}
+
+/** What a take-over found. */
+export interface TakenOver {
+  /** Of the last committed transaction; `null` where there has been none. */
+  readonly last: FencedNote | null
+  /** Names the place the notes are kept in (Kafka: cluster and topic id). Another one than before has forgotten them. */
+  readonly lineage: string
+}
+
+export interface FencedMessage extends OutboundMessage {
+  readonly seq: bigint
+}
+
+/**
+ * `committed`: all of it, with its note · `rejected`: none of it; a fate for each message tells which was the trouble ·
+ * `fenced`: none of it, a successor has taken over · `unknown`: perhaps; take over anew to learn it.
+ */
+export type FencedOutcome =
+  | { readonly outcome: 'committed' }
+  | { readonly outcome: 'rejected'; readonly fates: readonly Fate[] }
+  | { readonly outcome: 'fenced' }
+  | { readonly outcome: 'unknown'; readonly code: string; readonly reason: string }
+
+/** One writer for each outbox partition, fenced by the next one: exactly-once publishing (PROTOCOLS 6). */
+export interface FencedPublisher {
+  /**
+   * Makes this the partition's only writer: whatever an earlier one has under way is aborted or committed for good when this
+   * returns. Rejects where the broker cannot be reached in `timeoutMs`; it may be called again.
+   */
+  takeOver(partition: number, timeoutMs: number): Promise<TakenOver>
+  /**
+   * Writes messages and note in one transaction. One call at a time for each partition, after `takeOver`; after `fenced` or
+   * `unknown` only a `takeOver` goes on. Never rejects.
+   */
+  publish(
+    partition: number,
+    note: Omit<FencedNote, 'rows'>,
+    messages: readonly FencedMessage[],
+    timeoutMs: number,
+  ): Promise<FencedOutcome>
+  /** The partition is another's now. */
+  release(partition: number): Promise<void>
+  close(): Promise<void>
+}
+
+/** A stream that was just assigned. */
+export interface AssignedStream {
+  readonly stream: string
+  /** Names the log the stream's positions belong to (Kafka: cluster and topic id). In another one they mean nothing. */
+  readonly lineage: string
+}
+
 export interface SubscribeRequest {
   /** The consumer group. */
   readonly consumer: string
   readonly channels: readonly { readonly channel: string; readonly address: string }[]
   /** Called when the broker took these streams away: their deliveries must not be settled any more. */
   readonly onRevoked: (streams: readonly string[]) => void
+  /**
+   * Asked at each assignment, before anything of these streams is delivered: where to start, by stream, in place of the
+   * broker's own note. Streams it leaves out start where the broker says. Needs `capabilities.seeks`. If it rejects, the
+   * assignment is tried again.
+   */
+  readonly startAt?: (streams: readonly AssignedStream[]) => Promise<ReadonlyMap<string, bigint>>
+  /** Opens the transport's own transaction: `Subscription.commit` is there then. Needs `capabilities.transforms`. */
+  readonly transforms?: boolean
 }
+
+export type SettledPosition = Pick<Delivery, 'stream' | 'position' | 'assignment'>
+
+/** `rejected`: nothing of it is there, and `fates` tell which output was the trouble. */
+export type CommitResult =
+  | { readonly outcome: 'committed' }
+  | { readonly outcome: 'refused' }
+  | { readonly outcome: 'rejected'; readonly fates: readonly Fate[] }
+  | { readonly outcome: 'unknown'; readonly code: string; readonly reason: string }
 
 /** A message as the broker handed it over. */
 export interface Delivery {
@@ -102,9 +186,19 @@ export interface Subscription {
   /** The next deliveries, one at least; none when the signal aborted or the subscription was closed. */
   receive(most: number, signal: AbortSignal): Promise<readonly Delivery[]>
   /**
-   * Everything in these streams up to these positions (included) is done. Resolves when the broker has answered. Positions
-   * of a stream that was revoked since are ignored: its new owner decides.
+   * Everything in these streams up to these positions (included) is done. Resolves when the broker has answered, with
+   * whether it took each of them: not so where the stream was revoked since, and its new owner decides. Rejects where the
+   * broker did not answer.
    */
-  settle(positions: readonly Pick<Delivery, 'stream' | 'position' | 'assignment'>[]): Promise<void>
+  settle(positions: readonly SettledPosition[]): Promise<readonly boolean[]>
+  /**
+   * The same in one transaction with messages to send, all or nothing (KIP-447). `unknown`: perhaps; the streams are assigned
+   * anew from what the broker has. There where the request `transforms`.
+   */
+  commit?(
+    positions: readonly SettledPosition[],
+    outputs: readonly OutboundMessage[],
+    timeoutMs: number,
+  ): Promise<CommitResult>
   close(): Promise<void>
 }

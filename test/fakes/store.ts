@@ -1,5 +1,6 @@
 import { WaybillError } from '../../src/kernel/errors.ts'
 import type { Inbox, RefusedMessage } from '../../src/ports/inbox.ts'
+import type { Loss } from '../../src/ports/outbox.ts'
 import type { SqlExecutor } from '../../src/ports/sql.ts'
 import type { TransactionRunner } from '../../src/ports/transaction-runner.ts'
 
@@ -20,6 +21,7 @@ export class FakeStore {
   readonly handled: Set<string> = new Set()
   readonly starts: Map<string, number> = new Map()
   readonly dead: RefusedMessage[] = []
+  readonly losses: Loss[] = []
   /** Signals of the transactions run, in order. */
   readonly signals: AbortSignal[] = []
   commits = 0
@@ -54,6 +56,11 @@ export class FakeStore {
       this.handled.add(message.envelope.id)
       this.dead.push(message)
       return true
+    },
+    purge: async () => 0,
+    countLosses: async (_consumer, losses) => {
+      this.#mustBeUp()
+      this.losses.push(...losses)
     },
   }
 

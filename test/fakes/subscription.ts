@@ -27,6 +27,7 @@ export class FakeBroker {
         if (this.settleErrors.length > 0) throw this.settleErrors.shift()
         for (const { stream, position } of positions) this.settled.push(`${stream}@${position}`)
         for (const watcher of this.#watchers) watcher()
+        return positions.map(() => true)
       },
       close: async () => {
         this.closed += 1

@@ -21,13 +21,12 @@ ${admitText(s)}`
 /**
  * Where the consumer is the only one on the channel the row is deleted; where it is not, it is noted in the inbox, under a lock
  * that a deletion of the row waits for and other consumers' do not. So whichever way another transaction went about a
- * row, this one waits for its end: a row it deleted is gone, one it noted is not noted again. Rows are locked in the order
- * of their key.
+ * row, this one waits for its end: a row it deleted is gone, one it noted is not noted again.
  */
 export function takeText(s: string): string {
   return `
 with d as materialized (
-  select * from unnest($2::int[], $3::bigint[], $4::uuid[], $5::text[]) d(partition, seq, id, channel) order by 1, 2),
+  select * from unnest($2::int[], $3::bigint[], $4::uuid[], $5::text[]) d(partition, seq, id, channel)),
 shared as materialized (
   select distinct u.channel from ${s}.subscriptions u where u.consumer <> $1 and u.channel = any($5::text[])),
 gone as (

@@ -24,6 +24,7 @@ export function postgresStore(options: PostgresStoreOptions): StoreDefinition<Pg
   const schema = quoteSchema(options.schema ?? 'waybill')
   return {
     kind: 'postgres',
+    capabilities: { ordersCommits: true, takes: true, hasInbox: true, hasCheckpoints: true },
     open: (context) => openStore(new Connections(options, context), schema, context),
   }
 }
@@ -38,6 +39,7 @@ function openStore(connections: Connections, schema: string, context: StoreConte
     ),
     writer: createOutboxWriter(schema),
     inbox: createInbox(connections.open('inbox'), schema),
+    checkpoints: { find: later, advance: later },
     transactions: createTransactionRunner(async () => (await connections.pool()).connect(), {
       statementTimeoutMs,
       lockTimeoutMs,
@@ -60,6 +62,10 @@ function openOutbox(connections: Connections, schema: string, lane: Lane): Outbo
     remove: (rows) => effects.remove(rows),
     block: (blocked) => effects.block(blocked),
     bury: (letters) => effects.bury(letters),
+    take: later,
+    endTaken: later,
+    fencedStates: later,
+    removeFenced: later,
     close: () => connections.close(reads, deletes, lines),
   }
 }
@@ -93,4 +99,8 @@ async function joinLane(
     await connections.close(connection)
     throw error
   }
+}
+
+function later(): never {
+  throw new Error('not there yet')
 }

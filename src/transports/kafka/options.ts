@@ -37,6 +37,21 @@ export interface KafkaTransportOptions {
    * @default 10000
    */
   readonly sessionTimeoutMs?: number
+  /**
+   * The group's protocol: `classic`, or `consumer` (KIP-848, brokers from 4.0). Only `classic` carries transforms.
+   * @default 'classic'
+   */
+  readonly groupProtocol?: 'classic' | 'consumer'
+  /**
+   * How long the topics keep a message, in milliseconds: after that Kafka cannot hand it over again. `explain` holds the inbox's
+   * retention against it. `null`: without end.
+   * @default 604800000 (7 days, the broker's own default)
+   */
+  readonly retentionMs?: number | null
+  /** How long a transaction may stay open before the broker aborts it. @default 60000 */
+  readonly transactionTimeoutMs?: number
+  /** How long the broker remembers an idle transactional producer (`transactional.id.expiration.ms`). @default 604800000 */
+  readonly producerExpiryMs?: number
   /** How long a request to the broker may take, a commit of positions for one. @default 10000 */
   readonly requestTimeoutMs?: number
   /** TLS, with the options of `node:tls`. @default none */
@@ -51,7 +66,13 @@ export interface KafkaSettings extends KafkaTransportOptions {
   readonly partitionsPerTopic: number
   readonly sessionTimeoutMs: number
   readonly requestTimeoutMs: number
+  readonly groupProtocol: 'classic' | 'consumer'
+  readonly retentionMs: number | null
+  readonly transactionTimeoutMs: number
+  readonly producerExpiryMs: number
 }
+
+const days7 = 604_800_000
 
 const names: readonly (keyof KafkaTransportOptions)[] = [
   'brokers',
@@ -61,6 +82,10 @@ const names: readonly (keyof KafkaTransportOptions)[] = [
   'partitionsPerTopic',
   'sessionTimeoutMs',
   'requestTimeoutMs',
+  'groupProtocol',
+  'retentionMs',
+  'transactionTimeoutMs',
+  'producerExpiryMs',
   'tls',
   'sasl',
 ]
@@ -77,7 +102,7 @@ const broker = /^(?:\[[\da-f:.]+\]|[^\s:/@[\]]+)(?::\d{1,5})?$/iu
 export function resolveOptions(options: KafkaTransportOptions): KafkaSettings {
   if (!isObject(options)) throw refusal('takes an object with `brokers`.')
   checkNames(options, names, '')
-  const { brokers, clientId, createTopics = true, tls, sasl } = options
+  const { brokers, clientId, createTopics = true, groupProtocol = 'classic', tls, sasl } = options
   if (
     !Array.isArray(brokers) ||
     brokers.length === 0 ||
@@ -91,6 +116,9 @@ export function resolveOptions(options: KafkaTransportOptions): KafkaSettings {
     throw refusal('`clientId` must be a text without spaces.')
   }
   if (typeof createTopics !== 'boolean') throw refusal('`createTopics` must be true or false.')
+  if (groupProtocol !== 'classic' && groupProtocol !== 'consumer') {
+    throw refusal("`groupProtocol` must be 'classic' or 'consumer'.")
+  }
   if (tls !== undefined && !isObject(tls))
     throw refusal('`tls` must be an object: the options of node:tls, or {}.')
   if (sasl !== undefined) checkSasl(sasl)
@@ -101,6 +129,10 @@ export function resolveOptions(options: KafkaTransportOptions): KafkaSettings {
     partitionsPerTopic: whole(options, 'partitionsPerTopic', 4, 1),
     sessionTimeoutMs: whole(options, 'sessionTimeoutMs', 10_000, 500),
     requestTimeoutMs: whole(options, 'requestTimeoutMs', 10_000, 100),
+    groupProtocol,
+    retentionMs: options.retentionMs === null ? null : whole(options, 'retentionMs', days7, 1000),
+    transactionTimeoutMs: whole(options, 'transactionTimeoutMs', 60_000, 1000),
+    producerExpiryMs: whole(options, 'producerExpiryMs', days7, 1000),
   }
 }
 
@@ -117,7 +149,14 @@ function checkSasl(sasl: KafkaSasl): void {
   }
 }
 
-type WholeName = 'maxBytes' | 'partitionsPerTopic' | 'sessionTimeoutMs' | 'requestTimeoutMs'
+type WholeName =
+  | 'maxBytes'
+  | 'partitionsPerTopic'
+  | 'sessionTimeoutMs'
+  | 'requestTimeoutMs'
+  | 'retentionMs'
+  | 'transactionTimeoutMs'
+  | 'producerExpiryMs'
 
 function whole(options: KafkaTransportOptions, name: WholeName, preset: number, least: number): number {
   const value = options[name] ?? preset

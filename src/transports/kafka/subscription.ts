@@ -3,7 +3,7 @@ import { systemClock, systemRandom } from '../../kernel/clock.ts'
 import { withDeadline } from '../../kernel/deadline.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { backoffMs } from '../../kernel/retry.ts'
-import type { Delivery, SubscribeRequest, Subscription } from '../../ports/transport.ts'
+import type { Delivery, SubscribeRequest, SettledPosition, Subscription } from '../../ports/transport.ts'
 import { Assignment } from './assignment.ts'
 import { clientOptions, type KafkaLibrary } from './client.ts'
 import { Gate } from './gate.ts'
@@ -57,14 +57,19 @@ export class KafkaSubscription implements Subscription {
     return []
   }
 
-  async settle(positions: readonly Pick<Delivery, 'stream' | 'position' | 'assignment'>[]): Promise<void> {
+  async settle(positions: readonly SettledPosition[]): Promise<readonly boolean[]> {
     const assignment = this.#assignment
     const ours = positions.filter((position) => position.assignment === assignment?.number)
-    if (assignment === undefined || ours.length === 0) return
-    const outcome = await assignment.settle(ours)
-    if (outcome === 'committed') return
-    const { logger, request } = this.#options
-    logger.debug({ consumer: request.consumer }, 'positions of an assignment that is over were not committed')
+    if (assignment === undefined || ours.length === 0) return positions.map(() => false)
+    const isCommitted = (await assignment.settle(ours)) === 'committed'
+    if (!isCommitted) {
+      const { logger, request } = this.#options
+      logger.debug(
+        { consumer: request.consumer },
+        'positions of an assignment that is over were not committed',
+      )
+    }
+    return positions.map((position) => isCommitted && position.assignment === assignment.number)
   }
 
   async close(): Promise<void> {

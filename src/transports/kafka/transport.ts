@@ -1,3 +1,4 @@
+import type { TransportCapabilities } from '../../kernel/capabilities.ts'
 import type { Transport, TransportContext, TransportDefinition } from '../../ports/transport.ts'
 import { loadKafka, type KafkaLibrary } from './client.ts'
 import { resolveOptions, type KafkaTransportOptions } from './options.ts'
@@ -15,7 +16,22 @@ import { watchedProducer } from './watched-producer.ts'
 export function kafkaTransport(options: KafkaTransportOptions): TransportDefinition {
   const settings = resolveOptions(options)
   const kind = 'kafka'
-  const capabilities = { ordersBatch: true, isLocal: false, maxBytes: settings.maxBytes }
+  const capabilities: TransportCapabilities = {
+    ordersBatch: true,
+    isLocal: false,
+    maxBytes: settings.maxBytes,
+    confirms: true,
+    dispatches: true,
+    fences: true,
+    transforms: settings.groupProtocol === 'classic',
+    keepsOrder: true,
+    settles: true,
+    seeks: true,
+    redeliveryMs: settings.retentionMs,
+    deduplicatesMs: null,
+    transactionTimeoutMs: settings.transactionTimeoutMs,
+    producerExpiryMs: settings.producerExpiryMs,
+  }
 
   const open = ({ logger, applicationName, source }: TransportContext): Transport => {
     const opened = new Set<{ close(): Promise<void> }>()

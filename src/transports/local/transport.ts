@@ -1,3 +1,4 @@
+import type { TransportCapabilities } from '../../kernel/capabilities.ts'
 import { WaybillError } from '../../kernel/errors.ts'
 import { didYouMean } from '../../kernel/suggest.ts'
 import type { TransportDefinition } from '../../ports/transport.ts'
@@ -24,6 +25,22 @@ export function localTransport(options: LocalTransportOptions = {}): TransportDe
   const maxBytes = options.maxBytes ?? 1_048_576
   if (!Number.isSafeInteger(maxBytes) || maxBytes < 1) refuse('`maxBytes` must be a whole number from 1.')
   const kind = 'local'
-  const capabilities = { ordersBatch: true, isLocal: true, maxBytes }
+  const capabilities: TransportCapabilities = {
+    ordersBatch: true,
+    isLocal: true,
+    maxBytes,
+    confirms: true,
+    dispatches: true,
+    fences: false,
+    transforms: false,
+    keepsOrder: true,
+    settles: true,
+    seeks: false,
+    // A row is there until its consumers have it, and is never handed over again after that.
+    redeliveryMs: 0,
+    deduplicatesMs: null,
+    transactionTimeoutMs: null,
+    producerExpiryMs: null,
+  }
   return { kind, capabilities, open: () => ({ kind, capabilities, close: () => Promise.resolve() }) }
 }

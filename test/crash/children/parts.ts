@@ -34,7 +34,7 @@ export interface Placed {
 
 export const settings = JSON.parse(process.env['SCENE'] ?? '{}') as SceneSettings
 
-export const placed: Channel<Placed> = defineChannel<Placed>({
+export const placed: Channel<Placed, Placed, true, false> = defineChannel<Placed>({
   name: 'orders.placed',
   guarantee: 'exactly-once',
   address: settings.topic ?? 'orders.placed',
