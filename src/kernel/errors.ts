@@ -31,6 +31,7 @@ export const errorCodes = [
   'WB_ABORTED',
   'WB_COMMIT_OUTCOME_UNKNOWN',
   'WB_PUBLISH_OUTCOME_UNKNOWN',
+  'WB_PUBLISH_REJECTED',
   'WB_TRANSACTION_ROLLED_BACK',
   'WB_ENVELOPE_INVALID',
   'WB_HANDLER_FAILED',
@@ -87,6 +88,25 @@ export class CommitOutcomeUnknownError extends WaybillError {
       { cause, retryable: 'unknown' },
     )
     this.transactionId = transactionId
+  }
+}
+
+/**
+ * `send()` did not learn in time whether the transport has a message: it may be delivered or not. Send it again with the same
+ * id, {@link PublishOutcomeUnknownError.messageId}: a consumer that deduplicates then has it once.
+ */
+export class PublishOutcomeUnknownError extends WaybillError {
+  override readonly name: string = 'PublishOutcomeUnknownError'
+  readonly messageId: string
+
+  constructor(messageId: string, channel: string, code: string) {
+    super(
+      'WB_PUBLISH_OUTCOME_UNKNOWN',
+      `Message ${messageId} on channel "${channel}" may have been sent or not (${code}): its transport did not confirm it in ` +
+        'time. Send it again with the same id.',
+      { retryable: 'unknown' },
+    )
+    this.messageId = messageId
   }
 }
 

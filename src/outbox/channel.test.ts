@@ -61,10 +61,32 @@ describe('defineChannel', () => {
     )
   })
 
-  it('refuses a guarantee that cannot be kept yet', () => {
-    expect(() => defineChannel({ name: 'orders', guarantee: 'at-most-once' })).toThrow(
-      refusal('WB_GUARANTEE_UNSUPPORTED', '"orders"'),
+  it.each([
+    ['a misspelt guarantee', { guarantee: 'exactly-onse' }, /mean "exactly-once"/u],
+    ['an outbox that is no boolean', { outbox: 'no' }, '`outbox` must be'],
+    ['exactly-once without the outbox', { guarantee: 'exactly-once', outbox: false }, 'needs the outbox'],
+    ['a version 0', { version: 0 }, '`version` must be'],
+    ['an upcast that is no function', { upcast: {} }, '`upcast` must be'],
+    ['consumers that are no object', { consumers: 'shipping' }, '`consumers` must be'],
+    ['a consumer of no known form', { consumers: { shipping: 'inbx' } }, /"shipping".*mean "inbox"/u],
+  ])('refuses %s', (_what, options, text) => {
+    expect(() => defineChannel({ name: 'orders', ...options } as { name: string })).toThrow(
+      refusal('WB_INVALID_OPTION', text),
     )
+  })
+
+  it('says whether it is stored, sent, or both', () => {
+    const both = defineChannel({ name: 'a', guarantee: 'at-most-once' })
+    expect(both).toMatchObject({ isStored: true, isSent: true })
+    const exact = defineChannel<Order>({ name: 'b', guarantee: 'exactly-once' })
+    expect(exact).toMatchObject({ isStored: true, isSent: false })
+    expectTypeOf(exact).toEqualTypeOf<Channel<Order, Order, true, false>>()
+    const direct = defineChannel<Order>({ name: 'c', outbox: false })
+    expect(direct).toMatchObject({ isStored: false, isSent: true })
+    expectTypeOf(direct).toEqualTypeOf<Channel<Order, Order, false, true>>()
+    expectTypeOf(defineChannel({ name: 'd', schema: z.string(), outbox: false })).toEqualTypeOf<
+      Channel<string, string, false, true>
+    >()
   })
 
   it('takes its types from the schema, or from the type given', () => {

@@ -5,7 +5,8 @@ import { isUuid } from '../kernel/ids.ts'
 import type { SqlExecutor } from '../ports/sql.ts'
 import { defineChannel, type Channel } from './channel.ts'
 import { many } from './many.ts'
-import { createPublish, type AppendedNote, type PublishOptions } from './publish.ts'
+import type { PublishOptions } from './messages.ts'
+import { createPublish, type AppendedNote } from './publish.ts'
 
 const plain = defineChannel({ name: 'plain' })
 const ordered = defineChannel<{ id: string }>({ name: 'ordered', key: (payload) => payload.id })

@@ -1,0 +1,220 @@
+import type { Clock, Random } from '../kernel/clock.ts'
+import { describeError, isWaybillError, PublishOutcomeUnknownError, WaybillError } from '../kernel/errors.ts'
+import { backoffMs, type Backoff } from '../kernel/retry.ts'
+import type { Fate, OutboundMessage, Publisher } from '../ports/transport.ts'
+import type { Outlet, SendLimits } from './send.ts'
+
+export interface ConfirmOutletOptions {
+  readonly open: () => Promise<Publisher>
+  /** One try of a message. */
+  readonly timeoutMs: number
+  readonly retry: Backoff
+  /** Messages in one call of the publisher, at most. */
+  readonly batchSize: number
+  /** See `TransportCapabilities.ordersBatch`. */
+  readonly ordersBatch: boolean
+  /** Whether messages of this channel are kept in order by their key. */
+  readonly isOrdered: (channel: string) => boolean
+  readonly clock: Clock
+  readonly random: Random
+}
+
+interface Entry {
+  readonly message: OutboundMessage
+  /** `null` once it is settled. */
+  settle: ((error: Error | null) => void) | null
+  /** With the publisher now: whatever was said of it before, it may arrive. */
+  isUnderway: boolean
+  /** A try of it ended without an answer: it may be there. */
+  doubt: string | undefined
+  /** Why it is not there, as the last definite answer had it. */
+  refusal: string | undefined
+}
+
+/** Messages of one key in order, or one message without a key. */
+interface Line {
+  readonly key: string | null
+  entries: Entry[]
+  isBusy: boolean
+  failures: number
+  notBefore: number
+}
+
+/**
+ * At least once: a message is sent until it is confirmed, with the same id, or its deadline passes. What waits goes
+ * together; a key has one call under way, and what failed of it is sent again before its later messages.
+ */
+export class ConfirmOutlet implements Outlet {
+  readonly #options: ConfirmOutletOptions
+  readonly #keyed = new Map<string, Line>()
+  readonly #lines = new Set<Line>()
+  #isScheduled = false
+  #wake: AbortController | undefined
+
+  constructor(options: ConfirmOutletOptions) {
+    this.#options = options
+  }
+
+  async send(messages: readonly OutboundMessage[], { deadlineMs, signal }: SendLimits): Promise<void> {
+    const entries = messages.map((message): Entry => ({
+      message,
+      settle: null,
+      isUnderway: false,
+      doubt: undefined,
+      refusal: undefined,
+    }))
+    const done = entries.map(
+      (entry) =>
+        new Promise<void>((resolve, reject) => {
+          entry.settle = (error) => {
+            entry.settle = null
+            if (error === null) resolve()
+            else reject(error)
+          }
+        }),
+    )
+    const ended = new AbortController()
+    const limit = signal === undefined ? ended.signal : AbortSignal.any([ended.signal, signal])
+    void this.#options.clock.sleep(deadlineMs, limit).then(() => {
+      if (!ended.signal.aborted) for (const entry of entries) expire(entry)
+    })
+    for (const entry of entries) this.#enter(entry)
+    this.#schedule()
+    try {
+      await Promise.all(done)
+    } finally {
+      ended.abort()
+      // Of several that fail the first is thrown; the others' rejections are known with it.
+      for (const each of done) each.catch(() => {})
+    }
+  }
+
+  #enter(entry: Entry): void {
+    const { envelope, address } = entry.message
+    const isKeyed = envelope.key !== null && this.#options.isOrdered(envelope.channel)
+    const key = isKeyed ? `${address}\0${envelope.key}` : null
+    let line = key === null ? undefined : this.#keyed.get(key)
+    if (line === undefined) {
+      line = { key, entries: [], isBusy: false, failures: 0, notBefore: 0 }
+      this.#lines.add(line)
+      if (key !== null) this.#keyed.set(key, line)
+    }
+    line.entries.push(entry)
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    // Later in this turn: calls that are made one after another without awaiting travel together.
+    queueMicrotask(() => {
+      this.#isScheduled = false
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    const { batchSize, ordersBatch, clock } = this.#options
+    const now = clock.now()
+    this.#wake?.abort()
+    this.#wake = undefined
+    let next = Infinity
+    for (;;) {
+      const taken: { readonly line: Line; readonly entries: readonly Entry[] }[] = []
+      let count = 0
+      for (const line of this.#lines) {
+        if (line.isBusy || count >= batchSize) continue
+        line.entries = line.entries.filter((entry) => entry.settle !== null)
+        if (line.entries.length === 0) {
+          this.#forget(line)
+          continue
+        }
+        if (line.notBefore > now) {
+          next = Math.min(next, line.notBefore)
+          continue
+        }
+        const entries = line.entries.slice(0, ordersBatch ? batchSize - count : 1)
+        line.isBusy = true
+        for (const entry of entries) entry.isUnderway = true
+        count += entries.length
+        taken.push({ line, entries })
+      }
+      if (taken.length === 0) break
+      void this.#fly(taken)
+    }
+    if (next === Infinity) return
+    const wake = (this.#wake = new AbortController())
+    void clock.sleep(next - now, wake.signal).then(() => {
+      if (!wake.signal.aborted) this.#schedule()
+    })
+  }
+
+  async #fly(taken: readonly { readonly line: Line; readonly entries: readonly Entry[] }[]): Promise<void> {
+    const { open, timeoutMs, clock, retry, random } = this.#options
+    const batch = taken.flatMap(({ entries }) => entries.map(({ message }) => message))
+    let fates: readonly Fate[]
+    try {
+      const publisher = await open()
+      fates = await publisher.publish(batch, timeoutMs)
+    } catch (error) {
+      fates = batch.map(() => neverLeft(error))
+    }
+    let at = 0
+    for (const { line, entries } of taken) {
+      let isFailing = false
+      for (const entry of entries) if (!judge(entry, fates[at++]!)) isFailing = true
+      line.isBusy = false
+      line.failures = isFailing ? line.failures + 1 : 0
+      line.notBefore = isFailing ? clock.now() + backoffMs(line.failures, retry, random) : 0
+    }
+    this.#schedule()
+  }
+
+  #forget(line: Line): void {
+    this.#lines.delete(line)
+    if (line.key !== null) this.#keyed.delete(line.key)
+  }
+}
+
+/** `false`: it is to be tried again. */
+function judge(entry: Entry, fate: Fate): boolean {
+  entry.isUnderway = false
+  if (entry.settle === null) return true
+  if (fate.outcome === 'confirmed') {
+    entry.settle(null)
+    return true
+  }
+  if (fate.outcome === 'unknown') {
+    entry.doubt = fate.code
+    return false
+  }
+  entry.refusal = fate.code
+  if (fate.retryable) return false
+  entry.settle(entry.doubt === undefined ? rejected(entry, fate.code, 'no') : unknown(entry))
+  return true
+}
+
+function expire(entry: Entry): void {
+  const mayBeThere = entry.isUnderway || entry.doubt !== undefined
+  entry.settle?.(mayBeThere ? unknown(entry) : rejected(entry, entry.refusal ?? 'WB_TIMED_OUT', 'yes'))
+}
+
+function unknown({ message, doubt }: Entry): Error {
+  const { id, channel } = message.envelope
+  return new PublishOutcomeUnknownError(id, channel, doubt ?? 'WB_TIMED_OUT')
+}
+
+function rejected({ message }: Entry, code: string, retryable: 'yes' | 'no'): WaybillError {
+  const { id, channel } = message.envelope
+  const next = retryable === 'yes' ? 'Send it again with the same id.' : 'It cannot be sent as it is.'
+  return new WaybillError(
+    'WB_PUBLISH_REJECTED',
+    `Message ${id} on channel "${channel}" was not sent: ${code}. ${next}`,
+    { retryable },
+  )
+}
+
+function neverLeft(error: unknown): Fate {
+  const { code, message } = describeError(error)
+  const retryable = !isWaybillError(error) || error.retryable !== 'no'
+  return { outcome: 'rejected', scope: 'destination', retryable, code, reason: message }
+}

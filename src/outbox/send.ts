@@ -1,0 +1,105 @@
+import { WaybillError } from '../kernel/errors.ts'
+import type { NewMessage } from '../ports/outbox-writer.ts'
+import type { OutboundMessage } from '../ports/transport.ts'
+import type { Channel, SomeChannel } from './channel.ts'
+import type { Many } from './many.ts'
+import {
+  checkOptionNames,
+  makeMessages,
+  publishOptionNames,
+  targetOf,
+  type PublishOptions,
+  type PublishTarget,
+} from './messages.ts'
+
+export interface SendOptions extends PublishOptions {
+  /** How long it is tried, in milliseconds. Not on at-most-once, where nothing is tried again. @default the setting `sendDeadlineMs` */
+  readonly deadlineMs?: number
+  /** Gives up waiting, as the deadline does. */
+  readonly signal?: AbortSignal
+}
+
+const sendOptionNames = [...publishOptionNames, 'deadlineMs', 'signal']
+
+/**
+ * Sends one message, or {@link Many}, without a database transaction. On an at-most-once channel: once, and nothing is awaited
+ * beyond the socket; what certainly did not leave is counted in `status()`. On the others: resolves when the transport has
+ * confirmed all of them, trying again with the same ids until the deadline.
+ *
+ * Throws `PublishOutcomeUnknownError` where the deadline passed and a message may be there, `WB_PUBLISH_REJECTED` where one
+ * certainly is not; of several messages the others may have been sent.
+ */
+export interface Send {
+  <Payload, Input>(
+    channel: Channel<Payload, Input, boolean, true>,
+    payloads: Many<NoInfer<Input>>,
+    options?: SendOptions,
+  ): Promise<readonly string[]>
+  <Payload, Input>(
+    channel: Channel<Payload, Input, boolean, true>,
+    payload: NoInfer<Input>,
+    options?: SendOptions,
+  ): Promise<string>
+}
+
+export interface SendLimits {
+  readonly deadlineMs: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** Where messages of a channel leave. Resolves when all are on their way, as the channel's guarantee has it. */
+export interface Outlet {
+  send(messages: readonly OutboundMessage[], limits: SendLimits): Promise<void>
+}
+
+export interface SendTarget extends PublishTarget {
+  readonly address: string
+}
+
+export interface SendParts {
+  /** By channel name. */
+  readonly targets: ReadonlyMap<string, SendTarget>
+  readonly outletFor: (channel: SomeChannel) => Outlet
+  readonly deadlineMs: number
+  /** @default UUIDv7 */
+  readonly newId?: () => string
+}
+
+export function createSend(parts: SendParts): Send {
+  const send = async (
+    channel: SomeChannel,
+    payload: unknown,
+    options: SendOptions = {},
+  ): Promise<string | readonly string[]> => {
+    const target = targetOf(parts.targets, channel, 'send(channel, payload)')
+    const { name } = target.channel
+    mayBeSent(target.channel)
+    checkOptionNames(options, sendOptionNames, 'send', name)
+    const { deadlineMs = parts.deadlineMs, signal } = options
+    if (!Number.isFinite(deadlineMs) || deadlineMs <= 0) {
+      throw new WaybillError(
+        'WB_INVALID_OPTION',
+        `\`deadlineMs\` of send on channel "${name}" must be a number of milliseconds above 0.`,
+      )
+    }
+    const { messages, isMany } = await makeMessages({ target, payload, options, newId: parts.newId })
+    const createdAt = new Date()
+    const outbound = messages.map((message) => outboundOf(message, target, createdAt))
+    if (outbound.length > 0) await parts.outletFor(target.channel).send(outbound, { deadlineMs, signal })
+    const ids = messages.map(({ id }) => id)
+    return isMany ? ids : ids[0]!
+  }
+  return send as Send
+}
+
+function outboundOf(message: NewMessage, target: SendTarget, createdAt: Date): OutboundMessage {
+  return { envelope: { ...message, channel: target.channel.name, createdAt }, address: target.address }
+}
+
+function mayBeSent(channel: SomeChannel): void {
+  if (channel.isSent) return
+  throw new WaybillError(
+    'WB_GUARANTEE_UNSUPPORTED',
+    `Channel "${channel.name}" is ${channel.guarantee}: its messages go through the outbox. Use publish() in a transaction.`,
+  )
+}
