@@ -2,7 +2,7 @@ export { createWaybill } from './app/waybill.ts'
 export type { ConsumeOptions, TransactionOptions, Waybill } from './app/waybill.ts'
 export { defineConfig } from './app/config.ts'
 export type { WaybillConfig } from './app/config.ts'
-export type { ConsumerCounters, PartStatus, WaybillStatus } from './app/running.ts'
+export type { ConsumerCounters, PartStatus, SendCounters, WaybillStatus } from './app/running.ts'
 export type { Settings, SettingsOptions } from './app/settings.ts'
 export { defineChannel } from './outbox/channel.ts'
 export type { Channel, ChannelOptions, RoutedChannel } from './outbox/channel.ts'
@@ -10,10 +10,17 @@ export { many } from './outbox/many.ts'
 export type { Many } from './outbox/many.ts'
 export type { PublishOptions } from './outbox/messages.ts'
 export type { Publish } from './outbox/publish.ts'
+export type { Send, SendOptions } from './outbox/send.ts'
 export type { StandardSchema } from './outbox/standard-schema.ts'
 export type { Handler, HandlerContext } from './consumer/handler.ts'
 export type { Guarantee } from './guarantees/guarantees.ts'
-export { CommitOutcomeUnknownError, errorCodes, isWaybillError, WaybillError } from './kernel/errors.ts'
+export {
+  CommitOutcomeUnknownError,
+  errorCodes,
+  isWaybillError,
+  PublishOutcomeUnknownError,
+  WaybillError,
+} from './kernel/errors.ts'
 export type { ErrorCode, Retryable } from './kernel/errors.ts'
 export type { Logger } from './kernel/logger.ts'
 export type { Message, MessageHeaders } from './kernel/message.ts'

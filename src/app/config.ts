@@ -14,7 +14,8 @@ export type AnyRoutedChannel = RoutedChannel<any, any, boolean, boolean>
 
 /** What `waybill.config.ts` exports: the store, the transports, the channels; and any setting of docs/configuration.md. */
 export interface WaybillConfig<Handle = unknown> extends SettingsOptions {
-  readonly store: StoreDefinition<Handle>
+  /** Needed where a channel is stored or anything is consumed; a service that only sends has none. */
+  readonly store?: StoreDefinition<Handle> | undefined
   /** By the name that channels use in `.via(name)`. */
   readonly transports: Readonly<Record<string, TransportDefinition>>
   /** Each goes through the transport it names with `.via(name)`, or the only one there is. */
@@ -41,7 +42,7 @@ export interface ChannelRoute {
 
 /** The configuration, judged and completed. */
 export interface ResolvedConfig<Handle = unknown> {
-  readonly store: StoreDefinition<Handle>
+  readonly store: StoreDefinition<Handle> | undefined
   readonly transports: ReadonlyMap<string, TransportDefinition>
   readonly routes: ReadonlyMap<string, ChannelRoute>
   readonly runsRelay: boolean
@@ -65,10 +66,10 @@ export function resolveConfig<Handle>(
 ): ResolvedConfig<Handle> {
   if (typeof config !== 'object' || config === null) throw invalid('the configuration is not an object.')
   const { store, transports, channels, relay, logger, ...file } = config
-  if (typeof (store as unknown) !== 'object' || typeof store?.open !== 'function') {
-    throw invalid(
-      `\`store\` is missing: give it a store such as postgresStore({ … }).${misspelt(file, 'store')}`,
-    )
+  const missing = misspelt(file, 'store')
+  if (store === undefined && missing !== '') throw invalid(`\`store\` is missing.${missing}`)
+  if (store !== undefined && typeof store?.open !== 'function') {
+    throw invalid('`store` is not a store: give it one such as postgresStore({ … }).')
   }
   if (
     typeof (transports as unknown) !== 'object' ||
@@ -88,10 +89,12 @@ export function resolveConfig<Handle>(
       throw invalid(`the transport name ${JSON.stringify(name)} is not a plain word.`)
     if (typeof transport?.open !== 'function') throw invalid(`transport "${name}" is not a transport.`)
   }
+  const routes = routesOf(channels, byName)
+  if (store === undefined) mustNeedNone(routes, byName)
   return {
     store,
     transports: byName,
-    routes: routesOf(channels, byName),
+    routes,
     runsRelay: relay ?? true,
     settings,
     logger: logger ?? jsonLogger(settings.logLevel),
@@ -125,6 +128,22 @@ function routesOf(
     routes.set(channel.name, { channel, transport, address: channel.address, maxBytes })
   }
   return routes
+}
+
+function mustNeedNone(
+  routes: ReadonlyMap<string, ChannelRoute>,
+  transports: ReadonlyMap<string, TransportDefinition>,
+): void {
+  for (const { channel, transport } of routes.values()) {
+    const isLocal = transports.get(transport)!.capabilities.isLocal
+    if (!channel.isStored && !isLocal) continue
+    const way = isLocal
+      ? 'goes over a local transport'
+      : 'may be stored: declare it with `outbox: false` where it is only sent'
+    throw invalid(
+      `\`store\` is missing, and channel "${channel.name}" ${way}. Give it a store such as postgresStore({ … }).`,
+    )
+  }
 }
 
 function misspelt(rest: object, wanted: (typeof ownKeys)[number]): string {

@@ -31,7 +31,7 @@ export async function startConsumers(
   const groups = Map.groupBy(registrations, ({ consumer, route }) => `${route.transport}\0${consumer}`)
   for (const group of groups.values()) {
     const { consumer, route } = group[0]!
-    const transport = parts.transports.get(route.transport)!
+    const transport = parts.transports.get(route.transport)
     const counters = new Counters()
     const options = optionsFor(parts, consumer, group, counters)
     const describe: Running['status'] = () => {

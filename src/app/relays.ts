@@ -1,13 +1,13 @@
 import type { Clock, Random } from '../kernel/clock.ts'
-import { WaybillError } from '../kernel/errors.ts'
 import type { Lane } from '../ports/lane.ts'
 import type { Store } from '../ports/store.ts'
 import type { TransactionRunner } from '../ports/transaction-runner.ts'
-import type { Publisher, Transport } from '../ports/transport.ts'
+import type { Publisher } from '../ports/transport.ts'
 import type { ChannelRules } from '../relay/mind/types.ts'
 import { Relay } from '../relay/relay.ts'
 import type { Sender } from '../relay/sender.ts'
 import type { ChannelRoute, ResolvedConfig } from './config.ts'
+import type { OpenTransports } from './open-transports.ts'
 import type { Running } from './running.ts'
 import type { Settings } from './settings.ts'
 
@@ -17,20 +17,19 @@ export interface Parts {
   readonly store: Store
   /** The store's, with what the app adds around each transaction. */
   readonly transactions: TransactionRunner
-  readonly transports: ReadonlyMap<string, Transport>
+  readonly transports: OpenTransports
   readonly clock: Clock
   readonly random: Random
 }
 
 /** A relay for each broker transport that a channel uses. */
 export async function startRelays(parts: Parts, running: Running[]): Promise<void> {
-  for (const [name, transport] of parts.transports) {
-    const routes = [...parts.config.routes.values()].filter((route) => route.transport === name)
-    if (transport.capabilities.isLocal || routes.length === 0) continue
-    if (transport.openPublisher === undefined) {
-      throw new WaybillError('WB_INVALID_CONFIG', `Transport "${name}" cannot publish.`)
-    }
-    const publisher = await transport.openPublisher()
+  for (const [name, { capabilities }] of parts.config.transports) {
+    const routes = [...parts.config.routes.values()].filter(
+      ({ transport, channel }) => transport === name && channel.isStored,
+    )
+    if (capabilities.isLocal || routes.length === 0) continue
+    const publisher = await parts.transports.publisher(name)
     running.push({
       stop: () => publisher.close(),
       wake() {},
@@ -55,7 +54,7 @@ export async function startRelay(
   running: Running[],
 ): Promise<void> {
   const { settings, logger } = parts.config
-  const { capabilities } = parts.transports.get(lane.transport)!
+  const { capabilities } = parts.transports.get(lane.transport)
   const relay = new Relay({
     lane,
     store: parts.store,

@@ -1,7 +1,17 @@
 import type { RelayStatus } from '../relay/relay.ts'
 
+/** Running totals of `send()` since the instance was made. */
+export interface SendCounters {
+  /** At-most-once messages that left: nobody answers for them. */
+  readonly dispatched: number
+  readonly confirmed: number
+  /** At-most-once messages that certainly did not leave. */
+  readonly dropped: number
+}
+
 export type PartStatus =
   | { readonly kind: 'transports'; readonly names: readonly string[] }
+  | { readonly kind: 'sends'; readonly counters: SendCounters }
   | { readonly kind: 'relay'; readonly relay: RelayStatus | null }
   | {
       readonly kind: 'consumer'

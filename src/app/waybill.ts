@@ -5,14 +5,17 @@ import { didYouMean } from '../kernel/suggest.ts'
 import type { Handler } from '../consumer/handler.ts'
 import type { SomeChannel } from '../outbox/channel.ts'
 import { createPublish, type Publish } from '../outbox/publish.ts'
+import { createSend, type Send } from '../outbox/send.ts'
 import type { Store } from '../ports/store.ts'
 import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import { bindTransactions, executorFor } from '../transactions/registry.ts'
 import { type ResolvedConfig, resolveConfig, type WaybillConfig } from './config.ts'
 import { type Registration, startConsumers } from './consumers.ts'
+import { OpenTransports } from './open-transports.ts'
 import { PendingPublishes } from './pending-publishes.ts'
 import { startRelays } from './relays.ts'
 import type { Running, WaybillStatus } from './running.ts'
+import { Sends } from './sends.ts'
 import { untilSignal } from './signals.ts'
 import type { SettingsSources } from './settings.ts'
 
@@ -38,6 +41,11 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
    * `WB_UNSERIALISABLE`, `WB_NUL_CHARACTER`, `WB_MESSAGE_TOO_LARGE`, `WB_INVALID_HEADER`, `WB_INVALID_ID`, `WB_TOO_MANY_KEYS`.
    */
   readonly publish: Publish
+  /**
+   * Sends one message, or `many(…)`, without a database transaction: once on an at-most-once channel, until it is confirmed on
+   * the others. Works without `start()`. See {@link Send} for its errors.
+   */
+  readonly send: Send
   /**
    * Runs `work` in a transaction of its own: commits when it resolves, rolls back when it rejects. Statements that need not
    * be awaited one by one travel together where the connection pipelines.
@@ -85,10 +93,13 @@ export function createWaybill<Handle = unknown>(
 
 class Instance<Handle> implements Waybill<Handle> {
   readonly publish: Publish
+  readonly send: Send
   readonly #config: ResolvedConfig<Handle>
   readonly #registrations: Registration[] = []
   readonly #lifecycle: Lifecycle
   readonly #pending = new PendingPublishes()
+  readonly #transports: OpenTransports
+  readonly #sends: Sends
   #store: Store | null = null
   #running: Running[] = []
 
@@ -108,6 +119,24 @@ class Instance<Handle> implements Waybill<Handle> {
       // Not committed yet: the relay of this process looks in quick steps for a moment (PROTOCOLS 8).
       onAppended: () => this.#wake(),
       onStarted: (started) => this.#pending.note(started),
+    })
+    const { transports, settings, logger } = config
+    const { applicationName, source } = settings
+    this.#transports = new OpenTransports(transports, { logger, applicationName, source })
+    this.#sends = new Sends({
+      config,
+      transports: this.#transports,
+      storing: () => ({
+        // Opened at each use: a stop in between closes the store.
+        writer: { append: (...message) => this.#open().writer.append(...message) },
+        transactions: { run: (...work) => this.#runner(this.#open()).run(...work) },
+      }),
+      onStored: () => this.#wake(),
+    })
+    this.send = createSend({
+      targets: config.routes,
+      outletFor: (channel) => this.#sends.outletFor(channel),
+      deadlineMs: settings.sendDeadlineMs,
     })
   }
 
@@ -184,7 +213,7 @@ class Instance<Handle> implements Waybill<Handle> {
     } finally {
       // Also where it only published and was never started: its pool would keep the process alive. Not where somebody has
       // called `start()` meanwhile: the store is then in use again.
-      if (this.#lifecycle.isAtRest) await this.#closeStore()
+      if (this.#lifecycle.isAtRest) await this.#closeAll()
     }
   }
 
@@ -200,7 +229,9 @@ class Instance<Handle> implements Waybill<Handle> {
   }
 
   status(): WaybillStatus {
-    return { isRunning: this.#lifecycle.isRunning, parts: this.#running.map((part) => part.status()) }
+    const parts = this.#running.map((part) => part.status())
+    if (this.#sends.isUsed) parts.push({ kind: 'sends', counters: this.#sends.counters })
+    return { isRunning: this.#lifecycle.isRunning, parts }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -208,27 +239,21 @@ class Instance<Handle> implements Waybill<Handle> {
   }
 
   async #start(): Promise<void> {
-    const { transports, settings, logger } = this.#config
+    if (this.#config.store === undefined && this.#registrations.length === 0) return
     const store = this.#open()
     await store.schema.check()
     await this.#register()
-    const context = { logger, applicationName: settings.applicationName, source: settings.source }
-    const opened = new Map([...transports].map(([name, definition]) => [name, definition.open(context)]))
-    // Closed last, after everything that uses them.
-    const closing = async (): Promise<void> => {
-      await Promise.all([...opened.values()].map((transport) => transport.close()))
-    }
+    const transports = this.#transports
     this.#running.push({
-      stop: closing,
+      stop: async () => {},
       wake() {},
-      status: () => ({ kind: 'transports', names: [...opened.keys()] }),
+      status: () => ({ kind: 'transports', names: transports.openNames }),
     })
-    const transactions = this.#runner(store)
     const parts = {
       config: this.#config,
       store,
-      transactions,
-      transports: opened,
+      transactions: this.#runner(store),
+      transports,
       clock: systemClock,
       random: systemRandom,
     }
@@ -241,12 +266,16 @@ class Instance<Handle> implements Waybill<Handle> {
     for (let part = this.#running.pop(); part !== undefined; part = this.#running.pop()) {
       await part.stop().catch((error: unknown) => failures.push(error))
     }
+    // After everything that uses them.
+    await this.#sends.close(this.#config.settings.stopTimeoutMs)
+    await this.#transports.closeAll().catch((error: unknown) => failures.push(error))
     if (failures.length > 0) throw failures[0]
   }
 
   async #register(): Promise<void> {
     const { routes, transports, settings } = this.#config
-    const channels = [...routes.values()].map(({ channel, transport, address, maxBytes }) => ({
+    const stored = [...routes.values()].filter(({ channel }) => channel.isStored)
+    const channels = stored.map(({ channel, transport, address, maxBytes }) => ({
       channel: channel.name,
       transport,
       address,
@@ -269,11 +298,20 @@ class Instance<Handle> implements Waybill<Handle> {
 
   #open(): Store {
     const { store, settings, logger } = this.#config
+    if (store === undefined) {
+      throw new WaybillError(
+        'WB_INVALID_CONFIG',
+        'The configuration has no `store`: only send() works without one. Give it one such as postgresStore({ … }).',
+      )
+    }
     this.#store ??= store.open({ logger, ...settings })
     return this.#store
   }
 
-  async #closeStore(): Promise<void> {
+  /** Also what was opened only to send. */
+  async #closeAll(): Promise<void> {
+    await this.#sends.close(this.#config.settings.stopTimeoutMs)
+    await this.#transports.closeAll()
     const store = this.#store
     this.#store = null
     await store?.close()

@@ -223,13 +223,4 @@ describe('a configuration that cannot be meant', () => {
     expect(error.code).toBe(code)
     expect(error.message).toContain(words)
   })
-
-  it.each(['at-most-once', 'effectively-once'] as const)(
-    'a guarantee that is not kept yet: %s',
-    async (guarantee) => {
-      const error = await refused(() => defineChannel({ name: 'x', guarantee }))
-      expect(error.code).toBe('WB_GUARANTEE_UNSUPPORTED')
-      expect(error.message).toContain(guarantee)
-    },
-  )
 })

@@ -1,0 +1,151 @@
+import { systemClock, systemRandom } from '../kernel/clock.ts'
+import { ConfirmOutlet } from '../outbox/confirm-outlet.ts'
+import type { SomeChannel } from '../outbox/channel.ts'
+import { dispatchOutlet } from '../outbox/dispatch-outlet.ts'
+import type { Outlet } from '../outbox/send.ts'
+import type { OutboxWriter } from '../ports/outbox-writer.ts'
+import type { TransactionRunner } from '../ports/transaction-runner.ts'
+import type { Dispatcher, OutboundMessage, Publisher } from '../ports/transport.ts'
+import type { ResolvedConfig } from './config.ts'
+import type { OpenTransports } from './open-transports.ts'
+import type { SendCounters } from './running.ts'
+import { storeOutlet } from './store-outlet.ts'
+
+export interface SendsParts {
+  readonly config: ResolvedConfig
+  readonly transports: OpenTransports
+  /** The store's, where a message is sent through it. */
+  readonly storing: () => { readonly writer: OutboxWriter; readonly transactions: TransactionRunner }
+  /** Something was written into the outbox. */
+  readonly onStored: () => void
+}
+
+/** The ways on which `send()` sends: one for each transport and kind of guarantee, opened when first used. */
+export class Sends {
+  readonly #parts: SendsParts
+  readonly #outlets = new Map<string, Outlet>()
+  readonly #opened = new Set<Promise<Publisher | Dispatcher>>()
+  readonly #underway = new Set<Promise<void>>()
+  #dispatched = 0
+  #confirmed = 0
+  #dropped = 0
+
+  constructor(parts: SendsParts) {
+    this.#parts = parts
+  }
+
+  get counters(): SendCounters {
+    return { dispatched: this.#dispatched, confirmed: this.#confirmed, dropped: this.#dropped }
+  }
+
+  get isUsed(): boolean {
+    return this.#outlets.size > 0
+  }
+
+  outletFor(channel: SomeChannel): Outlet {
+    const { transport } = this.#parts.config.routes.get(channel.name)!
+    const isOnce = channel.guarantee === 'at-most-once'
+    const key = `${isOnce ? 'once' : 'confirmed'}\0${transport}`
+    let outlet = this.#outlets.get(key)
+    if (outlet === undefined) {
+      outlet = this.#watched(this.#make(transport, isOnce), isOnce)
+      this.#outlets.set(key, outlet)
+    }
+    return outlet
+  }
+
+  /** Lets what is under way end, at most so long, and closes what was opened; a later `send()` opens anew. */
+  async close(timeoutMs: number): Promise<void> {
+    const ended = new AbortController()
+    const quiet = Promise.allSettled([...this.#underway]).then(() => ended.abort())
+    await Promise.race([quiet, systemClock.sleep(timeoutMs, ended.signal)])
+    ended.abort()
+    const opened = [...this.#opened]
+    this.#opened.clear()
+    this.#outlets.clear()
+    await Promise.allSettled(opened.map(async (opening) => (await opening).close()))
+  }
+
+  #make(transport: string, isOnce: boolean): Outlet {
+    const { config, transports } = this.#parts
+    const { settings, routes } = config
+    const retry = { initialMs: settings.retryInitialMs, maxMs: settings.holdMaxMs }
+    const { capabilities } = transports.get(transport)
+    if (capabilities.isLocal) return this.#storing(isOnce)
+    if (isOnce) {
+      return dispatchOutlet({
+        open: this.#once(() => transports.dispatcher(transport)),
+        timeoutMs: settings.publishTimeoutMs,
+        onDropped: (message, { code }) => this.#drop(message, code),
+        onDispatched: (count) => {
+          this.#dispatched += count
+        },
+      })
+    }
+    return new ConfirmOutlet({
+      open: this.#once(() => transports.publisher(transport)),
+      timeoutMs: settings.publishTimeoutMs,
+      retry,
+      batchSize: settings.batchSize,
+      ordersBatch: capabilities.ordersBatch,
+      isOrdered: (name) => routes.get(name)?.channel.ordered === true,
+      clock: systemClock,
+      random: systemRandom,
+    })
+  }
+
+  /** Needs the store only when a message is sent, so that asking for the way of a channel connects to nothing. */
+  #storing(isOnce: boolean): Outlet {
+    const { config, storing, onStored } = this.#parts
+    const { settings } = config
+    return storeOutlet({
+      ...storing(),
+      idleTimeoutMs: settings.handlerTimeoutMs,
+      retry: { initialMs: settings.retryInitialMs, maxMs: settings.holdMaxMs },
+      onDropped: isOnce ? (message, code) => this.#drop(message, code) : undefined,
+      onStored: (count) => {
+        if (isOnce) this.#dispatched += count
+        onStored()
+      },
+      clock: systemClock,
+      random: systemRandom,
+    })
+  }
+
+  /** Opens at the first call; again after one that failed. */
+  #once<T extends Publisher | Dispatcher>(open: () => Promise<T>): () => Promise<T> {
+    let opening: Promise<T> | undefined
+    return () => {
+      if (opening === undefined) {
+        const current = (opening = open())
+        this.#opened.add(current)
+        current.catch(() => {
+          this.#opened.delete(current)
+          opening = undefined
+        })
+      }
+      return opening
+    }
+  }
+
+  #watched(outlet: Outlet, isOnce: boolean): Outlet {
+    return {
+      send: async (messages, limits) => {
+        const sending = outlet.send(messages, limits)
+        this.#underway.add(sending)
+        try {
+          await sending
+          if (!isOnce) this.#confirmed += messages.length
+        } finally {
+          this.#underway.delete(sending)
+        }
+      },
+    }
+  }
+
+  #drop({ envelope }: OutboundMessage, code: string): void {
+    this.#dropped += 1
+    const { id, channel } = envelope
+    this.#parts.config.logger.warn({ channel, id, code }, 'an at-most-once message was not sent')
+  }
+}

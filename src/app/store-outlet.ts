@@ -1,0 +1,74 @@
+import type { Clock, Random } from '../kernel/clock.ts'
+import { describeError, isWaybillError, PublishOutcomeUnknownError, WaybillError } from '../kernel/errors.ts'
+import { backoffMs, type Backoff } from '../kernel/retry.ts'
+import type { Outlet } from '../outbox/send.ts'
+import type { OutboxWriter } from '../ports/outbox-writer.ts'
+import type { TransactionRunner } from '../ports/transaction-runner.ts'
+import type { OutboundMessage } from '../ports/transport.ts'
+
+export interface StoreOutletOptions {
+  readonly writer: OutboxWriter
+  readonly transactions: TransactionRunner
+  readonly idleTimeoutMs: number
+  readonly retry: Backoff
+  /** At most once: one try, and what failed is told here in place of being thrown. */
+  readonly onDropped: ((message: OutboundMessage, code: string) => void) | undefined
+  /** Written and committed. */
+  readonly onStored: (count: number) => void
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/**
+ * `send()` on a transport without a wire: the message is written into the outbox by a transaction of its own, from where the
+ * consumers of this database take it.
+ */
+export function storeOutlet(options: StoreOutletOptions): Outlet {
+  const { writer, transactions, idleTimeoutMs, retry, clock, random } = options
+  const store = (messages: readonly OutboundMessage[], signal: AbortSignal | undefined): Promise<void> =>
+    transactions.run(signal === undefined ? { idleTimeoutMs } : { idleTimeoutMs, signal }, async (tx) => {
+      const channel = messages[0]!.envelope.channel
+      await writer.append(
+        tx.executor,
+        channel,
+        messages.map(({ envelope }) => envelope),
+      )
+    })
+
+  return {
+    async send(messages, { deadlineMs, signal }) {
+      const until = clock.now() + deadlineMs
+      let doubt: string | undefined
+      for (let failures = 1; ; failures++) {
+        try {
+          await store(messages, signal)
+          options.onStored(messages.length)
+          return
+        } catch (error) {
+          const { code } = describeError(error)
+          if (options.onDropped !== undefined) {
+            for (const message of messages) options.onDropped(message, code)
+            return
+          }
+          const isUnknown = isWaybillError(error) && error.retryable === 'unknown'
+          if (isUnknown) doubt = code
+          const mayTryAgain = isUnknown || (isWaybillError(error) && error.retryable === 'yes')
+          if (!mayTryAgain) throw error
+          const pauseMs = backoffMs(failures, retry, random)
+          if (clock.now() + pauseMs >= until || signal?.aborted === true) throw ended(messages, doubt, code)
+          await clock.sleep(pauseMs, signal)
+        }
+      }
+    },
+  }
+}
+
+function ended(messages: readonly OutboundMessage[], doubt: string | undefined, code: string): Error {
+  const { id, channel } = messages[0]!.envelope
+  if (doubt !== undefined) return new PublishOutcomeUnknownError(id, channel, doubt)
+  return new WaybillError(
+    'WB_PUBLISH_REJECTED',
+    `Message ${id} on channel "${channel}" was not sent: ${code}. Send it again with the same id.`,
+    { retryable: 'yes' },
+  )
+}
