@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { guarantees } from './guarantees.ts'
 import { type Figure, isBelowBar } from './measure.ts'
 import { spine } from './spine.ts'
 
@@ -8,7 +9,10 @@ export interface BenchContext {
   readonly tell: (line: string) => void
 }
 
-const benches: Readonly<Record<string, (context: BenchContext) => Promise<readonly Figure[]>>> = { spine }
+const benches: Readonly<Record<string, (context: BenchContext) => Promise<readonly Figure[]>>> = {
+  guarantees,
+  spine,
+}
 
 const usage = `Usage: npm run bench -- ${Object.keys(benches).join('|')} [--json] [--rounds N]
 

@@ -76,7 +76,7 @@ export function isBelowBar(figure: Figure): boolean {
   return figure.better === 'higher' ? figure.value < figure.bar : figure.value > figure.bar
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = Math.floor(sorted.length / 2)
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2

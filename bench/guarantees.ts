@@ -1,0 +1,131 @@
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { Worker } from 'node:worker_threads'
+import { guarantees as names } from '../src/guarantees/guarantees.ts'
+import { startKafka } from '../src/testing/kafka-server.ts'
+import { startPostgres } from '../src/testing/postgres-server.ts'
+import type { GuaranteeFigures, Task, WorkerSettings } from './guarantees-tasks.ts'
+import type { BenchContext } from './main.ts'
+import { compare, type Contender, type Figure, median } from './measure.ts'
+
+const measuredPage = new URL('../docs/guarantees-measured.json', import.meta.url)
+
+/**
+ * The four guarantees on the same work, over Kafka and over `local`: what each costs. And the bars between them. Writes
+ * docs/guarantees-measured.json, from which the README's table is made.
+ */
+export async function guarantees(context: BenchContext): Promise<readonly Figure[]> {
+  await using postgres = await startPostgres({ settings: { shared_preload_libraries: 'pg_stat_statements' } })
+  await using kafka = await startKafka()
+  const workers: Worker[] = []
+  const newWorker = (): Worker => {
+    const workerData: WorkerSettings = { url: postgres.url, brokers: kafka.brokers }
+    const worker = new Worker(new URL('guarantees-worker.ts', import.meta.url), { workerData })
+    workers.push(worker)
+    return worker
+  }
+  // A thread for each: what the compiler learned under one contender is no help, or harm, to the other.
+  const contender = (name: string, task: Task): Contender => {
+    const worker = newWorker()
+    return { name, run: () => ask<number>(worker, task) }
+  }
+  const comparisons = [
+    {
+      name: 'send() at most once / at least once',
+      subject: contender('at most once', { type: 'send', guarantee: 'at-most-once', messages: 60_000 }),
+      base: contender('at least once', { type: 'send', guarantee: 'at-least-once', messages: 60_000 }),
+      bar: 1,
+      aim: 1.2,
+    },
+    {
+      name: 'relay into Kafka: exactly once / at least once',
+      subject: contender('exactly once', { type: 'drain', guarantee: 'exactly-once', messages: 100_000 }),
+      base: contender('at least once', { type: 'drain', guarantee: 'at-least-once', messages: 100_000 }),
+      bar: 0.85,
+      aim: 0.95,
+    },
+    {
+      name: 'inbox consumer: batches of 100 / one a transaction',
+      subject: contender('batches', { type: 'consume', batchSize: 100, messages: 20_000 }),
+      base: contender('one each', { type: 'consume', batchSize: 1, messages: 4000 }),
+      bar: 7,
+      aim: 10,
+    },
+  ]
+  const figures: Figure[] = []
+  for (const comparison of comparisons)
+    figures.push(...(await compare(comparison, context.rounds, context.tell)))
+  figures.push(...(await table(newWorker(), context)))
+  for (const worker of workers) {
+    worker.postMessage('end')
+    await once(worker, 'exit')
+  }
+  return figures
+}
+
+async function table(worker: Worker, { rounds, tell }: BenchContext): Promise<readonly Figure[]> {
+  const rows = (['kafka', 'local'] as const).flatMap((transport) =>
+    names.map((guarantee) => ({ transport, guarantee, runs: [] as GuaranteeFigures[] })),
+  )
+  for (let round = 0; round <= rounds; round++) {
+    for (const { transport, guarantee, runs } of rows) {
+      const run = await ask<GuaranteeFigures>(worker, {
+        type: 'whole',
+        transport,
+        guarantee,
+        messages: 10_000,
+        paced: 300,
+      })
+      if (round > 0) runs.push(run)
+      tell(`round ${round} of ${rounds}: ${transport}, ${guarantee}: ${run.perSecond}/s`)
+    }
+  }
+  const measured: Record<string, Record<string, GuaranteeFigures>> = {}
+  const figures: Figure[] = []
+  for (const { transport, guarantee, runs } of rows) {
+    const middle = (pick: (run: GuaranteeFigures) => number): number => median(runs.map(pick))
+    const row: GuaranteeFigures = {
+      perSecond: middle((run) => run.perSecond),
+      p50Ms: middle((run) => run.p50Ms),
+      p99Ms: middle((run) => run.p99Ms),
+      // Not a median: one copy in one run is one too many.
+      copies: Math.max(...runs.map((run) => run.copies)),
+      statements: middle((run) => run.statements),
+    }
+    measured[transport] = { ...measured[transport], [guarantee]: row }
+    for (const [what, unit] of units) {
+      figures.push({
+        name: `${transport}, ${guarantee}: ${what}`,
+        value: row[what],
+        unit,
+        bar: what === 'copies' ? 0 : null,
+        aim: what === 'copies' ? 0 : null,
+        better: what === 'perSecond' ? 'higher' : 'lower',
+        runs: runs.map((run) => run[what]),
+      })
+    }
+  }
+  const page = {
+    measuredOn: new Date().toISOString().slice(0, 10),
+    payloadBytes: 500,
+    rounds,
+    transports: measured,
+  }
+  writeFileSync(measuredPage, `${JSON.stringify(page, null, 2)}\n`)
+  return figures
+}
+
+const units = [
+  ['perSecond', '1/s'],
+  ['p50Ms', 'ms'],
+  ['p99Ms', 'ms'],
+  ['copies', ''],
+  ['statements', 'a message'],
+] as const
+
+async function ask<T>(worker: Worker, task: Task): Promise<T> {
+  const answered = once(worker, 'message')
+  worker.postMessage(task)
+  const [answer] = (await answered) as [T]
+  return answer
+}
