@@ -11,6 +11,7 @@ import {
   judge,
   notVacuous,
   perKeyOrder,
+  singleRuns,
   totalQueue,
   type AnomalyKind,
   type CheckResult,
@@ -60,6 +61,7 @@ function checkAll(events: readonly HistoryEvent[]): readonly CheckResult[] {
     bytesEqual(events),
     perKeyOrder(events),
     boundedDuplicates(events),
+    singleRuns(events),
     notVacuous(events, drained),
   ]
 }
@@ -91,6 +93,7 @@ test.each<[string, readonly Event[], readonly string[]]>([
     ['duplicated u'],
   ],
   ['a second run of the handler', [...m1, event('ok', 'handle', 'm1')], ['redelivered m1']],
+  ['a second run that only began', [...m1, event('invoke', 'handle', 'm1')], ['redelivered m1']],
   ['a second copy without a fault', [...m1, event('ok', 'wire', 'm1')], ['too-many-copies m1']],
   [
     'a second copy after a fault that was over before',
@@ -115,7 +118,11 @@ test.each<[string, readonly Event[], readonly string[]]>([
   ['a copy on the wire of what rolled back', [...m1, ...rolledBack, event('ok', 'wire', 'r')], ['ghost r']],
   ['an effect of what was never written', [...m1, event('ok', 'effect', 'x')], ['invented x']],
   ['a dead letter of what was never written', [...m1, event('ok', 'dead', 'x')], ['invented x']],
-  ['other bytes on the wire', [...m1, event('invoke', 'handle', 'm1', { hash: 'other' })], ['altered m1']],
+  [
+    'other bytes on the wire',
+    m1.map((one) => (one.f === 'wire' ? { ...one, hash: 'other' } : one)),
+    ['altered m1'],
+  ],
   ['delivered and dead', [...m1, event('ok', 'dead', 'm1')], ['contradicted m1']],
   ['nothing at all', [], ['vacuous committed']],
 ])('%s is named, and nothing else is', (_, events, expected) => {

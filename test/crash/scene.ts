@@ -7,12 +7,15 @@ import { Client } from 'pg'
 import { type Child, type HistoryEvent, readHistory, spawnChild, until } from '../../src/testing.ts'
 import { withDeadline } from '../../src/kernel/deadline.ts'
 import { open as openInstance } from './instance.ts'
+import type { SceneChoice } from './children/channel.ts'
 import type { SceneSettings } from './children/parts.ts'
 import { readWire } from './wire.ts'
 
 export type Role = 'writer' | 'relay' | 'consumer'
 
 export interface SceneOptions {
+  /** @default exactly-once, idempotent into the broker, with an inbox */
+  readonly choice?: SceneChoice
   readonly producerUrl: string
   /** The producer's database as the relay reaches it. @default the producer's */
   readonly relayUrl?: string
@@ -24,6 +27,9 @@ export interface SceneOptions {
   /** Whether the writer tries again where the database cannot be reached. */
   readonly isPatient?: boolean
 }
+
+/** Customers, each of whom places one order more at the end of a run that may lose some. */
+const closing = 4
 
 /** An order service and a shipping service, as child processes over databases of their own. */
 export class Scene implements AsyncDisposable {
@@ -37,6 +43,7 @@ export class Scene implements AsyncDisposable {
 
   static async open(options: SceneOptions): Promise<Scene> {
     const {
+      choice = { guarantee: 'exactly-once', publishing: 'idempotent' },
       producerUrl,
       relayUrl = producerUrl,
       consumerUrl = producerUrl,
@@ -48,6 +55,7 @@ export class Scene implements AsyncDisposable {
     const topic = `orders.${randomUUID()}`
     const history = join(tmpdir(), `waybill-${topic}.ndjson`)
     const scene = new Scene({
+      choice,
       producerUrl,
       relayUrl,
       consumerUrl,
@@ -68,13 +76,61 @@ export class Scene implements AsyncDisposable {
     await scene.sql(
       consumerUrl,
       `create table effects (number bigint generated always as identity, message_id uuid not null, order_id uuid not null,
-         customer text not null, place int not null)`,
+         customer text not null, place int not null, idempotency_key text unique)`,
     )
     for (const url of new Set([producerUrl, consumerUrl])) {
       await using waybill = openInstance(scene.settings, url)
       await waybill.migrate()
     }
     return scene
+  }
+
+  /**
+   * Places one more order for each customer and waits until the last of them has had its effect: what stood before it in its
+   * key's order has ended by then, whichever way. For guarantees that may lose messages, where nothing else tells the end.
+   */
+  async closed(): Promise<void> {
+    await this.#writer()
+    this.settings.orders += closing
+    this.start('writer')
+    await this.#writer()
+    await until(
+      'the last orders',
+      async () => {
+        const [left] = await this.sql(
+          this.settings.producerUrl,
+          `select (select count(*) from waybill.outbox)::int as n, (select count(*) from waybill.taken)::int as taken`,
+        )
+        const done = await this.sql(
+          this.settings.consumerUrl,
+          `select customer from effects where order_id in (${await this.#lastOrders()})`,
+        )
+        return left?.['n'] === 0 && left['taken'] === 0 && done.length >= closing
+      },
+      { timeoutMs: 25_000, everyMs: 25 },
+    )
+  }
+
+  /** What at-most-once counts as lost, or possibly lost. */
+  async lossesCounted(): Promise<number> {
+    const [row] = await this.sql(
+      this.settings.producerUrl,
+      'select coalesce(sum(count), 0)::int as n from waybill.losses',
+    )
+    return Number(row?.['n'])
+  }
+
+  async #lastOrders(): Promise<string> {
+    const rows = await this.sql(
+      this.settings.producerUrl,
+      `select distinct on (customer) id from orders order by customer, place desc`,
+    )
+    return rows.map(({ id }) => `'${String(id)}'`).join(',')
+  }
+
+  async #writer(): Promise<void> {
+    const writer = await this.child('writer').exited
+    if (writer.code !== 0) throw new Error(`the writer failed: ${this.said('writer')}`)
   }
 
   /** Starts a child; `failpoints` as `WAYBILL_FAILPOINTS` has them. */
@@ -114,8 +170,7 @@ export class Scene implements AsyncDisposable {
 
   /** The writer has placed all its orders, and every committed one has had its effect. */
   async drained(timeoutMs = 25_000): Promise<void> {
-    const writer = await this.child('writer').exited
-    if (writer.code !== 0) throw new Error(`the writer failed: ${this.said('writer')}`)
+    await this.#writer()
     await until(
       'the drain',
       async () => {

@@ -1,14 +1,15 @@
+import { Admin, Producer } from '@platformatic/kafka'
 import { kafkaTransport } from '../../src/kafka.ts'
 import { jsonLogger } from '../../src/kernel/logger.ts'
 import type { SceneSettings } from './children/parts.ts'
 
-/** Every copy of every message that reached the topic; nothing for the local transport, which has no wire. */
+/** Every copy of every message that a reader of the topic gets; nothing for the local transport, which has no wire. */
 export async function readWire(
   settings: SceneSettings,
 ): Promise<readonly { readonly id: string; readonly key: string | null }[]> {
   const { brokers, topic } = settings
   if (brokers === null) return []
-  const total = await countRecords(brokers, topic)
+  const barriers = await writeBarriers(brokers, topic)
   const transport = kafkaTransport({ brokers: [...brokers] }).open({
     logger: jsonLogger('error'),
     applicationName: 'judge',
@@ -22,12 +23,14 @@ export async function readWire(
   const copies: { id: string; key: string | null }[] = []
   try {
     const limit = AbortSignal.timeout(20_000)
-    while (copies.length < total) {
+    while (barriers.size > 0) {
       const deliveries = await subscription.receive(1000, limit)
-      if (limit.aborted) throw new Error(`only ${copies.length} of ${total} records could be read`)
+      if (limit.aborted) throw new Error(`the end of ${barriers.size} partitions could not be read`)
       for (const { envelope, raw } of deliveries) {
         if (envelope === null) throw new Error(`a record cannot be decoded: ${raw?.error}`)
-        copies.push({ id: envelope.id, key: envelope.key })
+        if (envelope.key === null || !barriers.delete(envelope.key)) {
+          copies.push({ id: envelope.id, key: envelope.key })
+        }
       }
     }
   } finally {
@@ -37,19 +40,30 @@ export async function readWire(
   return copies
 }
 
-async function countRecords(brokers: readonly string[], topic: string): Promise<number> {
-  const { Admin } = await import('@platformatic/kafka')
-  const admin = new Admin({ clientId: 'judge', bootstrapBrokers: [...brokers] })
+/**
+ * A record at the end of each partition, by its key. Counting offsets would not do: aborted records and the marks of
+ * transactions have offsets too, and no reader gets them.
+ */
+async function writeBarriers(brokers: readonly string[], topic: string): Promise<Set<string>> {
+  const client = { clientId: 'judge', bootstrapBrokers: [...brokers] }
+  const admin = new Admin(client)
+  const producer = new Producer(client)
   try {
     const metadata = await admin.metadata({ topics: [topic] })
-    const partitions = metadata.topics.get(topic)?.partitionsCount ?? 0
-    const indexes = Array.from({ length: partitions }, (_, partitionIndex) => ({
-      partitionIndex,
-      timestamp: -1n,
-    }))
-    const [answer] = await admin.listOffsets({ topics: [{ name: topic, partitions: indexes }] })
-    return answer!.partitions.reduce((sum, { offset }) => sum + Number(offset), 0)
+    const count = metadata.topics.get(topic)?.partitionsCount ?? 0
+    const keys = Array.from({ length: count }, (_, partition) => `the end of ${partition}`)
+    await producer.send({
+      acks: -1,
+      messages: keys.map((key, partition) => ({
+        topic,
+        partition,
+        key: Buffer.from(key),
+        value: Buffer.from('null'),
+      })),
+    })
+    return new Set(keys)
   } finally {
+    await producer.close()
     await admin.close()
   }
 }

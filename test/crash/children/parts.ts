@@ -1,12 +1,14 @@
-import { type Channel, createWaybill, defineChannel, defineConfig, type Waybill } from '../../../src/index.ts'
+import { type Channel, createWaybill, defineConfig, type Waybill } from '../../../src/index.ts'
 import { kafkaTransport } from '../../../src/kafka.ts'
 import { localTransport } from '../../../src/local.ts'
 import type { TransportDefinition } from '../../../src/ports/transport.ts'
 import { type PgClient, postgresStore } from '../../../src/postgres.ts'
+import { channelOf, type Placed, type SceneChoice } from './channel.ts'
 import { refuseOnce } from './refuse-once.ts'
 
 /** What a scene tells its children, as JSON in `SCENE`. */
 export interface SceneSettings {
+  readonly choice: SceneChoice
   readonly producerUrl: string
   /** The producer's database as the relay reaches it: itself, or through a proxy. */
   readonly relayUrl: string
@@ -18,28 +20,20 @@ export interface SceneSettings {
   readonly history: string
   /** The consumers'. */
   readonly handled: string
-  readonly orders: number
+  /** How many the writer places in all. */
+  orders: number
   /** Some orders' handler, or over a broker their sending, fails the first time. */
   readonly failOnce: boolean
   /** The writer goes on with the next order where the database cannot be reached. */
   readonly isPatient: boolean
 }
 
-export interface Placed {
-  readonly orderId: string
-  readonly customer: string
-  /** The order's place among the customer's, taken under the customer's row lock. */
-  readonly place: number
-}
+export const settings = JSON.parse(process.env['SCENE']!) as SceneSettings
 
-export const settings = JSON.parse(process.env['SCENE'] ?? '{}') as SceneSettings
+export const consumer: string = `shipping-${settings.topic}`
 
-export const placed: Channel<Placed, Placed, true, false> = defineChannel<Placed>({
-  name: 'orders.placed',
-  guarantee: 'exactly-once',
-  address: settings.topic ?? 'orders.placed',
-  key: (order) => order.customer,
-})
+// Of any guarantee, so that one writer serves all scenes.
+export const placed: Channel<Placed> = channelOf(settings)
 
 function kafka(brokers: readonly string[]): TransportDefinition {
   const definition = kafkaTransport({ brokers: [...brokers], sessionTimeoutMs: 2000 })

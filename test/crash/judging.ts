@@ -1,0 +1,84 @@
+import { expect } from 'vitest'
+import type { FailpointName } from '../../src/kernel/failpoint.ts'
+import {
+  accounted,
+  boundedDuplicates,
+  type CheckResult,
+  effectLedger,
+  ghosts,
+  type HistoryEvent,
+  judge,
+  notVacuous,
+  perKeyOrder,
+  singleRuns,
+  totalQueue,
+} from '../../src/testing.ts'
+import type { SceneChoice } from './children/channel.ts'
+import { type Role, Scene, type SceneOptions } from './scene.ts'
+
+/** A process to be killed, at a step, at that step's so-many-th time. */
+export interface Row {
+  readonly role: Role
+  readonly point: FailpointName
+  readonly at: number
+}
+
+export const row = (role: Role, point: FailpointName, at: number): Row => ({ role, point, at })
+
+export function title({ role, point }: Row): string {
+  return `the ${role} is killed at ${point}`
+}
+
+/** Kills one process at one step, starts it again, lets everything end, and judges what happened by the guarantee. */
+export async function run(
+  options: SceneOptions & { readonly choice: SceneChoice },
+  killed: Row,
+): Promise<void> {
+  await using scene = await Scene.open(options)
+  const { role, point, at } = killed
+  const start = (own: Role): void => {
+    scene.start(own, own, own === role ? `${point}=kill@${at}` : undefined)
+  }
+  if (options.brokers !== null) start('relay')
+  start('consumer')
+  start('writer')
+  await scene.revive(role)
+  const { guarantee } = options.choice
+  const mayLose = guarantee === 'at-most-once'
+  if (mayLose) await scene.closed()
+  else await scene.drained()
+
+  const history = await scene.history()
+  const judgement = judge(resultsOf(options, history), guarantee)
+  expect(judgement.anomalies).toEqual([])
+  expect(judgement.verdict).toBe('valid')
+  if (mayLose && isCounted(options, role)) {
+    const { lost } = totalQueue(history)
+    expect(await scene.lossesCounted()).toBeGreaterThanOrEqual(lost.length)
+  }
+}
+
+function resultsOf(
+  { choice, brokers }: SceneOptions & { readonly choice: SceneChoice },
+  history: readonly HistoryEvent[],
+): readonly CheckResult[] {
+  const results = [
+    totalQueue(history),
+    effectLedger(history),
+    ghosts(history),
+    perKeyOrder(history),
+    accounted(history),
+    notVacuous(history, { minCommitted: 20, minFaults: 1, isDrained: true, pending: 0 }),
+  ]
+  if (choice.guarantee === 'at-most-once') results.push(singleRuns(history))
+  if (brokers === null) return results
+  // Sent once, or in one fenced transaction: no fault explains a copy.
+  const isOneEach = choice.guarantee === 'at-most-once' || choice.publishing === 'fenced'
+  const judged = isOneEach ? history.filter(({ f }) => f !== 'fault') : history
+  return [...results, boundedDuplicates(judged)]
+}
+
+/** Between the answer to a settlement and the handler a consumer at a broker leaves no trace: `explain` says so. */
+function isCounted({ brokers }: SceneOptions, role: Role): boolean {
+  return brokers === null || role !== 'consumer'
+}

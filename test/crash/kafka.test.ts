@@ -1,0 +1,76 @@
+import { describe, it } from 'vitest'
+import { describeWithKafka, kafkaBrokers, postgresDatabase } from '../setup/servers.ts'
+import type { SceneChoice } from './children/channel.ts'
+import { row, run, title, type Row } from './judging.ts'
+
+const writers: readonly Row[] = [
+  row('writer', 'writer.after-begin', 9),
+  row('writer', 'writer.after-business', 9),
+  row('writer', 'writer.after-publish', 9),
+  row('writer', 'writer.after-commit', 9),
+]
+const relays: readonly Row[] = [row('relay', 'relay.after-claim', 1), row('relay', 'relay.after-read', 1)]
+const confirming: readonly Row[] = [
+  row('relay', 'relay.before-send', 1),
+  row('relay', 'relay.after-send', 1),
+  row('relay', 'relay.after-remove', 1),
+]
+const taking: readonly Row[] = [
+  row('relay', 'relay.before-take', 1),
+  row('relay', 'relay.after-take', 1),
+  row('relay', 'relay.after-dispatch', 1),
+]
+const received: readonly Row[] = [row('consumer', 'consumer.after-receive', 1)]
+const handlers: readonly Row[] = [
+  row('consumer', 'consumer.after-handler', 9),
+  row('consumer', 'consumer.before-commit', 5),
+  row('consumer', 'consumer.after-commit', 5),
+]
+const settled: readonly Row[] = [
+  row('consumer', 'consumer.before-settle', 1),
+  row('consumer', 'consumer.after-settle', 1),
+]
+const admitted: readonly Row[] = [row('consumer', 'consumer.after-admit', 6)]
+// Nothing is refused by itself: these points are passed only where a message is.
+const blocked: readonly Row[] = [row('relay', 'relay.before-block', 1), row('relay', 'relay.after-block', 1)]
+
+const consumers = [...received, ...handlers, ...settled]
+const choices: readonly (readonly [string, SceneChoice, readonly Row[], readonly Row[]])[] = [
+  ['at-most-once', { guarantee: 'at-most-once' }, [...relays, ...taking, ...consumers], []],
+  [
+    'at-least-once',
+    { guarantee: 'at-least-once' },
+    [...writers, ...relays, ...confirming, ...consumers],
+    blocked,
+  ],
+  ['effectively-once', { guarantee: 'effectively-once' }, [...confirming, ...consumers], []],
+  [
+    'exactly-once by inbox',
+    { guarantee: 'exactly-once', publishing: 'idempotent' },
+    [...writers, ...relays, ...confirming, ...consumers, ...admitted],
+    blocked,
+  ],
+]
+
+describeWithKafka('over Kafka', () => {
+  describe.each(choices)('%s', (_name, choice, rows, failing) => {
+    it.each(rows.map((each) => [title(each), each] as const))('holds when %s', async (_title, each) => {
+      const { url } = await postgresDatabase()
+      await run({ choice, producerUrl: url, brokers: await kafkaBrokers() }, each)
+    })
+
+    it.each(failing.map((each) => [title(each), each] as const))('holds when %s', async (_title, each) => {
+      const { url } = await postgresDatabase()
+      await run({ choice, producerUrl: url, brokers: await kafkaBrokers(), failOnce: true }, each)
+    })
+  })
+
+  it('holds with producer and consumer on different servers', async () => {
+    const { startPostgres } = await import('../../src/testing.ts')
+    const { url } = await postgresDatabase()
+    await using other = await startPostgres()
+    const choice: SceneChoice = { guarantee: 'exactly-once', publishing: 'idempotent' }
+    const options = { choice, producerUrl: url, consumerUrl: other.url, brokers: await kafkaBrokers() }
+    await run(options, row('consumer', 'consumer.after-commit', 4))
+  })
+})
