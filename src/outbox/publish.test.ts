@@ -121,6 +121,28 @@ describe('publish', () => {
   })
 })
 
+describe('middleware around publish', () => {
+  it('may change what is published, and what it refuses is not written', async () => {
+    const writer = new FakeWriter()
+    const tx = new FakeExecutor()
+    const publish = createPublish({
+      writer,
+      targets: new Map([['plain', { channel: plain, maxBytes: 100 }]]),
+      executorFor: () => tx,
+      middleware: [
+        (publication, next) => {
+          if (publication.payload === 'secret') throw new Error('not that')
+          return next({ ...publication, options: { ...publication.options, key: 'by default' } })
+        },
+      ],
+    })
+    await publish(tx, plain, 'open')
+    expect(writer.appended[0]?.messages).toMatchObject([{ key: 'by default' }])
+    await expect(publish(tx, plain, 'secret')).rejects.toThrow('not that')
+    expect(writer.appended).toHaveLength(1)
+  })
+})
+
 describe('publish refuses before anything is written (W1, W5)', () => {
   it.each(['none', 'failed'] as const)('a handle whose transaction is %s', async (state) => {
     const { tx, writer, publish } = setUp()

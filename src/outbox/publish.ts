@@ -3,6 +3,7 @@ import type { OutboxWriter } from '../ports/outbox-writer.ts'
 import type { SqlExecutor } from '../ports/sql.ts'
 import type { Channel, SomeChannel } from './channel.ts'
 import type { Many } from './many.ts'
+import { throughMiddleware, type PublishMiddleware } from './middleware.ts'
 import {
   checkOptionNames,
   makeMessages,
@@ -43,6 +44,8 @@ export interface PublishParts {
   readonly onAppended?: (written: AppendedNote) => void
   /** Called at once, for whoever must know of a publish that nobody awaits. */
   readonly onStarted?: (started: StartedPublish) => void
+  /** Around each call, the first one outermost. @default none */
+  readonly middleware?: readonly PublishMiddleware[]
   /** @default UUIDv7 */
   readonly newId?: () => string
 }
@@ -84,7 +87,14 @@ export function createPublish(parts: PublishParts): Publish {
     issue: (isSent: boolean) => void,
   ): Promise<string | readonly string[]> => {
     try {
-      return await append(transaction, channel, payload, options, issue)
+      if (parts.middleware === undefined || parts.middleware.length === 0) {
+        return await append(transaction, channel, payload, options, issue)
+      }
+      return await throughMiddleware(
+        parts.middleware,
+        { method: 'publish', channel: channel?.name, payload, options },
+        (changed) => append(transaction, channel, changed.payload, changed.options, issue),
+      )
     } finally {
       issue(false)
     }

@@ -6,13 +6,14 @@ import { defineChannel } from './channel.ts'
 import { ConfirmOutlet } from './confirm-outlet.ts'
 import { dispatchOutlet } from './dispatch-outlet.ts'
 import { many } from './many.ts'
+import type { PublishMiddleware } from './middleware.ts'
 import { createSend, type Outlet, type SendOptions } from './send.ts'
 
 const ordered = defineChannel<{ id: string; n?: number }>({ name: 'ordered', key: ({ id }) => id })
 const plain = defineChannel({ name: 'plain', outbox: false })
 const exact = defineChannel({ name: 'exact', guarantee: 'exactly-once' })
 
-function sendOver(outlet: Outlet) {
+function sendOver(outlet: Outlet, middleware: readonly PublishMiddleware[] = []) {
   const channels = [ordered, plain, exact]
   let made = 0
   return createSend({
@@ -21,6 +22,7 @@ function sendOver(outlet: Outlet) {
     ),
     outletFor: () => outlet,
     deadlineMs: 1000,
+    middleware,
     newId: () => `id-${(made += 1)}`,
   })
 }
@@ -174,6 +176,38 @@ describe('send', () => {
     expect(await waiting).toMatchObject({ code: 'WB_PUBLISH_REJECTED' })
     await new Promise((resolve) => setImmediate(resolve))
     expect(calls).toEqual([['id-1']])
+  })
+})
+
+describe('middleware around send', () => {
+  it('runs in order, the first outermost, and may change what is sent or refuse it', async () => {
+    const said: string[] = []
+    const sent: OutboundMessage[] = []
+    const outlet: Outlet = { send: async (messages) => void sent.push(...messages) }
+    const naming =
+      (name: string): PublishMiddleware =>
+      async (publication, next) => {
+        said.push(`${name} before ${publication.method} on ${publication.channel}`)
+        const headers = { ...publication.options.headers, [name]: 'yes' }
+        const ids = await next({ ...publication, options: { ...publication.options, headers } })
+        said.push(`${name} after ${String(ids)}`)
+        return ids
+      }
+    const guard: PublishMiddleware = (publication, next) => {
+      if (publication.payload === 'secret') throw new Error('not that')
+      return next(publication)
+    }
+    const send = sendOver(outlet, [naming('one'), naming('two'), guard])
+    expect(await send(plain, 'open')).toBe('id-1')
+    expect(said).toEqual([
+      'one before send on plain',
+      'two before send on plain',
+      'two after id-1',
+      'one after id-1',
+    ])
+    expect({ ...sent[0]?.envelope.headers }).toEqual({ one: 'yes', two: 'yes' })
+    await expect(send(plain, 'secret')).rejects.toThrow('not that')
+    expect(sent).toHaveLength(1)
   })
 })
 

@@ -3,6 +3,7 @@ import type { NewMessage } from '../ports/outbox-writer.ts'
 import type { OutboundMessage } from '../ports/transport.ts'
 import type { Channel, SomeChannel } from './channel.ts'
 import type { Many } from './many.ts'
+import { throughMiddleware, type PublishMiddleware } from './middleware.ts'
 import {
   checkOptionNames,
   makeMessages,
@@ -61,15 +62,28 @@ export interface SendParts {
   readonly targets: ReadonlyMap<string, SendTarget>
   readonly outletFor: (channel: SomeChannel) => Outlet
   readonly deadlineMs: number
+  /** Around each call, the first one outermost. @default none */
+  readonly middleware?: readonly PublishMiddleware[]
   /** @default UUIDv7 */
   readonly newId?: () => string
 }
 
 export function createSend(parts: SendParts): Send {
-  const send = async (
+  const send = (
     channel: SomeChannel,
     payload: unknown,
     options: SendOptions = {},
+  ): Promise<string | readonly string[]> =>
+    throughMiddleware(
+      parts.middleware ?? [],
+      { method: 'send', channel: channel?.name, payload, options },
+      (changed) => hand(channel, changed.payload, changed.options),
+    )
+
+  const hand = async (
+    channel: SomeChannel,
+    payload: unknown,
+    options: SendOptions,
   ): Promise<string | readonly string[]> => {
     const target = targetOf(parts.targets, channel, 'send(channel, payload)')
     const { name } = target.channel
