@@ -52,7 +52,8 @@ export function seenText(s: string): string {
 export function countStartText(s: string): string {
   return `
 insert into ${s}.attempts as a (consumer, message_id, starts) values ($1, $2, 1)
-on conflict (consumer, message_id) do update set starts = a.starts + 1 returning starts`
+on conflict (consumer, message_id) do update set starts = a.starts + 1, counted_at = excluded.counted_at
+returning starts`
 }
 
 /** One statement: where the inbox row is there already, another has handled the message and nothing is written. */

@@ -9,10 +9,16 @@ import {
   seenText,
   takeText,
 } from './inbox-statements.ts'
+import { countLossesText, lossColumns } from './loss-statements.ts'
+import { createPurge } from './purge.ts'
 import { named, unprepared } from './statement.ts'
 
-/** The inbox. Statements in the handlers' transaction run on its executor; the others on a connection of their own. */
-export function createInbox(connection: Connection, s: string): Inbox {
+/** The inbox. Statements in the handlers' transaction run on its executor; the others on connections of their own. */
+export function createInbox(
+  connections: { readonly inbox: Connection; readonly cleanup: Connection },
+  s: string,
+): Inbox {
+  const connection = connections.inbox
   const admit = named('admit', admitText(s))
   // Planned anew each time: a plan that a caller's connection made while the table was empty would read all of it (P10).
   const admitAlone = unprepared(admitAloneText(s))
@@ -20,6 +26,7 @@ export function createInbox(connection: Connection, s: string): Inbox {
   const seen = unprepared(seenText(s))
   const countStart = named('count_start', countStartText(s))
   const refuse = named('refuse', refuseText(s))
+  const countLosses = named('count_losses', countLossesText(s))
   return {
     async admit(transaction, consumer, ids) {
       const rows = await transaction.execute(ids.length === 1 ? admitAlone : admit, [consumer, ids])
@@ -44,8 +51,12 @@ export function createInbox(connection: Connection, s: string): Inbox {
       const [row] = await connection.query<{ starts: number }>(query, 'count an attempt')
       return row!.starts
     },
-    purge: () => Promise.reject(new Error('not there yet')),
-    countLosses: () => Promise.reject(new Error('not there yet')),
+    purge: createPurge(connections.cleanup, s),
+    async countLosses(consumer, losses) {
+      if (losses.length === 0) return
+      const values = [consumer, ...lossColumns(losses)]
+      await connection.query({ ...countLosses, values }, 'count what was lost')
+    },
     async bury(consumer: string, message: RefusedMessage) {
       const { envelope: e, attempts, reason, errorCode, error } = message
       const payload = Buffer.from(e.payload.buffer, e.payload.byteOffset, e.payload.byteLength)

@@ -13,7 +13,7 @@ export interface LeaseOptions {
   readonly leaseMs: number
   readonly application: string
   /** Called with the partitions just gained, before they are handed on. Never rejects. */
-  readonly onGained?: (partitions: readonly number[]) => Promise<void>
+  readonly onGained: (gained: readonly LeasedPartition[]) => Promise<void>
 }
 
 /**
@@ -45,7 +45,7 @@ export async function openLeases(connection: Connection, options: LeaseOptions):
     async claim(most) {
       const values = [relayId, leaseMs, lane.transport, lane.consumer, most]
       const gained = leasesOf(await query(statements.claim, values, 'claim partitions'))
-      if (gained.length > 0) await onGained?.(gained.map(({ partition }) => partition))
+      if (gained.length > 0) await onGained(gained)
       return gained
     },
     async survey() {

@@ -3,6 +3,7 @@ import type { BlockedLine, DeadLetter, LineOutcome, RowRef } from '../../ports/o
 import type { SqlStatement } from '../../ports/sql.ts'
 import type { Connection } from './connection.ts'
 import { blockText, buryText } from './outbox-line-statements.ts'
+import { outcomesOf, type OutcomeRow, refsOf } from './outbox-refs.ts'
 import { noteText, removeText } from './outbox-remove-statements.ts'
 import { named } from './statement.ts'
 
@@ -56,7 +57,10 @@ export class OutboxEffects {
       lines.map((line) => line.key),
       lines.map((line) => line.retryInMs),
     ]
-    const rows = await this.#lines.query<Outcome>({ ...this.#block, values }, 'write what failed')
+    const rows = await this.#lines.query<OutcomeRow<LineOutcome>>(
+      { ...this.#block, values },
+      'write what failed',
+    )
     return outcomesOf(lines, rows)
   }
 
@@ -71,27 +75,14 @@ export class OutboxEffects {
       letters.map((letter) => letter.error),
       letters.map((letter) => letter.reason),
     ]
-    const rows = await this.#lines.query<Outcome>({ ...this.#bury, values }, 'write dead letters')
+    const rows = await this.#lines.query<OutcomeRow<LineOutcome>>(
+      { ...this.#bury, values },
+      'write dead letters',
+    )
     const outcomes = outcomesOf(letters, rows)
     // On a consumer's lane the inbox row of that statement is what took the message out of the lane; the row itself goes
     // where no other consumer lacks it. If this is lost, the next claim of the partition does it.
     if (this.#lane.consumer !== '') await this.remove(letters.filter((_, i) => outcomes[i] !== 'fenced'))
     return outcomes
   }
-}
-
-/** Array literals, built here: numbers and UUIDs need no escaping, which the driver would look for in each of them. */
-function refsOf(rows: readonly RowRef[]): unknown[] {
-  const literal = (pick: (row: RowRef) => number | bigint | string): string => `{${rows.map(pick).join(',')}}`
-  return [literal((row) => row.partition), literal((row) => row.seq), literal((row) => row.id)]
-}
-
-interface Outcome {
-  readonly place: string
-  readonly outcome: LineOutcome
-}
-
-function outcomesOf(asked: readonly RowRef[], rows: readonly Outcome[]): readonly LineOutcome[] {
-  const byPlace = new Map(rows.map((row) => [Number(row.place), row.outcome]))
-  return asked.map((_, i) => byPlace.get(i + 1)!)
 }

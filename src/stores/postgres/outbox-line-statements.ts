@@ -8,7 +8,7 @@ import { rewindText } from './outbox-remove-statements.ts'
  * consumers' transactions, or by UPDATE where this statement deletes them. On a consumer's lane a row it has handled
  * is gone.
  */
-function checked(s: string, lane: Lane, lock: 'key share' | 'update'): string {
+export function checked(s: string, lane: Lane, lock: 'key share' | 'update'): string {
   const isUnhandled =
     lane.consumer === ''
       ? ''
@@ -23,11 +23,12 @@ locked as materialized (
   ${isUnhandled} order by o.partition, o.seq for ${lock} of o)`
 }
 
-function outcomes(written: string): string {
+/** One row for each of `d`: whether it is in the CTE `done`, and if it is not, why. `word` is what being there is called. */
+export function outcomes(done: string, word: 'written' | 'taken', columns = ''): string {
   return `
-select d.place, case when h.partition is null then 'fenced' when w.seq is null then 'gone' else 'written' end as outcome
+select d.place, case when h.partition is null then 'fenced' when w.seq is null then 'gone' else '${word}' end as outcome${columns}
 from d left join held h on h.partition = d.partition and h.epoch = d.epoch
-left join ${written} w on w.partition = d.partition and w.seq = d.seq and w.id = d.id`
+left join ${done} w on w.partition = d.partition and w.seq = d.seq and w.id = d.id`
 }
 
 /** A line of a row that is gone may bear the same number, after a restore: it is written over. */
@@ -48,7 +49,7 @@ line as (
     attempts = case when b.id = excluded.id then greatest(b.attempts, excluded.attempts) else excluded.attempts end,
     retry_at = excluded.retry_at, error_code = excluded.error_code, error = excluded.error
   returning b.partition, b.seq, b.id)
-${outcomes('line')}`
+${outcomes('line', 'written')}`
 }
 
 /**
@@ -85,5 +86,5 @@ line as (
   delete from ${s}.blocked b using locked o
   where b.consumer = $4 and b.partition = o.partition and b.seq = o.seq and b.id = o.id),
 rewound as (${rewindText(s, 'locked')})
-${outcomes('letter')}`
+${outcomes('letter', 'written')}`
 }

@@ -1,6 +1,7 @@
 import { WaybillError } from '../../kernel/errors.ts'
 import type { ChannelRegistration, LocalSubscription } from '../../ports/schema.ts'
 import type { Connection } from './connection.ts'
+import { addLossesText } from './loss-statements.ts'
 
 export interface Registration {
   readonly channels: readonly ChannelRegistration[]
@@ -112,6 +113,11 @@ export async function unsubscribe(connection: Connection, s: string, consumer: s
 with ended as (delete from ${s}.subscriptions where consumer = $1 returning channel),
 lane as (delete from ${s}.partitions where consumer = $1),
 lines as (delete from ${s}.blocked where consumer = $1),
+taken as (delete from ${s}.taken where consumer = $1 returning channel, ids),
+lost as (
+  select t.channel, $1::text as consumer, 'process-ended' as cause, u.id, null as code, u.place
+  from taken t, unnest(t.ids) with ordinality u(id, place)),
+counted as (${addLossesText(s, 'lost')}),
 counters as (delete from ${s}.rewinds where consumer = $1)
 delete from ${s}.outbox o using ended e where o.channel = e.channel
   and exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $1)

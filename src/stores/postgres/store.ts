@@ -1,14 +1,17 @@
-import type { Lane } from '../../ports/lane.ts'
+import type { Lane, LeasedPartition } from '../../ports/lane.ts'
 import type { LeaseSession } from '../../ports/leases.ts'
 import type { Outbox } from '../../ports/outbox.ts'
 import type { Store, StoreContext, StoreDefinition } from '../../ports/store.ts'
+import { createCheckpoints } from './checkpoints.ts'
 import { Connections } from './connections.ts'
 import type { PgClient } from './driver.ts'
 import { createInbox } from './inbox.ts'
 import { openLeases } from './leases.ts'
 import { checkOptions, type PostgresStoreOptions } from './options.ts'
 import { OutboxEffects } from './outbox-effects.ts'
+import { OutboxFenced } from './outbox-fenced.ts'
 import { OutboxReader } from './outbox-reader.ts'
+import { OutboxTakes } from './outbox-takes.ts'
 import { createOutboxWriter } from './outbox-writer.ts'
 import { quoteSchema } from './quote.ts'
 import { createSchemaAdmin } from './schema.ts'
@@ -31,6 +34,7 @@ export function postgresStore(options: PostgresStoreOptions): StoreDefinition<Pg
 
 function openStore(connections: Connections, schema: string, context: StoreContext): Store {
   const { statementTimeoutMs, lockTimeoutMs } = context
+  const inbox = connections.open('inbox')
   return {
     kind: 'postgres',
     schema: createSchemaAdmin(
@@ -38,8 +42,8 @@ function openStore(connections: Connections, schema: string, context: StoreConte
       schema,
     ),
     writer: createOutboxWriter(schema),
-    inbox: createInbox(connections.open('inbox'), schema),
-    checkpoints: { find: later, advance: later },
+    inbox: createInbox({ inbox, cleanup: connections.open('cleanup') }, schema),
+    checkpoints: createCheckpoints(inbox, schema),
     transactions: createTransactionRunner(async () => (await connections.pool()).connect(), {
       statementTimeoutMs,
       lockTimeoutMs,
@@ -55,18 +59,21 @@ function openOutbox(connections: Connections, schema: string, lane: Lane): Outbo
   const reads = connections.open('reads', { setUp: 'set plan_cache_mode to force_generic_plan' })
   const deletes = connections.open('deletes', { setUp: 'set plan_cache_mode to force_custom_plan' })
   const lines = connections.open('lines', { setUp: 'set plan_cache_mode to force_custom_plan' })
+  const takes = connections.open('takes', { setUp: 'set plan_cache_mode to force_custom_plan' })
   const reader = new OutboxReader(reads, schema, lane)
   const effects = new OutboxEffects({ deletes, lines }, schema, lane)
+  const taking = new OutboxTakes(takes, effects, schema, lane)
+  const fenced = new OutboxFenced(deletes, schema, lane)
   return {
     read: (request) => reader.read(request),
     remove: (rows) => effects.remove(rows),
     block: (blocked) => effects.block(blocked),
     bury: (letters) => effects.bury(letters),
-    take: later,
-    endTaken: later,
-    fencedStates: later,
-    removeFenced: later,
-    close: () => connections.close(reads, deletes, lines),
+    take: (batch, rows) => taking.take(batch, rows),
+    endTaken: (batch, losses) => taking.endTaken(batch, losses),
+    fencedStates: (partitions) => fenced.states(partitions),
+    removeFenced: (partition, note, rows) => fenced.remove(partition, note, rows),
+    close: () => connections.close(reads, deletes, lines, takes),
   }
 }
 
@@ -78,16 +85,13 @@ async function joinLane(
 ): Promise<LeaseSession> {
   const { leaseMs, applicationName, logger } = context
   const connection = connections.open('leases', { reconnects: false })
-  const sweepGained = (partitions: readonly number[]): Promise<void> =>
+  const onGained = (gained: readonly LeasedPartition[]): Promise<void> =>
     connections.lend('sweep', {}, (sweeping) =>
-      sweep(sweeping, partitions, { schema, lane, logger, budgetMs: leaseMs / 4 }),
+      sweep(sweeping, gained, { schema, lane, logger, budgetMs: leaseMs / 4 }),
     )
   try {
-    const options = { schema, lane, leaseMs, application: applicationName }
-    const session = await openLeases(
-      connection,
-      lane.consumer === '' ? options : { ...options, onGained: sweepGained },
-    )
+    const options = { schema, lane, leaseMs, application: applicationName, onGained }
+    const session = await openLeases(connection, options)
     return {
       ...session,
       close: async () => {
@@ -99,8 +103,4 @@ async function joinLane(
     await connections.close(connection)
     throw error
   }
-}
-
-function later(): never {
-  throw new Error('not there yet')
 }

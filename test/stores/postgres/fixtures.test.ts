@@ -58,6 +58,17 @@ test.for(fixtures)(
     const [id] = await publish(store, client, 'orders', message('failing'))
     expect(idsOf(await new TestReader(desk.outbox, kafka).read())).toEqual([followers[0]!.id, id])
 
+    const { rows: losses } = await client.query(
+      'select channel, cause, count::int as count from waybill.losses order by 2',
+    )
+    expect(losses).toEqual([
+      { channel: 'once', cause: 'not-sent', count: 1 },
+      { channel: 'once', cause: 'process-ended', count: 1 },
+    ])
+    expect((await desk.outbox.fencedStates([0, 1])).get(0)).toEqual({ number: 7n, lineage: 'cluster/topic' })
+    const streams = [{ stream: 'orders-topic/0', lineage: 'cluster/topic' }]
+    expect([...(await store.checkpoints.find('billing', streams))]).toEqual([['orders-topic/0', 42n]])
+
     const local: Street = {
       ...kafka,
       transport: 'local',

@@ -58,6 +58,7 @@ create table ${s}.blocked (
   error text not null
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
   autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 100);
+create index blocked_id on ${s}.blocked (id);
 -- In this order: where estimates of an empty table make them equal, the planner takes the index that was made last.
 create index blocked_due on ${s}.blocked (consumer, partition, retry_at);
 alter table ${s}.blocked add primary key (consumer, partition, seq);
@@ -69,6 +70,8 @@ create table ${s}.partitions (
   owner uuid,
   epoch bigint not null default 0,
   lease_until timestamptz,
+  fenced_number bigint not null default 0,
+  fenced_lineage text,
   primary key (consumer, partition)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 create index on ${s}.partitions (transport, consumer);
@@ -92,15 +95,49 @@ create table ${s}.relays (
 create table ${s}.inbox (
   consumer text not null,
   message_id uuid not null,
-  processed_at timestamptz not null default clock_timestamp(),
+  -- Of the statement: rows of a batch share it, and share an entry of the index.
+  processed_at timestamptz not null default statement_timestamp(),
   primary key (consumer, message_id)
-) with (autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000);
+) with (autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
+  autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100000);
+create index inbox_processed on ${s}.inbox (processed_at);
 create table ${s}.attempts (
   consumer text not null,
   message_id uuid not null,
   starts int not null,
+  counted_at timestamptz not null default clock_timestamp(),
   primary key (consumer, message_id)
 );
+create index attempts_counted on ${s}.attempts (counted_at);
+create table ${s}.checkpoints (
+  consumer text not null,
+  stream text not null,
+  lineage text not null,
+  next_position bigint not null,
+  updated_at timestamptz not null default clock_timestamp(),
+  primary key (consumer, stream)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+create table ${s}.taken (
+  batch uuid not null,
+  partition int not null,
+  channel text not null,
+  consumer text not null default '',
+  epoch bigint not null,
+  ids uuid[] not null,
+  taken_at timestamptz not null default clock_timestamp(),
+  primary key (batch, partition, channel)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+create index on ${s}.taken (consumer, partition);
+create table ${s}.losses (
+  channel text not null,
+  consumer text not null default '',
+  cause text not null,
+  count bigint not null,
+  last_id uuid not null,
+  last_code text,
+  last_at timestamptz not null default clock_timestamp(),
+  primary key (channel, consumer, cause)
+) with (fillfactor = 50);
 create table ${s}.dead (
   number bigint generated always as identity primary key,
   consumer text not null default '',
