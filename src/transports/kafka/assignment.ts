@@ -3,9 +3,10 @@ import { systemClock, systemRandom } from '../../kernel/clock.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { backoffMs } from '../../kernel/retry.ts'
 import type { Delivery } from '../../ports/transport.ts'
-import { clientOptions, type FetchResponse, type KafkaLibrary } from './client.ts'
+import type { FetchResponse, KafkaLibrary } from './client.ts'
 import { Commits, type CommitOutcome, type Membership } from './commits.ts'
 import { planFetches, type FetchPlan } from './fetch-plan.ts'
+import { Fetcher } from './fetcher.ts'
 import { Gate } from './gate.ts'
 import { Inflow } from './inflow.ts'
 import { kafkaErrorName } from './kafka-error.ts'
@@ -31,9 +32,6 @@ export interface AssignmentOptions {
   readonly onRepartitioned: () => void
 }
 
-const fetchBytes = 4 * 1_048_576
-/** How long the broker holds a fetch that finds nothing. */
-const fetchWaitMs = 1000
 /** How often partitions are counted where nothing else happens. */
 const watchMs = 5000
 const trouble = { initialMs: 100, maxMs: 2000 }
@@ -52,8 +50,7 @@ export class Assignment {
   readonly #inflow = new Inflow()
   readonly #change = new Gate()
   readonly #end = new AbortController()
-  /** Fetches block their connection at the broker; heartbeats and commits go over the client's own. */
-  readonly #pool: InstanceType<KafkaLibrary['ConnectionPool']>
+  readonly #fetcher: Fetcher
   readonly #busy = new Set<number>()
   #isPaused = false
   #failures = 0
@@ -65,8 +62,7 @@ export class Assignment {
     this.streams = assigned.flatMap(({ topic, partitions }) => partitions.map((p) => streamName(topic, p)))
     this.#positions = new Positions(client, assigned, channels, number)
     this.#commits = new Commits(kafka, client, membership, settings.requestTimeoutMs)
-    const { clientId, ...connection } = clientOptions(settings, client.clientId)
-    this.#pool = new kafka.ConnectionPool(clientId, connection)
+    this.#fetcher = new Fetcher(kafka, client, settings)
   }
 
   /** Fetches until `end`. Never rejects. */
@@ -107,7 +103,7 @@ export class Assignment {
 
   end(): void {
     this.#end.abort()
-    this.#pool.close().catch(() => {})
+    this.#fetcher.close()
   }
 
   #metadata(): ReturnType<Consumer['metadata']> {
@@ -115,30 +111,15 @@ export class Assignment {
   }
 
   #start(plan: FetchPlan): void {
-    for (const { node, topics, names } of plan.fetches) {
-      this.#busy.add(node)
-      void this.#fetch(node, topics, names)
+    for (const fetch of plan.fetches) {
+      this.#busy.add(fetch.node)
+      void this.#fetch(fetch)
     }
   }
 
-  async #fetch(
-    node: number,
-    topics: FetchPlan['fetches'][number]['topics'],
-    names: ReadonlyMap<string, string>,
-  ): Promise<void> {
-    const { client, kafka } = this.#options
+  async #fetch({ node, broker, topics, names }: FetchPlan['fetches'][number]): Promise<void> {
     try {
-      const response = await client.fetch({
-        node,
-        topics,
-        connectionPool: this.#pool,
-        maxBytes: fetchBytes,
-        maxWaitTime: fetchWaitMs,
-        minBytes: 1,
-        // The library's own filter for aborted transactions drops committed records too; nothing here is transactional.
-        isolationLevel: kafka.FetchIsolationLevels.READ_UNCOMMITTED,
-      })
-      this.#accept(response, names)
+      this.#accept(await this.#fetcher.fetch(broker, topics), names)
     } catch (error) {
       const isReset = await this.#positions
         .resetWhereGone(error, names, this.#options.logger)

@@ -1,7 +1,8 @@
-import type { Connection, Consumer } from '@platformatic/kafka'
+import type { Consumer } from '@platformatic/kafka'
 import { systemClock } from '../../kernel/clock.ts'
 import { withDeadline } from '../../kernel/deadline.ts'
 import { WaybillError } from '../../kernel/errors.ts'
+import { coordinatorOf, findApi } from './broker-api.ts'
 import type { KafkaLibrary } from './client.ts'
 import { hasKafkaError, isRetryable, kafkaErrorName } from './kafka-error.ts'
 
@@ -96,15 +97,8 @@ export class Commits {
 
   async #request(topics: CommitTopics): Promise<void> {
     const { groupId, memberId, generationId } = this.#membership
-    const coordinator = await this.#client.findGroupCoordinator()
-    const connection = (await this.#client.connectToBrokers([coordinator])).get(coordinator)
-    if (connection === undefined) throw new this.#kafka.NetworkError('The coordinator is not known.')
-    const api = await new Promise<CommitApi>((resolve, reject) => {
-      this.#client[this.#kafka.kGetApi]<CommitArguments, unknown>('OffsetCommit', (error, found) => {
-        if (error || found === undefined) reject(error ?? new Error('OffsetCommit is not known.'))
-        else resolve(found)
-      })
-    })
+    const connection = await coordinatorOf(this.#kafka, this.#client)
+    const api = await findApi<CommitArguments, unknown>(this.#kafka, this.#client, 'OffsetCommit')
     await api.async(connection, groupId, generationId, memberId, null, topics)
   }
 }
@@ -119,7 +113,6 @@ type CommitTopics = {
   }[]
 }[]
 type CommitArguments = [string, number, string, null, CommitTopics]
-type CommitApi = { async: (connection: Connection, ...args: CommitArguments) => Promise<unknown> }
 
 function requestOf(batch: readonly NextOffset[]): CommitTopics {
   const topics = new Map<string, CommitTopics[number]>()

@@ -1,4 +1,4 @@
-import type { ClusterMetadata } from '@platformatic/kafka'
+import type { Broker, ClusterMetadata } from '@platformatic/kafka'
 import type { FetchRequestTopic } from './client.ts'
 import type { Positions } from './positions.ts'
 
@@ -8,6 +8,7 @@ const partitionBytes = 1_048_576
 export interface FetchPlan {
   readonly fetches: readonly {
     readonly node: number
+    readonly broker: Broker
     readonly topics: FetchRequestTopic[]
     /** Topic ids of the request, to names. */
     readonly names: ReadonlyMap<string, string>
@@ -22,13 +23,17 @@ export function planFetches(
   positions: Positions,
   busy: ReadonlySet<number>,
 ): FetchPlan {
-  const plans = new Map<number, { topics: Map<string, FetchRequestTopic>; names: Map<string, string> }>()
+  const plans = new Map<
+    number,
+    { broker: Broker; topics: Map<string, FetchRequestTopic>; names: Map<string, string> }
+  >()
   for (const { topic, partition, next } of positions.all()) {
     const found = metadata.topics.get(topic)
     const leader = found?.partitions[partition]?.leader ?? -1
-    if (found === undefined || leader < 0 || busy.has(leader)) continue
+    const broker = metadata.brokers.get(leader)
+    if (found === undefined || broker === undefined || busy.has(leader)) continue
     let plan = plans.get(leader)
-    if (plan === undefined) plans.set(leader, (plan = { topics: new Map(), names: new Map() }))
+    if (plan === undefined) plans.set(leader, (plan = { broker, topics: new Map(), names: new Map() }))
     let request = plan.topics.get(topic)
     if (request === undefined) plan.topics.set(topic, (request = { topicId: found.id, partitions: [] }))
     plan.names.set(found.id, topic)
@@ -42,7 +47,9 @@ export function planFetches(
     })
   }
   return {
-    fetches: [...plans].map(([node, { topics, names }]) => ({ node, topics: [...topics.values()], names })),
+    fetches: [...plans].map(([node, { broker, topics, names }]) => {
+      return { node, broker, topics: [...topics.values()], names }
+    }),
     counts: [...metadata.topics].map(([topic, found]) => `${topic}:${found?.partitionsCount ?? 0}`).join(),
   }
 }

@@ -2,11 +2,11 @@ import type { Consumer, GroupAssignment } from '@platformatic/kafka'
 import type { Logger } from '../../kernel/logger.ts'
 import type { Delivery } from '../../ports/transport.ts'
 import type { FetchResponse } from './client.ts'
+import { committed } from './committed.ts'
 import type { NextOffset } from './commits.ts'
 import { responseIn } from './kafka-error.ts'
 import { decodeRecord, streamName } from './record.ts'
 
-const controlBatch = 1 << 5
 const offsetOutOfRange = 1
 const earliest = -2n
 
@@ -37,6 +37,10 @@ export class Positions {
     this.#assignment = assignment
   }
 
+  /**
+   * What brought something last comes last: the broker fills an answer in the order of the request, and the first of many
+   * full partitions would leave no room for the others.
+   */
   all(): Iterable<ReadPosition> {
     return this.#positions.values()
   }
@@ -63,12 +67,13 @@ export class Positions {
   *accept(response: FetchResponse, names: ReadonlyMap<string, string>): Generator<Delivery> {
     for (const { topicId, partitions } of response.responses) {
       const topic = names.get(topicId)
-      for (const { partitionIndex, records } of partitions) {
+      for (const { partitionIndex, records, abortedTransactions } of partitions) {
         const position =
           topic === undefined ? undefined : this.#positions.get(streamName(topic, partitionIndex))
         if (position === undefined) continue
-        for (const batch of records ?? []) {
-          if ((batch.attributes & controlBatch) === 0) {
+        if ((records?.length ?? 0) > 0) this.#toEnd(position)
+        for (const { batch, isDelivered } of committed(records ?? [], abortedTransactions ?? [])) {
+          if (isDelivered) {
             for (const record of batch.records) {
               const offset = batch.firstOffset + BigInt(record.offsetDelta)
               if (offset < position.next) continue
@@ -78,7 +83,8 @@ export class Positions {
               yield decodeRecord(record, place, this.#channels.get(position.topic) ?? [])
             }
           }
-          // Not only past its records: the last ones may have been compacted away, and a marker has none for us.
+          // Not only past its records: the last ones may have been compacted away, and a marker or an aborted batch has none
+          // for us. Staying before it would fetch it again for ever.
           const after = batch.firstOffset + BigInt(batch.lastOffsetDelta) + 1n
           if (after > position.next) position.next = after
         }
@@ -137,6 +143,12 @@ export class Positions {
         start: starts.get(topic)?.[partition] ?? 0n,
       })),
     )
+  }
+
+  #toEnd(position: ReadPosition): void {
+    const stream = streamName(position.topic, position.partition)
+    this.#positions.delete(stream)
+    this.#positions.set(stream, position)
   }
 
   #set(topic: string, partition: number, next: bigint): void {
