@@ -4,7 +4,7 @@ import type { Logger } from '../../kernel/logger.ts'
 import { backoffMs } from '../../kernel/retry.ts'
 import type { Delivery } from '../../ports/transport.ts'
 import type { FetchResponse, KafkaLibrary } from './client.ts'
-import { Commits, type CommitOutcome, type Membership } from './commits.ts'
+import { Commits, type Membership, type Taken } from './commits.ts'
 import { planFetches, type FetchPlan } from './fetch-plan.ts'
 import { Fetcher } from './fetcher.ts'
 import { Gate } from './gate.ts'
@@ -28,8 +28,8 @@ export interface AssignmentOptions {
   readonly number: number
   /** Something can be received. */
   readonly onArrival: () => void
-  /** A topic has other partitions than when the group shared them out. */
-  readonly onRepartitioned: () => void
+  /** It has to end, and the membership with it. */
+  readonly onLost: (why: Error) => void
 }
 
 /** How often partitions are counted where nothing else happens. */
@@ -56,12 +56,18 @@ export class Assignment {
   #failures = 0
 
   constructor(options: AssignmentOptions) {
-    const { kafka, settings, client, membership, assigned, channels, number } = options
+    const { kafka, settings, client, membership, assigned, channels, number, onLost } = options
     this.#options = options
     this.number = number
     this.streams = assigned.flatMap(({ topic, partitions }) => partitions.map((p) => streamName(topic, p)))
     this.#positions = new Positions(client, assigned, channels, number)
-    this.#commits = new Commits(kafka, client, membership, settings.requestTimeoutMs)
+    this.#commits = new Commits({
+      kafka,
+      client,
+      membership,
+      timeoutMs: settings.requestTimeoutMs,
+      onDoubt: () => onLost(new Error('A commit was not answered.')),
+    })
     this.#fetcher = new Fetcher(kafka, client, settings)
   }
 
@@ -75,7 +81,8 @@ export class Assignment {
         isLocated = true
         const plan = planFetches(await this.#metadata(), this.#positions, this.#busy)
         counts ??= plan.counts
-        if (plan.counts !== counts) this.#options.onRepartitioned()
+        // It has other partitions than when the group shared them out.
+        if (plan.counts !== counts) this.#options.onLost(new Error('A topic has new partitions.'))
         if (this.#inflow.hasRoom && !this.#isPaused && !signal.aborted) this.#start(plan)
         await this.#change.wait(watchMs, signal)
       } catch (error) {
@@ -97,7 +104,7 @@ export class Assignment {
     this.#isPaused = true
   }
 
-  settle(positions: readonly Pick<Delivery, 'stream' | 'position'>[]): Promise<CommitOutcome> {
+  settle(positions: readonly Pick<Delivery, 'stream' | 'position'>[]): Promise<Taken> {
     return this.#commits.commit(this.#positions.toCommit(positions), this.#end.signal)
   }
 

@@ -4,7 +4,8 @@ import { withDeadline } from '../../kernel/deadline.ts'
 import { WaybillError } from '../../kernel/errors.ts'
 import { coordinatorOf, findApi } from './broker-api.ts'
 import type { KafkaLibrary } from './client.ts'
-import { hasKafkaError, isRetryable, kafkaErrorName } from './kafka-error.ts'
+import { isRetryable, kafkaErrorName, responseIn } from './kafka-error.ts'
+import { streamName } from './record.ts'
 
 /** The next offset to be read of a topic partition: what a commit says. */
 export interface NextOffset {
@@ -13,62 +14,72 @@ export interface NextOffset {
   readonly offset: bigint
 }
 
-/** Who commits. Both change with each assignment, and the broker refuses those of an older one. */
+/** Who commits. The broker refuses what is committed in the name of an older one. */
 export interface Membership {
   readonly groupId: string
   readonly memberId: string
+  /** The generation of the assignment; with the `consumer` protocol the member's epoch, which grows while it lasts. */
   readonly generationId: number
 }
 
-/** `refused`: the assignment is over, and whoever has the partitions now decides. */
-export type CommitOutcome = 'committed' | 'refused'
+export interface CommitsOptions {
+  readonly kafka: KafkaLibrary
+  readonly client: Consumer
+  readonly membership: Membership
+  readonly timeoutMs: number
+  /**
+   * A commit left and was not answered: the broker may still carry it out, after one that says more, and so move the
+   * position back. It cannot in the name of a membership that is over; so this one has to end.
+   */
+  readonly onDoubt: () => void
+}
+
+/** Streams whose position was taken. Of the others the assignment is over: whoever has them now decides. */
+export type Taken = ReadonlySet<string>
 
 const pauseMs = 100
+const done = 0
 
 /** The group has a new assignment, or is making one: what is committed in the name of the old one is refused. */
-const moved = [
-  'ILLEGAL_GENERATION',
-  'UNKNOWN_MEMBER_ID',
-  'REBALANCE_IN_PROGRESS',
-  'FENCED_INSTANCE_ID',
-  'STALE_MEMBER_EPOCH',
-  'FENCED_MEMBER_EPOCH',
-]
+const moved: ReadonlySet<number> = new Set([
+  22, // ILLEGAL_GENERATION
+  25, // UNKNOWN_MEMBER_ID
+  27, // REBALANCE_IN_PROGRESS
+  82, // FENCED_INSTANCE_ID
+  110, // FENCED_MEMBER_EPOCH
+])
 
 /**
  * Commits of one assignment. The library's own `commit` speaks in the name of whatever generation it is in when the
  * request leaves, and after a refusal joins again and commits the old position into the new generation, where the partition
- * may be another member's. Here a commit carries the generation its deliveries came in, and a refusal is final.
+ * may be another member's. Here a commit carries the membership its deliveries came in, and a refusal is final.
  */
 export class Commits {
-  readonly #kafka: KafkaLibrary
-  readonly #client: Consumer
-  readonly #membership: Membership
-  readonly #timeoutMs: number
+  readonly #options: CommitsOptions
+  /** By stream: what was taken already. A lower position is done with it, and must not follow it. */
+  readonly #reached = new Map<string, bigint>()
   #waiting = new Map<string, NextOffset>()
-  #running: Promise<CommitOutcome> = Promise.resolve('committed')
-  #next: Promise<CommitOutcome> | undefined
+  #running: Promise<Taken> = Promise.resolve(new Set<string>())
+  #next: Promise<Taken> | undefined
+  #isInDoubt = false
 
-  constructor(kafka: KafkaLibrary, client: Consumer, membership: Membership, timeoutMs: number) {
-    this.#kafka = kafka
-    this.#client = client
-    this.#membership = membership
-    this.#timeoutMs = timeoutMs
+  constructor(options: CommitsOptions) {
+    this.#options = options
   }
 
   /**
    * One request at a time: of two that overlap the lower could land last. Rejects with `WB_BROKER_UNREACHABLE` where no
    * answer came in time.
    */
-  commit(offsets: readonly NextOffset[], signal: AbortSignal): Promise<CommitOutcome> {
+  commit(offsets: readonly NextOffset[], signal: AbortSignal): Promise<Taken> {
     for (const next of offsets) {
-      const key = `${next.topic}/${next.partition}`
-      if ((this.#waiting.get(key)?.offset ?? -1n) < next.offset) this.#waiting.set(key, next)
+      const stream = streamName(next.topic, next.partition)
+      if ((this.#waiting.get(stream)?.offset ?? -1n) < next.offset) this.#waiting.set(stream, next)
     }
     this.#next ??= this.#running
-      .catch(() => 'refused')
+      .catch(() => {})
       .then(() => {
-        const batch = [...this.#waiting.values()]
+        const batch = this.#waiting
         this.#waiting = new Map()
         this.#next = undefined
         this.#running = this.#send(batch, signal)
@@ -77,30 +88,78 @@ export class Commits {
     return this.#next
   }
 
-  async #send(batch: readonly NextOffset[], signal: AbortSignal): Promise<CommitOutcome> {
-    const topics = requestOf(batch)
-    const until = systemClock.now() + this.#timeoutMs
-    for (let code = 'WB_TIMED_OUT'; !signal.aborted; await systemClock.sleep(pauseMs, signal)) {
+  async #send(left: Map<string, NextOffset>, signal: AbortSignal): Promise<Taken> {
+    const { membership, timeoutMs } = this.#options
+    const taken = new Set<string>()
+    for (const [stream, { offset }] of left) {
+      if (offset > (this.#reached.get(stream) ?? -1n)) continue
+      taken.add(stream)
+      left.delete(stream)
+    }
+    // What is behind one in doubt could be undone by it, so it is not said to be taken.
+    if (this.#isInDoubt) return taken
+    const until = systemClock.now() + timeoutMs
+    let code = 'WB_TIMED_OUT'
+    for (; left.size > 0 && !signal.aborted; await systemClock.sleep(pauseMs, signal)) {
       const leftMs = until - systemClock.now()
-      if (leftMs <= 0) throw unreachable(this.#membership.groupId, code)
+      if (leftMs <= 0) throw unreachable(membership.groupId, code)
+      const attempt: Attempt = { state: 'waiting' }
       try {
-        await withDeadline(this.#request(topics), leftMs, 'A commit', signal)
-        return 'committed'
+        const answer = await withDeadline(this.#request(left, attempt, signal), leftMs, 'A commit', signal)
+        this.#judge(answer, left, taken)
       } catch (error) {
-        if (hasKafkaError(error, ...moved)) return 'refused'
         code = kafkaErrorName(error)
-        if (!isRetryable(error)) throw unreachable(this.#membership.groupId, code)
+        const answer = responseIn(error) as CommitResponse | undefined
+        if (answer !== undefined) this.#judge(answer, left, taken)
+        else if (attempt.state === 'left' && !signal.aborted) this.#doubt()
+        attempt.state = 'over'
+        if (this.#isInDoubt || (left.size > 0 && !isRetryable(error)))
+          throw unreachable(membership.groupId, code)
       }
     }
-    return 'refused'
+    return taken
   }
 
-  async #request(topics: CommitTopics): Promise<void> {
-    const { groupId, memberId, generationId } = this.#membership
-    const connection = await coordinatorOf(this.#kafka, this.#client)
-    const api = await findApi<CommitArguments, unknown>(this.#kafka, this.#client, 'OffsetCommit')
-    await api.async(connection, groupId, generationId, memberId, null, topics)
+  /** Leaves in `left` what may be tried again. */
+  #judge({ topics }: CommitResponse, left: Map<string, NextOffset>, taken: Set<string>): void {
+    for (const { name, partitions } of topics) {
+      for (const { partitionIndex, errorCode } of partitions) {
+        const stream = streamName(name, partitionIndex)
+        const next = left.get(stream)
+        if (next === undefined || (errorCode !== done && !moved.has(errorCode))) continue
+        left.delete(stream)
+        if (errorCode !== done) continue
+        taken.add(stream)
+        this.#reached.set(stream, next.offset)
+      }
+    }
   }
+
+  #doubt(): void {
+    this.#isInDoubt = true
+    this.#options.onDoubt()
+  }
+
+  async #request(
+    left: ReadonlyMap<string, NextOffset>,
+    attempt: Attempt,
+    signal: AbortSignal,
+  ): Promise<CommitResponse> {
+    const { kafka, client, membership } = this.#options
+    const connection = await coordinatorOf(kafka, client)
+    const api = await findApi<CommitArguments, CommitResponse>(kafka, client, 'OffsetCommit')
+    // The epoch is read as the request leaves: it must not be one from after the end of the assignment. And who asked for
+    // this may have been told that there was no answer.
+    signal.throwIfAborted()
+    if (attempt.state === 'over') throw new kafka.NetworkError('It took too long to reach the coordinator.')
+    const { groupId, memberId, generationId } = membership
+    attempt.state = 'left'
+    return api.async(connection, groupId, generationId, memberId, null, topicsOf(left.values()))
+  }
+}
+
+interface Attempt {
+  state: 'waiting' | 'left' | 'over'
 }
 
 type CommitTopics = {
@@ -113,10 +172,16 @@ type CommitTopics = {
   }[]
 }[]
 type CommitArguments = [string, number, string, null, CommitTopics]
+interface CommitResponse {
+  readonly topics: readonly {
+    readonly name: string
+    readonly partitions: readonly { readonly partitionIndex: number; readonly errorCode: number }[]
+  }[]
+}
 
-function requestOf(batch: readonly NextOffset[]): CommitTopics {
+function topicsOf(offsets: Iterable<NextOffset>): CommitTopics {
   const topics = new Map<string, CommitTopics[number]>()
-  for (const { topic, partition, offset } of batch) {
+  for (const { topic, partition, offset } of offsets) {
     let entry = topics.get(topic)
     if (entry === undefined) topics.set(topic, (entry = { name: topic, partitions: [] }))
     entry.partitions.push({

@@ -61,15 +61,10 @@ export class KafkaSubscription implements Subscription {
     const assignment = this.#assignment
     const ours = positions.filter((position) => position.assignment === assignment?.number)
     if (assignment === undefined || ours.length === 0) return positions.map(() => false)
-    const isCommitted = (await assignment.settle(ours)) === 'committed'
-    if (!isCommitted) {
-      const { logger, request } = this.#options
-      logger.debug(
-        { consumer: request.consumer },
-        'positions of an assignment that is over were not committed',
-      )
-    }
-    return positions.map((position) => isCommitted && position.assignment === assignment.number)
+    const taken = await assignment.settle(ours)
+    return positions.map(
+      (position) => position.assignment === assignment.number && taken.has(position.stream),
+    )
   }
 
   async close(): Promise<void> {
@@ -160,7 +155,7 @@ export class KafkaSubscription implements Subscription {
       channels: this.#channels,
       number: ++this.#assignments,
       onArrival: () => this.#arrival.open(),
-      onRepartitioned: () => lose(new Error('A topic has new partitions.')),
+      onLost: lose,
     })
     this.#assignment = assignment
     logger.info(
