@@ -96,6 +96,7 @@ function handlingTimeoutMs({ handlerTimeoutMs, leaseMs }: Settings): number {
 function rulesOf(channel: ChannelRoute['channel'], config: ResolvedConfig): ChannelRules {
   const { maxAttempts, retryInitialMs, retryMaxMs } = config.settings
   return {
+    form: 'confirm',
     ordered: channel.ordered,
     maxAttempts: channel.maxAttempts ?? maxAttempts,
     retry: { initialMs: retryInitialMs, maxMs: retryMaxMs },

@@ -1,6 +1,6 @@
 import type { Clock, Random } from '../kernel/clock.ts'
 import { withDeadline } from '../kernel/deadline.ts'
-import { describeError } from '../kernel/errors.ts'
+import { describeError, WaybillError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
 import { Lifecycle } from '../kernel/lifecycle.ts'
 import type { Logger } from '../kernel/logger.ts'
@@ -11,12 +11,15 @@ import type { Fate } from '../ports/transport.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import { RelayMind } from './mind/mind.ts'
 import type { Command, MindCounters, MindOptions } from './mind/types.ts'
-import type { Sender } from './sender.ts'
+import type { OnceSender, Sender } from './sender.ts'
+import { TakingHands } from './taking-hands.ts'
 
 export interface RelayOptions {
   readonly lane: Lane
   readonly store: Store
   readonly sender: Sender
+  /** Needed where a channel has form `take`. */
+  readonly once?: OnceSender
   readonly mind: Omit<MindOptions, 'random'>
   readonly leaseMs: number
   /** How long `stop` waits for what is under way. */
@@ -41,6 +44,7 @@ export class Relay {
 
   constructor(options: RelayOptions) {
     this.#options = options
+    checkForms(options)
     this.#lifecycle = new Lifecycle(
       async () => {
         this.#run = new Run(this.#options, await this.#options.store.openOutbox(this.#options.lane))
@@ -71,10 +75,21 @@ export class Relay {
   }
 }
 
+function checkForms({ mind, once, lane }: RelayOptions): void {
+  for (const [name, { form }] of mind.channels) {
+    if (form !== 'take' || once !== undefined) continue
+    throw new WaybillError(
+      'WB_INVALID_CONFIG',
+      `Channel "${name}" is at-most-once, and transport "${lane.transport}" cannot send without a confirm.`,
+    )
+  }
+}
+
 class Run {
   readonly #options: RelayOptions
   readonly #outbox: Outbox
   readonly #mind: RelayMind
+  readonly #taking: TakingHands
   readonly #keeper: LeaseKeeper
   #sleep: AbortController | null = null
   #isStopped = false
@@ -84,6 +99,7 @@ class Run {
     this.#options = options
     this.#outbox = outbox
     const mind = (this.#mind = new RelayMind({ ...options.mind, random: options.random }))
+    this.#taking = new TakingHands(options, outbox, mind)
     const pump = (): void => this.#pump()
     this.#keeper = new LeaseKeeper({
       ...options,
@@ -184,6 +200,15 @@ class Run {
         case 'block':
         case 'bury':
           await this.#write(command)
+          break
+        case 'take':
+          await this.#taking.take(command)
+          break
+        case 'dispatch':
+          await this.#taking.dispatch(command)
+          break
+        case 'endTaken':
+          await this.#taking.endTaken(command)
           break
         case 'release':
           await this.#keeper.release(command.partitions)

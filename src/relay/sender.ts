@@ -1,4 +1,4 @@
-import type { OutboxRow } from '../ports/outbox.ts'
+import type { Loss, OutboxRow } from '../ports/outbox.ts'
 import type { Fate } from '../ports/transport.ts'
 
 /**
@@ -7,4 +7,24 @@ import type { Fate } from '../ports/transport.ts'
  */
 export interface Sender {
   send(rows: readonly OutboxRow[], timeoutMs: number): Promise<readonly Fate[]>
+}
+
+/** `null`: sent, or handled. Otherwise why the message is lost. */
+export type OnceResult = Pick<Loss, 'cause' | 'code'> | null
+
+/**
+ * Where a relay hands rows that it has deleted already: a transport's dispatcher, or the handlers of a consumer of the same
+ * database. Each is tried once.
+ */
+export interface OnceSender {
+  /**
+   * False while it is known that nothing can be sent (no broker is reachable): then nothing is taken and the rows wait. Asked
+   * before each take, never after it. Answers within `timeoutMs`; a rejection is a no.
+   */
+  isReady?(timeoutMs: number): Promise<boolean>
+  /**
+   * One result for each row, in order, within `timeoutMs` and a little; what has no result, and everything where it rejects,
+   * is counted as lost. Sends may overlap, but never two of one key.
+   */
+  send(rows: readonly OutboxRow[], timeoutMs: number): Promise<readonly OnceResult[]>
 }

@@ -1,7 +1,16 @@
-import type { LineOutcome, OutboxRow, ReadRequest, ReadResult, RowRef } from '../../src/ports/outbox.ts'
+import type {
+  LineOutcome,
+  Loss,
+  OutboxRow,
+  ReadRequest,
+  ReadResult,
+  RowRef,
+  TakeOutcome,
+} from '../../src/ports/outbox.ts'
 import type { Fate } from '../../src/ports/transport.ts'
 import { RelayMind } from '../../src/relay/mind/mind.ts'
-import type { Command, MindOptions } from '../../src/relay/mind/types.ts'
+import type { ChannelRules, Command, MindOptions } from '../../src/relay/mind/types.ts'
+import type { OnceResult } from '../../src/relay/sender.ts'
 
 type CommandOf<Type extends Command['type']> = Extract<Command, { type: Type }>
 
@@ -41,8 +50,9 @@ export class ByHand {
   #waiting: Command[] = []
   #xmax = 100n
 
-  constructor(options: Partial<MindOptions> = {}) {
-    const rules = { maxAttempts: 3, retry: { initialMs: 50, maxMs: 50 } }
+  /** `form`: of all its channels. */
+  constructor(options: Partial<MindOptions> = {}, form: ChannelRules['form'] = 'confirm') {
+    const rules = { form, maxAttempts: 3, retry: { initialMs: 50, maxMs: 50 } }
     const channels = new Map([
       ['orders', { ...rules, ordered: true }],
       ['views', { ...rules, ordered: false }],
@@ -125,6 +135,38 @@ export class ByHand {
     )
     this.decide()
     return rows.map((each) => each.id)
+  }
+
+  /** Answers the next take, and tells what was in it. */
+  takes(...outcomes: readonly TakeOutcome[]): string[] {
+    const { take, rows } = this.take('take')
+    const last = outcomes.at(-1) ?? 'taken'
+    this.mind.taken(
+      take,
+      rows.map((_, i) => outcomes[i] ?? last),
+    )
+    this.decide()
+    return rows.map((each) => each.id)
+  }
+
+  /** Answers the next one send, and tells what was in it. */
+  dispatches(...results: readonly OnceResult[]): string[] {
+    const { take, rows } = this.take('dispatch')
+    this.mind.dispatched(
+      take,
+      rows.map((_, i) => results[i] ?? null),
+      this.now,
+    )
+    this.decide()
+    return rows.map((each) => each.id)
+  }
+
+  /** Answers the next end of a take, and tells what it says is lost. */
+  ends(): Loss[] {
+    const { take, losses } = this.take('endTaken')
+    this.mind.takeEnded(take)
+    this.decide()
+    return [...losses]
   }
 
   remove(): string[] {

@@ -294,9 +294,9 @@ function optionsOf(run: Run): MindOptions {
   const rules = { maxAttempts: 3, retry }
   return {
     channels: new Map([
-      ['orders', { ...rules, ordered: true }],
-      ['bills', { ...rules, ordered: true }],
-      ['views', { ...rules, ordered: false }],
+      ['orders', { ...rules, form: 'confirm', ordered: true }],
+      ['bills', { ...rules, form: 'confirm', ordered: true }],
+      ['views', { ...rules, form: 'confirm', ordered: false }],
     ]),
     ordersBatch: run.ordersBatch,
     batchSize: 4,

@@ -10,6 +10,7 @@ import {
   newPartition,
   noDoubt,
   type PartitionState,
+  type Pool,
 } from './state.ts'
 import type { MindCounters, MindOptions } from './types.ts'
 
@@ -28,6 +29,8 @@ export class MindCore {
     rejected: 0,
     unknown: 0,
     buried: 0,
+    taken: 0,
+    lost: 0,
     lateRows: 0,
     lateConfirms: 0,
     rewinds: 0,
@@ -101,7 +104,9 @@ export class MindCore {
     if (channel === undefined || partition.isDraining) return false
     const name = entryName(row)
     if (read < channel.acceptsFromRead || partition.entries.has(name)) return false
-    const key = channel.rules.ordered && row.key !== null ? this.#keyOf(partition, channel, row.key) : null
+    const { pool } = channel
+    const key =
+      channel.rules.ordered && row.key !== null ? this.#keyOf(partition, channel, pool, row.key) : null
     if (key !== null && !this.#mayQueue(key, row)) return false
     const doubt =
       (this.#doubts.size > 0 ? this.#doubts.get(doubtName(partition, name)) : undefined) ?? noDoubt
@@ -111,6 +116,7 @@ export class MindCore {
       name,
       partition,
       channel,
+      pool,
       key,
       bytes,
       history: this.histories,
@@ -122,7 +128,7 @@ export class MindCore {
     this.heldBytes += bytes
     this.averageBytes += (bytes - this.averageBytes) / 64
     if (row.origin === 'late') this.counters.lateRows += 1
-    if (key === null) channel.loose.push(entry)
+    if (key === null) pool.loose.push(entry)
     else this.#enqueue(key, entry)
     return true
   }
@@ -172,6 +178,11 @@ export class MindCore {
     this.#release(entry)
   }
 
+  dropLoose({ pool }: ChannelState): void {
+    for (const entry of pool.loose) if (entry.state === 'waiting') this.drop(entry)
+    pool.loose = []
+  }
+
   /** A row is done with; it stays known until a read issued from now on has returned. */
   settle(entry: Entry): void {
     if (!entry.partition.isHeld) return
@@ -197,16 +208,16 @@ export class MindCore {
   /** Makes a key ready for sending where it has rows and none under way; forgets it where nothing is left to say of it. */
   refresh(key: KeyState): void {
     if (key.sending > 0) return
-    if (key.queue.length > 0) key.channel.ready.add(key)
+    if (key.queue.length > 0) key.pool.ready.add(key)
     else {
-      key.channel.ready.delete(key)
+      key.pool.ready.delete(key)
       if (key.closed === null) key.partition.keys.delete(key.id)
       else if (key.closed.waitsFor === 'queue') this.reopen(key, true)
     }
   }
 
   forgetKey(key: KeyState): void {
-    key.channel.ready.delete(key)
+    key.pool.ready.delete(key)
     this.reopening.delete(key)
     key.partition.keys.delete(key.id)
   }
@@ -217,11 +228,11 @@ export class MindCore {
     entry.state = 'dropped'
   }
 
-  #keyOf(partition: PartitionState, channel: ChannelState, name: string): KeyState {
+  #keyOf(partition: PartitionState, channel: ChannelState, pool: Pool, name: string): KeyState {
     const id = `${channel.name}\0${name}`
     let key = partition.keys.get(id)
     if (key === undefined) {
-      key = { id, partition, channel, queue: [], sending: 0, closed: null }
+      key = { id, partition, channel, pool, queue: [], sending: 0, closed: null }
       partition.keys.set(id, key)
     }
     return key
@@ -244,7 +255,7 @@ export class MindCore {
     while (at > 0 && queue[at - 1]!.row.seq > entry.row.seq) at -= 1
     if (at < queue.length) this.counters.disorder += 1
     queue.splice(at, 0, entry)
-    if (key.sending === 0) key.channel.ready.add(key)
+    if (key.sending === 0) key.pool.ready.add(key)
   }
 
   #rememberDoubt(name: string, doubt: Doubt): void {

@@ -1,11 +1,15 @@
 import type { LeasedPartition } from '../../ports/lane.ts'
-import type { LineOutcome, ReadResult } from '../../ports/outbox.ts'
+import type { LineOutcome, ReadResult, TakeOutcome } from '../../ports/outbox.ts'
 import type { Fate } from '../../ports/transport.ts'
+import type { OnceResult } from '../sender.ts'
 import { MindCore } from './core.ts'
 import { Finishing } from './finishing.ts'
+import { Gathering } from './gathering.ts'
 import { Reading } from './reading.ts'
 import { Sending } from './sending.ts'
+import { Taking } from './taking.ts'
 import type { Command, MindCounters, MindOptions } from './types.ts'
+import { Verdicts } from './verdicts.ts'
 
 /**
  * The relay's mind: a state machine without I/O and without a clock. What happened goes in, with the time; what to do comes
@@ -16,13 +20,18 @@ export class RelayMind {
   readonly #core: MindCore
   readonly #reading: Reading
   readonly #finishing: Finishing
+  readonly #gathering: Gathering
+  readonly #taking: Taking
   readonly #sending: Sending
 
   constructor(options: MindOptions) {
     this.#core = new MindCore(options)
     this.#reading = new Reading(this.#core)
     this.#finishing = new Finishing(this.#core)
-    this.#sending = new Sending(this.#core, this.#finishing)
+    this.#gathering = new Gathering(this.#core)
+    const verdicts = new Verdicts(this.#core, this.#finishing, this.#gathering)
+    this.#taking = new Taking(this.#core, this.#gathering)
+    this.#sending = new Sending(this.#core, this.#gathering, verdicts, this.#taking)
   }
 
   /** Leases gained. `until`: when they end, on the clock that `decide` is given. */
@@ -50,7 +59,7 @@ export class RelayMind {
       const partition = this.#core.partitions.get(number)
       if (partition === undefined || partition.isDraining) continue
       partition.isDraining = true
-      this.#sending.drain(partition)
+      this.#gathering.drain(partition)
     }
   }
 
@@ -69,6 +78,30 @@ export class RelayMind {
 
   sendEnded(send: number, fates: readonly Fate[], now: number): void {
     this.#sending.ended(send, fates, now)
+  }
+
+  taken(take: number, outcomes: readonly TakeOutcome[]): void {
+    this.#taking.taken(take, outcomes)
+  }
+
+  takeFailed(take: number, now: number): void {
+    this.#taking.takeFailed(take, now)
+  }
+
+  notReady(take: number, now: number): void {
+    this.#taking.notReady(take, now)
+  }
+
+  dispatched(take: number, results: readonly OnceResult[], now: number): void {
+    this.#taking.dispatched(take, results, now)
+  }
+
+  takeEnded(take: number): void {
+    this.#taking.ended(take)
+  }
+
+  endTakenFailed(take: number, now: number): void {
+    this.#taking.endFailed(take, now)
   }
 
   removed(remove: number): void {
@@ -92,7 +125,7 @@ export class RelayMind {
     // The read first: the database works on it while the rest is carried out.
     const read = this.#reading.issue(now)
     const commands = read === null ? [] : [read]
-    commands.push(...this.#sending.issue(now), ...this.#finishing.issue(now))
+    commands.push(...this.#taking.issue(now), ...this.#sending.issue(now), ...this.#finishing.issue(now))
     const drained = [...this.#core.partitions.values()].filter((each) => each.isDraining && each.busy === 0)
     if (drained.length > 0) {
       for (const partition of drained) this.#core.lose(partition)
@@ -106,7 +139,7 @@ export class RelayMind {
 
   /** When `decide` has something to do if nothing happens until then; Infinity if only an event can change that. */
   nextDecisionAt(): number {
-    return Math.min(this.#reading.nextAt(), this.#finishing.nextTry())
+    return Math.min(this.#reading.nextAt(), this.#finishing.nextTry(), this.#taking.nextTry())
   }
 
   get held(): LeasedPartition[] {
@@ -119,9 +152,9 @@ export class RelayMind {
     return count
   }
 
-  /** Nothing is under way: no send, no delete, no line. */
+  /** Nothing is under way: no send, no take, no delete, no line. */
   get isIdle(): boolean {
-    return this.#sending.underway === 0 && this.#finishing.isIdle
+    return this.#sending.underway === 0 && this.#taking.isIdle && this.#finishing.isIdle
   }
 
   get inMemory(): number {

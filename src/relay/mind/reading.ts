@@ -174,10 +174,7 @@ export class Reading {
         core.refresh(key)
       }
     }
-    for (const channel of core.channels.values()) {
-      for (const entry of channel.loose) if (entry.state === 'waiting') core.drop(entry)
-      channel.loose = []
-    }
+    for (const channel of core.channels.values()) core.dropLoose(channel)
   }
 
   #apply(asked: Asked, result: ReadResult): boolean {
@@ -239,13 +236,15 @@ export class Reading {
     const core = this.#core
     const name = entryName(orphan)
     if (partition.isDraining || partition.entries.has(name)) return
-    const channel = newChannel('', { ordered: false, maxAttempts: 1, retry: core.options.poll })
+    const rules = { form: 'confirm', ordered: false, maxAttempts: 1, retry: core.options.poll } as const
+    const channel = newChannel('', rules)
     const row = { ...orphan, channel: '', key: null, payload: new Uint8Array(), contentType: '', headers: {} }
     const entry: Entry = {
       row: { ...row, createdAt: new Date(0), origin: 'retry', attempts: 0 },
       name,
       partition,
       channel,
+      pool: channel.pool,
       key: null,
       bytes: 0,
       history: core.histories,

@@ -2,7 +2,7 @@ import type { OutboxRow, RowRef } from '../../ports/outbox.ts'
 import type { ChannelRules } from './types.ts'
 
 /**
- * `waiting` to be sent · `sending` · `removing`: confirmed, its delete under way · `writing`: its line or dead letter under
+ * `waiting` to be sent · `sending`, or being taken for its one send · `removing`: confirmed, its delete under way · `writing`: its line or dead letter under
  * way · `settled`: done with, and kept only until a read issued after that has returned, because an older read may still
  * bring the row · `dropped`: forgotten; whatever still points at it passes it by.
  */
@@ -15,6 +15,7 @@ export interface Entry {
   readonly name: string
   readonly partition: PartitionState
   readonly channel: ChannelState
+  readonly pool: Pool
   /** `null` on an unordered channel. */
   readonly key: KeyState | null
   readonly bytes: number
@@ -45,10 +46,19 @@ export interface Closed {
   opensAtRead: number | null
 }
 
+/** What may go into one send together: the waiting rows of a channel. */
+export interface Pool {
+  /** Keys with waiting rows and nothing under way, longest ready first. */
+  readonly ready: Set<KeyState>
+  /** Waiting rows without order. */
+  loose: Entry[]
+}
+
 export interface KeyState {
   readonly id: string
   readonly partition: PartitionState
   readonly channel: ChannelState
+  readonly pool: Pool
   /** Waiting rows, by number. */
   queue: Entry[]
   /** Rows in the one send that carries this key. */
@@ -82,10 +92,7 @@ export interface PartitionState {
 export interface ChannelState {
   readonly name: string
   readonly rules: ChannelRules
-  /** Keys with waiting rows and nothing under way, longest ready first. */
-  readonly ready: Set<KeyState>
-  /** Waiting rows without order. */
-  loose: Entry[]
+  readonly pool: Pool
   underway: number
   /** Messages the destination has confirmed. */
   confirmations: number
@@ -98,6 +105,10 @@ export interface ChannelState {
 
 export function entryName(row: RowRef): string {
   return `${row.seq}/${row.id}`
+}
+
+export function newPool(): Pool {
+  return { ready: new Set(), loose: [] }
 }
 
 export function newPartition(partition: number, epoch: bigint, until: number): PartitionState {
@@ -122,8 +133,7 @@ export function newChannel(name: string, rules: ChannelRules): ChannelState {
   return {
     name,
     rules,
-    ready: new Set(),
-    loose: [],
+    pool: newPool(),
     underway: 0,
     confirmations: 0,
     failures: 0,

@@ -1,12 +1,25 @@
 import type { Backoff } from '../../kernel/retry.ts'
 import type { Random } from '../../kernel/clock.ts'
+import type { RelayForm } from '../../guarantees/plan.ts'
 import type { LeasedPartition } from '../../ports/lane.ts'
-import type { BlockedLine, DeadLetter, OutboxRow, ReadRequest, RowRef } from '../../ports/outbox.ts'
+import type {
+  BlockedLine,
+  DeadLetter,
+  Loss,
+  OutboxRow,
+  ReadRequest,
+  RowRef,
+  TakenRow,
+} from '../../ports/outbox.ts'
 
 export interface ChannelRules {
+  /** How its rows are moved; where the transport is local, `confirm` is running the handlers. */
+  readonly form: Exclude<RelayForm, 'handlers'>
   readonly ordered: boolean
   readonly maxAttempts: number
   readonly retry: Backoff
+  /** Messages in one send of this channel, at most. @default {@link MindOptions.batchSize} */
+  readonly batchSize?: number
 }
 
 export interface MindOptions {
@@ -49,6 +62,21 @@ export type Command =
   | { readonly type: 'remove'; readonly remove: number; readonly rows: readonly RowRef[] }
   | { readonly type: 'block'; readonly write: number; readonly lines: readonly BlockedLine[] }
   | { readonly type: 'bury'; readonly write: number; readonly letters: readonly DeadLetter[] }
+  /** Form `take`. Also answered by `notReady`, where nothing was taken because no destination is there to send to. */
+  | {
+      readonly type: 'take'
+      readonly take: number
+      readonly channel: string
+      readonly rows: readonly TakenRow[]
+    }
+  /** The one send of what this take has taken. */
+  | {
+      readonly type: 'dispatch'
+      readonly take: number
+      readonly channel: string
+      readonly rows: readonly OutboxRow[]
+    }
+  | { readonly type: 'endTaken'; readonly take: number; readonly losses: readonly Loss[] }
   /** Not answered. Nothing of these partitions is under way any more. */
   | { readonly type: 'release'; readonly partitions: readonly LeasedPartition[] }
   /** Not answered. The database refused an effect of ours: another relay holds the partition. */
@@ -61,6 +89,9 @@ export interface MindCounters {
   rejected: number
   unknown: number
   buried: number
+  /** At most once: rows taken, and of them those that were certainly or possibly not delivered. */
+  taken: number
+  lost: number
   lateRows: number
   /** Confirmed by the broker after the lease was lost; deleted all the same. */
   lateConfirms: number

@@ -67,7 +67,8 @@ function counting(): Store {
 }
 
 function relayOn(street: Street, sender: Destination): Relay {
-  const rules = { ordered: true, maxAttempts: 1000, retry: { initialMs: 1, maxMs: 5 } }
+  const retry = { initialMs: 1, maxMs: 5 }
+  const rules = { form: 'confirm', ordered: true, maxAttempts: 1000, retry } as const
   const options: RelayOptions = {
     lane: street.lane,
     store: counting(),

@@ -1,0 +1,98 @@
+import type { Clock } from '../kernel/clock.ts'
+import { withDeadline } from '../kernel/deadline.ts'
+import { describeError } from '../kernel/errors.ts'
+import { failpoint } from '../kernel/failpoint.ts'
+import { newMessageId } from '../kernel/ids.ts'
+import type { Logger } from '../kernel/logger.ts'
+import type { Lane } from '../ports/lane.ts'
+import type { Outbox } from '../ports/outbox.ts'
+import type { RelayMind } from './mind/mind.ts'
+import type { Command, MindOptions } from './mind/types.ts'
+import type { OnceResult, OnceSender } from './sender.ts'
+
+type CommandOf<Type extends Command['type']> = Extract<Command, { type: Type }>
+
+export interface TakingOptions {
+  readonly lane: Lane
+  readonly once?: OnceSender
+  readonly mind: Pick<MindOptions, 'sendTimeoutMs'>
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** The I/O of form `take`. Nothing here rejects, and nothing is tried twice: that is for the mind to decide. */
+export class TakingHands {
+  readonly #options: TakingOptions
+  readonly #outbox: Outbox
+  readonly #mind: RelayMind
+  /** The name in the store of each take whose end has not been noted. */
+  readonly #batches = new Map<number, string>()
+
+  constructor(options: TakingOptions, outbox: Outbox, mind: RelayMind) {
+    this.#options = options
+    this.#outbox = outbox
+    this.#mind = mind
+  }
+
+  async take({ take, channel, rows }: CommandOf<'take'>): Promise<void> {
+    const { clock } = this.#options
+    if (!(await this.#isReady(channel))) {
+      this.#mind.notReady(take, clock.now())
+      return
+    }
+    const batch = newMessageId()
+    try {
+      failpoint('relay.before-take')
+      const outcomes = await this.#outbox.take(batch, rows)
+      failpoint('relay.after-take')
+      if (outcomes.includes('taken')) this.#batches.set(take, batch)
+      this.#mind.taken(take, outcomes)
+    } catch (error) {
+      this.#warn(error, 'could not take messages for their one send; trying again')
+      this.#mind.takeFailed(take, clock.now())
+    }
+  }
+
+  async dispatch({ take, rows }: CommandOf<'dispatch'>): Promise<void> {
+    const { once, mind, clock } = this.#options
+    let results: readonly OnceResult[]
+    try {
+      const sending = once!.send(rows, mind.sendTimeoutMs)
+      results = await withDeadline(sending, mind.sendTimeoutMs + 500, 'the transport')
+      failpoint('relay.after-dispatch')
+    } catch (error) {
+      const { code } = describeError(error)
+      this.#warn(error, 'the one send of messages failed; they are lost')
+      results = rows.map(() => ({ cause: 'not-sent', code }))
+    }
+    this.#mind.dispatched(take, results, clock.now())
+  }
+
+  async endTaken({ take, losses }: CommandOf<'endTaken'>): Promise<void> {
+    try {
+      await this.#outbox.endTaken(this.#batches.get(take)!, losses)
+      this.#batches.delete(take)
+      this.#mind.takeEnded(take)
+    } catch (error) {
+      this.#warn(error, 'could not note what became of taken messages; trying again')
+      this.#mind.endTakenFailed(take, this.#options.clock.now())
+    }
+  }
+
+  async #isReady(channel: string): Promise<boolean> {
+    const { once, mind, logger, lane } = this.#options
+    if (once?.isReady === undefined) return true
+    try {
+      const timeoutMs = mind.sendTimeoutMs
+      if (await withDeadline(once.isReady(timeoutMs), timeoutMs + 500, 'the transport')) return true
+      logger.warn({ lane, channel }, 'the transport is not ready; messages wait, none was taken')
+    } catch (error) {
+      this.#warn(error, 'the transport is not ready; messages wait, none was taken')
+    }
+    return false
+  }
+
+  #warn(error: unknown, message: string): void {
+    this.#options.logger.warn({ lane: this.#options.lane, error: describeError(error) }, message)
+  }
+}
