@@ -2,6 +2,7 @@ import { WaybillError } from '../kernel/errors.ts'
 import { BrokerConsumer } from '../consumer/broker-consumer.ts'
 import type { BrokerConsumerOptions } from '../consumer/consumer-options.ts'
 import type { ConsumerEvent } from '../consumer/events.ts'
+import type { Guarantee } from '../guarantees/guarantees.ts'
 import type { Handler, HandlerEntry } from '../consumer/handler.ts'
 import { createLocalSender } from '../consumer/local-sender.ts'
 import type { SubscribeRequest, Subscription } from '../ports/transport.ts'
@@ -38,8 +39,7 @@ export async function startConsumers(
       return { kind: 'consumer', consumer, transport: route.transport, counters: counters.copy() }
     }
     if (transport.capabilities.isLocal) {
-      const isExact = group.some((each) => each.route.channel.guarantee === 'exactly-once')
-      const sender = createLocalSender({ ...options, settleInTransaction: isExact })
+      const sender = createLocalSender(options)
       const routes = group.map((each) => each.route)
       running.push({ stop: async () => {}, wake() {}, status: describe })
       await startRelay(parts, { transport: route.transport, consumer }, routes, sender, running)
@@ -64,7 +64,7 @@ function optionsFor(
   const { settings, logger } = parts.config
   const handlers = group.map(({ route, handler }): [string, HandlerEntry] => [
     route.channel.name,
-    { channel: route.channel, handle: handler },
+    { channel: route.channel, form: formOf(route.channel.guarantee), handle: handler },
   ])
   return {
     consumer,
@@ -86,6 +86,10 @@ function optionsFor(
     logger,
     onEvent: (event) => counters.count(event),
   }
+}
+
+function formOf(guarantee: Guarantee): HandlerEntry['form'] {
+  return guarantee === 'exactly-once' ? 'inbox' : 'settle-after'
 }
 
 class Counters implements ConsumerCounters {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { idOf } from '../../test/fakes/messages.ts'
 import { alone, item, never, setUp } from '../../test/fakes/processor.ts'
+import { idempotencyKey } from '../kernel/ids.ts'
 import { defineChannel } from '../outbox/channel.ts'
 
 describe('a batch that goes well', () => {
@@ -79,6 +80,25 @@ describe('a message that fails', () => {
     expect(store.starts.get(idOf('a'))).toBe(2)
   })
 
+  it('gives its handler the same idempotency key in every run, whether in a batch or alone', async () => {
+    const { handlers, process } = setUp()
+    const keys: string[] = []
+    handlers.set('orders', {
+      ...handlers.get('orders')!,
+      handle: (_message, { idempotencyKey: key }) => {
+        keys.push(key)
+        throw new Error('no')
+      },
+    })
+    await process([item('a'), item('b')])
+    await process([alone('a')])
+    expect(new Set(keys)).toEqual(new Set([key('a'), key('b')]))
+    expect(keys.filter((each) => each === key('a')).length).toBeGreaterThan(1)
+    function key(name: string): string {
+      return idempotencyKey('shipping', idOf(name))
+    }
+  })
+
   it('that started as often as it may without an end is not started again (O6)', async () => {
     const { ran, store, processor } = setUp({ maxAttempts: 3 })
     store.starts.set(idOf('killer'), 3)
@@ -143,6 +163,7 @@ describe('a foreign message', () => {
     } as const
     handlers.set('orders', {
       channel: defineChannel({ name: 'orders', schema }),
+      form: 'inbox',
       handle: (message) => {
         got.push(message.payload)
       },

@@ -15,7 +15,6 @@ export interface WorkItem<Ref> {
 }
 
 export interface BatchProcessorOptions<Ref> extends TransactionParts<Ref> {
-  readonly consumer: string
   readonly handlers: HandlerTable
   readonly inbox: Pick<Inbox, 'countStart'>
   /** For channels that declare none of their own. */

@@ -2,6 +2,7 @@ import type { Clock, Random } from '../kernel/clock.ts'
 import { withDeadline } from '../kernel/deadline.ts'
 import { isWaybillError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
+import { idempotencyKey } from '../kernel/ids.ts'
 import type { Envelope, Message } from '../kernel/message.ts'
 import { backoffMs, type Backoff } from '../kernel/retry.ts'
 import type { OpenTransaction, TransactionRunner } from '../ports/transaction-runner.ts'
@@ -12,6 +13,7 @@ import type { HandlerEntry } from './handler.ts'
 import { duplicate, handled, type Outcome } from './outcome.ts'
 
 export interface TransactionParts<Ref> {
+  readonly consumer: string
   readonly transactions: TransactionRunner
   /** `undefined`: every message is run. */
   readonly admit: Admit<Ref> | undefined
@@ -87,7 +89,8 @@ async function runOnce<Ref>(
       ran.add(id)
       const what = `the handler of message ${id} on channel "${one.entry.channel.name}"`
       try {
-        await withDeadline(callHandler(one, handle, signal, attempt), parts.handlerTimeoutMs, what, stop)
+        const call = callHandler(parts.consumer, one, handle, signal, attempt)
+        await withDeadline(call, parts.handlerTimeoutMs, what, stop)
       } catch (error) {
         // A handler past its time may still use the client. The signal tells it to end, and tells the runner to end the
         // connection instead of handing it to the next transaction, where those statements would then be committed.
@@ -117,6 +120,7 @@ async function runOnce<Ref>(
 }
 
 async function callHandler<Ref>(
+  consumer: string,
   one: Ready<Ref>,
   tx: unknown,
   signal: AbortSignal,
@@ -124,5 +128,13 @@ async function callHandler<Ref>(
 ): Promise<void> {
   const message = one.message ?? (await decode(one.item.envelope, one.entry.channel))
   one.message = undefined
-  await one.entry.handle(message, { tx, signal, attempt })
+  await one.entry.handle(message, {
+    tx,
+    signal,
+    attempt,
+    // Made when it is asked for: most handlers need none.
+    get idempotencyKey() {
+      return idempotencyKey(consumer, message.id)
+    },
+  })
 }

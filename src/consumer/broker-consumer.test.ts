@@ -6,7 +6,7 @@ import { FakeBroker } from '../../test/fakes/subscription.ts'
 import { CommitOutcomeUnknownError, WaybillError } from '../kernel/errors.ts'
 import { silentLogger } from '../kernel/logger.ts'
 import { defineChannel } from '../outbox/channel.ts'
-import type { Guarantee } from '../guarantees/guarantees.ts'
+import type { ConsumerForm } from '../guarantees/plan.ts'
 import type { Delivery } from '../ports/transport.ts'
 import { BrokerConsumer } from './broker-consumer.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
@@ -25,15 +25,16 @@ function delivery(name: string, position: number, key: string | null = null, ass
 
 type Handle = (name: string, signal: AbortSignal) => Promise<void> | void
 
-function setUp(options: { guarantee?: Guarantee; handle?: Handle } & Partial<BrokerConsumerOptions> = {}) {
-  const { guarantee = 'exactly-once', handle = () => {}, ...more } = options
+function setUp(options: { form?: ConsumerForm; handle?: Handle } & Partial<BrokerConsumerOptions> = {}) {
+  const { form = 'inbox', handle = () => {}, ...more } = options
   const store = new FakeStore()
   const broker = new FakeBroker()
   const clock = new FakeClock()
   const events: ConsumerEvent[] = []
-  const channel = defineChannel<string>({ name: 'orders', key: (name) => name, guarantee })
+  const channel = defineChannel<string>({ name: 'orders', key: (name) => name })
   const entry: HandlerEntry = {
     channel,
+    form,
     async handle(message, { tx, signal }) {
       ;(tx as FakeTransaction).write(message.payload as string)
       await handle(message.payload as string, signal)
@@ -93,7 +94,7 @@ describe('a consumer of a broker', () => {
   })
 
   it('handles every copy, and notes none, where the channel is at-least-once', async () => {
-    const { store, broker, consumer } = setUp({ guarantee: 'at-least-once' })
+    const { store, broker, consumer } = setUp({ form: 'settle-after' })
     broker.put(delivery('a', 0, 'A'), delivery('a', 1, 'A'))
     await consumer.start()
     await broker.settledUpTo('orders/0@1')
@@ -213,7 +214,7 @@ describe('a consumer of a broker', () => {
   })
 
   it('handles again what may have committed or not, where nothing was noted', async () => {
-    const { store, broker, consumer, count } = setUp({ guarantee: 'at-least-once' })
+    const { store, broker, consumer, count } = setUp({ form: 'settle-after' })
     store.afterCommit.push(() => {
       throw new CommitOutcomeUnknownError('77', new Error('connection lost'))
     })

@@ -1,4 +1,5 @@
 import type { Envelope, Message } from '../kernel/message.ts'
+import type { ConsumerForm } from '../guarantees/plan.ts'
 import type { SomeChannel } from '../outbox/channel.ts'
 
 export interface HandlerContext<Transaction = unknown> {
@@ -11,6 +12,11 @@ export interface HandlerContext<Transaction = unknown> {
   readonly signal: AbortSignal
   /** 1 for the first try. Tries that ran in a batch and were redone alone are not counted. */
   readonly attempt: number
+  /**
+   * Names this message at this consumer: the same text in every run, in every process and for every copy. Hand it to an API
+   * that takes an idempotency key, or keep it beside an effect that is outside the transaction.
+   */
+  readonly idempotencyKey: string
 }
 
 /** Handles one message. What it throws rolls its transaction back, and the message is tried again later. */
@@ -22,6 +28,8 @@ export type Handler<Payload = unknown, Transaction = unknown> = (
 /** A channel that a consumer handles. */
 export interface HandlerEntry {
   readonly channel: SomeChannel
+  /** How its messages are handled, from the channel's compiled plan. */
+  readonly form: ConsumerForm
   // A method, so that a handler of one payload type can stand in a table of them; the payload is checked on arrival.
   handle(message: Message, context: HandlerContext): Promise<void> | void
 }

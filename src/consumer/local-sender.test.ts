@@ -4,6 +4,7 @@ import { envelope, idOf } from '../../test/fakes/messages.ts'
 import { FakeStore, type FakeTransaction } from '../../test/fakes/store.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { CommitOutcomeUnknownError } from '../kernel/errors.ts'
+import type { ConsumerForm } from '../guarantees/plan.ts'
 import { defineChannel } from '../outbox/channel.ts'
 import type { OutboxRow } from '../ports/outbox.ts'
 import type { ConsumerEvent } from './events.ts'
@@ -15,8 +16,8 @@ function row(name: string, key: string | null = name, more: Partial<OutboxRow> =
   return { ...envelope(name, key), partition: 0, seq: 1n, origin: 'upper', attempts: 0, ...more }
 }
 
-function setUp(options: { handle?: Handle } & Partial<LocalSenderOptions> = {}) {
-  const { handle = () => {}, ...more } = options
+function setUp(options: { handle?: Handle; form?: ConsumerForm } & Partial<LocalSenderOptions> = {}) {
+  const { handle = () => {}, form = 'inbox', ...more } = options
   const store = new FakeStore()
   const events: ConsumerEvent[] = []
   const ran: string[] = []
@@ -27,6 +28,7 @@ function setUp(options: { handle?: Handle } & Partial<LocalSenderOptions> = {}) 
         'orders',
         {
           channel: defineChannel<string>({ name: 'orders', key: (name) => name }),
+          form,
           async handle(message, { tx, signal }) {
             const name = message.payload as string
             ran.push(name)
@@ -96,7 +98,7 @@ describe('rows handed to handlers of the same database', () => {
   })
 
   it('are not taken in the transaction where the relay settles afterwards', async () => {
-    const { store, sender } = setUp({ settleInTransaction: false })
+    const { store, sender } = setUp({ form: 'settle-after' })
     expect(await sender.send([row('a')], 5000)).toEqual([{ outcome: 'confirmed' }])
     expect(store.handled.size).toBe(0)
     await sender.send([row('a')], 5000)
@@ -104,7 +106,7 @@ describe('rows handed to handlers of the same database', () => {
   })
 
   it('are unknown, and not rejected, where the answer to COMMIT was lost and nothing was noted', async () => {
-    const { store, sender } = setUp({ settleInTransaction: false })
+    const { store, sender } = setUp({ form: 'settle-after' })
     store.afterCommit.push(() => {
       throw new CommitOutcomeUnknownError(undefined, new Error('connection lost'))
     })

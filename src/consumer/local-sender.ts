@@ -23,14 +23,7 @@ export type LocalSenderOptions = Pick<
   | 'clock'
   | 'random'
   | 'onEvent'
-> & {
-  /**
-   * `true`: a row is taken in the transaction that handles it, so that its effect is there exactly once. `false`: handled
-   * without a note, and the relay deletes the row afterwards, which is what at-least-once looks like.
-   * @default true
-   */
-  readonly settleInTransaction?: boolean
-}
+>
 
 /** Hands outbox rows to the handlers of a consumer of the same database. */
 export interface LocalSender {
@@ -43,7 +36,7 @@ export interface LocalSender {
 
 export function createLocalSender(options: LocalSenderOptions): LocalSender {
   const { consumer, handlers, inbox, clock, batchSize, cautious } = options
-  const admit = options.settleInTransaction === false ? undefined : localAdmission(inbox, consumer)
+  const admit = localAdmission(inbox, consumer, handlers)
   const processor = new BatchProcessor<OutboxRow>({ ...options, admit })
   const tell = guarded(options.onEvent)
   const seen = new Map<number, number>()

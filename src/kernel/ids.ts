@@ -40,8 +40,19 @@ const foreignNamespace = Buffer.from('6f1ad5a0c3c64bd2a0d1f62be1a4b6f7', 'hex')
  * run together to one name.
  */
 export function foreignMessageId(source: string, id: string): string {
-  const name = `${Buffer.byteLength(source)}:${source}${id}`
-  const hash = createHash('sha1').update(foreignNamespace).update(name).digest().subarray(0, 16)
+  return uuidOf(foreignNamespace, source, id)
+}
+
+const idempotencyNamespace = Buffer.from('b0c5f3a8e7d24f4f9a5b3c1d8e6f7a90', 'hex')
+
+/** What names a message at one consumer: UUIDv5 of both, so that two consumers may call one API with the same message. */
+export function idempotencyKey(consumer: string, id: string): string {
+  return uuidOf(idempotencyNamespace, consumer, id)
+}
+
+function uuidOf(namespace: Uint8Array, first: string, second: string): string {
+  const name = `${Buffer.byteLength(first)}:${first}${second}`
+  const hash = createHash('sha1').update(namespace).update(name).digest().subarray(0, 16)
   hash[6] = (hash[6]! & 0x0f) | 0x50
   hash[8] = (hash[8]! & 0x3f) | 0x80
   const hex = hash.toString('hex')

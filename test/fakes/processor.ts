@@ -34,6 +34,7 @@ export function setUp(
   const attempts: number[] = []
   const orders: HandlerEntry = {
     channel: defineChannel<string>({ name: 'orders', key: (name) => name }),
+    form: 'inbox',
     handle(message, { tx, attempt }) {
       const name = message.payload as string
       ran.push(name)
