@@ -15,7 +15,12 @@ export interface ChannelFacts {
   readonly declaredConsumers: Readonly<Record<string, DeclaredForm>>
 }
 
-/** How a declared consumer keeps a message from having its effect twice. */
+/**
+ * How a declared consumer keeps a message from having its effect twice.
+ * `inbox`: it remembers each id, so a copy on the wire has no effect either · `checkpoint`: its position moves with its effects
+ * (a transform's too), so a message is not handled again, but a copy at another position is · `idempotent`: its handler bears a
+ * repeat · `none`: nothing does.
+ */
 export type DeclaredForm = 'inbox' | 'checkpoint' | 'idempotent' | 'none'
 
 /** What `compile` is told of a handler that was registered here. */
@@ -86,6 +91,8 @@ export interface Hop {
 /** A time within which the guarantee holds. */
 export interface Window {
   readonly what: string
+  /** The setting it is, or the transport's option: what to change. Absent where it follows from others. */
+  readonly setting?: string
   /** `null`: without end. */
   readonly ms: number | null
   /** What happens after it. */
@@ -106,19 +113,22 @@ export interface Plan {
   readonly hops: readonly Hop[]
   readonly windows: readonly Window[]
   readonly mayStillHappen: readonly string[]
+  /** What holds, but not for as long or as well as one might think. */
   readonly warnings: readonly string[]
+  /** Other forms that would hold here, and what they would spare. */
+  readonly offers: readonly string[]
 }
 
 export type RefusalCause = 'store' | 'transport' | 'window' | 'order' | 'retry' | 'consumer'
 
-/** A change of the channel, a setting or a consumer with which it compiles. `compile` accepts what `apply` made. */
+/** A change of the channel, a setting or a consumer with which it compiles, or comes nearer to it; see `applyNearest`. */
 export interface Nearest {
   /** What to change, as a person would write it: `guarantee: 'at-least-once'`. */
   readonly words: string
   readonly channel?: Partial<ChannelFacts>
   readonly windows?: Partial<WindowFacts>
-  /** Over every consumer, or the one named. */
-  readonly consumer?: { readonly name: string; readonly change: Partial<ConsumerFacts> }
+  /** Over every consumer that is registered, or the one named. */
+  readonly consumer?: { readonly name?: string; readonly change: Partial<Omit<ConsumerFacts, 'name'>> }
 }
 
 export interface Refusal {
