@@ -1,3 +1,4 @@
+import { longestUnderLeaseMs } from '../guarantees/windows.ts'
 import { WaybillError } from '../kernel/errors.ts'
 import { didYouMean, nearest } from '../kernel/suggest.ts'
 import { flagOf, settingNames, settingsTable, variableOf, type SettingName } from './settings-table.ts'
@@ -113,7 +114,8 @@ function fitIntoLease(
 ): void {
   const leaseMs = resolved.get('leaseMs')!.value as number
   const { value, origin } = resolved.get(name)!
-  if ((value as number) <= (leaseMs * 2) / 3) return
+  const longestMs = longestUnderLeaseMs(leaseMs)
+  if ((value as number) <= longestMs) return
   if (origin === null) {
     resolved.set(name, { value: Math.floor(leaseMs / 2), origin })
     return
@@ -121,7 +123,7 @@ function fitIntoLease(
   throw new WaybillError(
     'WB_INVALID_OPTION',
     `Option ${name} is ${value} (from ${origin}), more than two thirds of leaseMs, which is ${leaseMs}` +
-      `${fromWhere(resolved, 'leaseMs')}. Set ${name} to ${Math.floor((leaseMs * 2) / 3)} or less, ` +
+      `${fromWhere(resolved, 'leaseMs')}. Set ${name} to ${longestMs} or less, ` +
       `or leaseMs to ${Math.ceil(((value as number) * 3) / 2)} or more.`,
   )
 }

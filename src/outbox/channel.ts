@@ -38,7 +38,7 @@ export interface ChannelOptions<Payload = unknown, Input = Payload> {
   readonly outbox?: boolean
   /**
    * Consumers, those of other services too, and how each keeps a message from having its effect twice. Where every one has an
-   * inbox or a checkpoint, exactly-once needs no transaction of the broker.
+   * inbox, exactly-once needs no transaction of the broker: they know a copy by its id.
    * @default none declared
    */
   readonly consumers?: Readonly<Record<string, DeclaredForm>>
