@@ -84,4 +84,12 @@ export const heldBack: Fate = {
   reason: 'It was not sent: an earlier message of its key was not confirmed.',
 }
 
+export const abortedTogether: Fate = {
+  outcome: 'rejected',
+  scope: 'message',
+  retryable: true,
+  code: 'WB_ABORTED',
+  reason: 'It is not there: another message of its transaction was refused.',
+}
+
 export const notRunning: Fate = notSent('WB_NOT_RUNNING', 'It was not sent: the publisher is closed.')

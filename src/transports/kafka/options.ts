@@ -52,6 +52,19 @@ export interface KafkaTransportOptions {
   readonly transactionTimeoutMs?: number
   /** How long the broker remembers an idle transactional producer (`transactional.id.expiration.ms`). @default 604800000 */
   readonly producerExpiryMs?: number
+  /**
+   * How the transactional ids of this service begin; an outbox partition's is `<prefix>-outbox-<partition>`. It belongs to one
+   * database: two that share a cluster under one prefix fence each other off all the time. Changing it needs a stop of
+   * everything that runs under the old one.
+   * @default 'waybill-' and the application's name
+   */
+  readonly transactionalIdPrefix?: string
+  /**
+   * The compacted topic in which each transaction notes what it carried. Made where it is missing, with `createTopics`; one that
+   * is there and not compacted is refused. Services may share it: their notes are told apart by transactional id.
+   * @default 'waybill.positions'
+   */
+  readonly positionsTopic?: string
   /** How long a request to the broker may take, a commit of positions for one. @default 10000 */
   readonly requestTimeoutMs?: number
   /** TLS, with the options of `node:tls`. @default none */
@@ -70,6 +83,7 @@ export interface KafkaSettings extends KafkaTransportOptions {
   readonly retentionMs: number | null
   readonly transactionTimeoutMs: number
   readonly producerExpiryMs: number
+  readonly positionsTopic: string
 }
 
 const days7 = 604_800_000
@@ -86,6 +100,8 @@ const names: readonly (keyof KafkaTransportOptions)[] = [
   'retentionMs',
   'transactionTimeoutMs',
   'producerExpiryMs',
+  'transactionalIdPrefix',
+  'positionsTopic',
   'tls',
   'sasl',
 ]
@@ -96,6 +112,7 @@ const mechanisms: readonly KafkaSasl['mechanism'][] = [
   'SCRAM-SHA-512',
   'OAUTHBEARER',
 ]
+const topicName = /^(?!\.{1,2}$)[\w.-]{1,249}$/u
 const broker = /^(?:\[[\da-f:.]+\]|[^\s:/@[\]]+)(?::\d{1,5})?$/iu
 
 /** No value is quoted: a URL in the wrong place may hold a password (S16). */
@@ -103,6 +120,7 @@ export function resolveOptions(options: KafkaTransportOptions): KafkaSettings {
   if (!isObject(options)) throw refusal('takes an object with `brokers`.')
   checkNames(options, names, '')
   const { brokers, clientId, createTopics = true, groupProtocol = 'classic', tls, sasl } = options
+  const { transactionalIdPrefix, positionsTopic = 'waybill.positions' } = options
   if (
     !Array.isArray(brokers) ||
     brokers.length === 0 ||
@@ -115,6 +133,15 @@ export function resolveOptions(options: KafkaTransportOptions): KafkaSettings {
   if (clientId !== undefined && (typeof clientId !== 'string' || !/^\S+$/u.test(clientId))) {
     throw refusal('`clientId` must be a text without spaces.')
   }
+  if (
+    transactionalIdPrefix !== undefined &&
+    (typeof transactionalIdPrefix !== 'string' || !/^\S+$/u.test(transactionalIdPrefix))
+  ) {
+    throw refusal('`transactionalIdPrefix` must be a text without spaces.')
+  }
+  if (typeof positionsTopic !== 'string' || !topicName.test(positionsTopic)) {
+    throw refusal('`positionsTopic` must be a name that Kafka takes: letters, digits, dots, _ and -.')
+  }
   if (typeof createTopics !== 'boolean') throw refusal('`createTopics` must be true or false.')
   if (groupProtocol !== 'classic' && groupProtocol !== 'consumer') {
     throw refusal("`groupProtocol` must be 'classic' or 'consumer'.")
@@ -125,6 +152,7 @@ export function resolveOptions(options: KafkaTransportOptions): KafkaSettings {
   return {
     ...options,
     createTopics,
+    positionsTopic,
     maxBytes: whole(options, 'maxBytes', 1_000_000, 1024),
     partitionsPerTopic: whole(options, 'partitionsPerTopic', 4, 1),
     sessionTimeoutMs: whole(options, 'sessionTimeoutMs', 10_000, 500),

@@ -1,11 +1,10 @@
 import { systemClock } from '../../kernel/clock.ts'
-import { describeError } from '../../kernel/errors.ts'
 import type { Fate, OutboundMessage, Publisher } from '../../ports/transport.ts'
 import type { Entry } from './backlog.ts'
 import { heldBack, notRunning } from './fates.ts'
 import { Lane, type LaneOptions } from './lane.ts'
 import { bucketOf } from './partitioner.ts'
-import { encodeRecord, type OutgoingRecord } from './record.ts'
+import { encodeWithin } from './record.ts'
 
 /** Producers side by side: while one waits for the broker, another's batch is encoded. */
 const laneCount = 4
@@ -29,6 +28,7 @@ export class KafkaPublisher implements Publisher {
 
   async publish(batch: readonly OutboundMessage[], timeoutMs: number): Promise<readonly Fate[]> {
     if (this.#isClosed) return batch.map(() => notRunning)
+    const { source, maxBytes } = this.#options
     const fates = batch.map((): Fate | undefined => undefined)
     const { promise, resolve } = Promise.withResolvers<void>()
     const call = {}
@@ -44,7 +44,8 @@ export class KafkaPublisher implements Publisher {
     for (const [index, message] of batch.entries()) {
       const { key } = message.envelope
       const orderKey = key === null ? null : `${message.address}\0${key}`
-      const record = this.#encode(message)
+      // What cannot be sent at all is refused alone; it would fail the send of all others.
+      const record = encodeWithin(message, source, maxBytes)
       if ('outcome' in record || (orderKey !== null && failed.has(orderKey))) {
         settle(index, 'outcome' in record ? record : heldBack)
         if (orderKey !== null) failed.add(orderKey)
@@ -75,27 +76,5 @@ export class KafkaPublisher implements Publisher {
   async close(): Promise<void> {
     this.#isClosed = true
     await Promise.all(this.#lanes.map((lane) => lane.close(notRunning)))
-  }
-
-  /** What cannot be sent at all is refused alone; it would fail the send of all others. */
-  #encode(message: OutboundMessage): OutgoingRecord | Fate {
-    const { source, maxBytes } = this.#options
-    const refuse = (code: string, reason: string): Fate => ({
-      outcome: 'rejected',
-      scope: 'message',
-      retryable: false,
-      code,
-      reason,
-    })
-    try {
-      const record = encodeRecord(message, source)
-      if (record.value.length <= maxBytes) return record
-      return refuse(
-        'WB_MESSAGE_TOO_LARGE',
-        `It has ${record.value.length} bytes; this transport takes ${maxBytes}.`,
-      )
-    } catch (error) {
-      return refuse('WB_ENVELOPE_INVALID', `It cannot be written as a record (${describeError(error).code}).`)
-    }
   }
 }

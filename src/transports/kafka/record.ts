@@ -1,7 +1,7 @@
 import type { KafkaRecord } from '@platformatic/kafka'
 import { decodeEnvelope, encodeHeaders } from '../../kernel/cloudevents.ts'
 import { describeError } from '../../kernel/errors.ts'
-import type { Delivery, OutboundMessage } from '../../ports/transport.ts'
+import type { Delivery, Fate, OutboundMessage } from '../../ports/transport.ts'
 import { murmur2 } from './partitioner.ts'
 
 const prefix = 'ce_'
@@ -35,6 +35,28 @@ export function encodeRecord({ envelope, address }: OutboundMessage, source: str
     bytes += nameBytes.length + textBytes.length + 4
   }
   return { topic: address, key, hash: key === null ? 0 : murmur2(key), value, headers, bytes }
+}
+
+/** The record, or why this message can never be sent. */
+export function encodeWithin(
+  message: OutboundMessage,
+  source: string,
+  maxBytes: number,
+): OutgoingRecord | Extract<Fate, { outcome: 'rejected' }> {
+  try {
+    const record = encodeRecord(message, source)
+    if (record.value.length <= maxBytes) return record
+    return refuse(
+      'WB_MESSAGE_TOO_LARGE',
+      `It has ${record.value.length} bytes; this transport takes ${maxBytes}.`,
+    )
+  } catch (error) {
+    return refuse('WB_ENVELOPE_INVALID', `It cannot be written as a record (${describeError(error).code}).`)
+  }
+}
+
+function refuse(code: string, reason: string): Extract<Fate, { outcome: 'rejected' }> {
+  return { outcome: 'rejected', scope: 'message', retryable: false, code, reason }
 }
 
 /** Headers whose values are the same in message after message. */

@@ -1,10 +1,14 @@
 import type { TransportCapabilities } from '../../kernel/capabilities.ts'
 import type { Transport, TransportContext, TransportDefinition } from '../../ports/transport.ts'
 import { loadKafka, type KafkaLibrary } from './client.ts'
+import { KafkaFencedPublisher } from './fenced-publisher.ts'
 import { resolveOptions, type KafkaTransportOptions } from './options.ts'
+import { Placement } from './placement.ts'
+import { PositionsTopic } from './positions-topic.ts'
 import { KafkaPublisher } from './publisher.ts'
 import { KafkaSubscription } from './subscription.ts'
 import { TopicDesk } from './topic-desk.ts'
+import { transactionalProducer } from './transactional-producer.ts'
 import { watchedProducer } from './watched-producer.ts'
 
 /**
@@ -49,6 +53,21 @@ export function kafkaTransport(options: KafkaTransportOptions): TransportDefinit
         const makeProducer = () => watchedProducer(kafka, settings, applicationName)
         const { maxBytes } = settings
         return keep(new KafkaPublisher({ makeProducer, topics: deskFor(kafka), maxBytes, source }))
+      },
+      async openFencedPublisher() {
+        const kafka = await loadKafka()
+        const { maxBytes, transactionalIdPrefix, positionsTopic } = settings
+        return keep(
+          new KafkaFencedPublisher({
+            makeProducer: (id) => transactionalProducer(kafka, settings, applicationName, id),
+            positions: new PositionsTopic({ kafka, settings, applicationName, logger }),
+            placement: new Placement(deskFor(kafka), positionsTopic),
+            transactionalIdPrefix:
+              transactionalIdPrefix ?? `waybill-${applicationName.replaceAll(/\s+/gu, '-')}`,
+            maxBytes,
+            source,
+          }),
+        )
       },
       async subscribe(request) {
         const kafka = await loadKafka()

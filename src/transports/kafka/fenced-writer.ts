@@ -1,0 +1,123 @@
+import { systemClock } from '../../kernel/clock.ts'
+import { withDeadline } from '../../kernel/deadline.ts'
+import { isWaybillError, WaybillError } from '../../kernel/errors.ts'
+import type { FencedNote, FencedOutcome, TakenOver } from '../../ports/transport.ts'
+import { notSent } from './fates.ts'
+import { FencedSession } from './fenced-session.ts'
+import { kafkaErrorName } from './kafka-error.ts'
+import { decodeNote, encodeNote } from './note.ts'
+import type { Placement } from './placement.ts'
+import type { PositionsTopic } from './positions-topic.ts'
+import type { OutgoingRecord } from './record.ts'
+import { cutIntoSends, type PlacedRecord } from './transaction-batches.ts'
+import { judge } from './transaction-judgement.ts'
+import type { TransactionalProducer } from './transactional-producer.ts'
+
+export interface FencedWriterOptions {
+  /** The outbox partition, and that of its notes. */
+  readonly partition: number
+  readonly transactionalId: string
+  readonly makeProducer: (transactionalId: string) => TransactionalProducer
+  readonly positions: PositionsTopic
+  readonly placement: Placement
+  readonly maxBytes: number
+}
+
+/** An outbox partition's transactions, and the notes that they leave. */
+export class FencedWriter {
+  readonly #options: FencedWriterOptions
+  #session: FencedSession | undefined
+  /** By topic, in bytes: half of what the broker has refused as too large. */
+  readonly #limits = new Map<string, number>()
+
+  constructor(options: FencedWriterOptions) {
+    this.#options = options
+  }
+
+  async takeOver(timeoutMs: number): Promise<TakenOver> {
+    await this.release()
+    const { partition, transactionalId, makeProducer, positions } = this.#options
+    const end = new AbortController()
+    const session = new FencedSession(makeProducer(transactionalId))
+    const take = async (): Promise<TakenOver> => {
+      await positions.ready(partition, end.signal)
+      await session.fence()
+      // Only now: what the fence has decided stands in the log, and nothing can be added to it.
+      const { value, lineage } = await positions.last(partition, transactionalId, end.signal)
+      return { last: value === undefined ? null : decodeNote(value), lineage }
+    }
+    try {
+      const taken = await withDeadline(take(), timeoutMs, `Taking over partition ${partition}`)
+      this.#session = session
+      return taken
+    } catch (error) {
+      end.abort()
+      void session.close()
+      if (isWaybillError(error) && error.code !== 'WB_TIMED_OUT') throw error
+      throw new WaybillError(
+        'WB_BROKER_UNREACHABLE',
+        `Outbox partition ${partition} could not be taken over at the Kafka brokers in ${timeoutMs} ms ` +
+          `(${kafkaErrorName(error)}). It can be tried again.`,
+        { cause: error, retryable: 'yes' },
+      )
+    }
+  }
+
+  /** Of a transaction in which `records` go, one for each of the rows that the note names. */
+  async publish(
+    note: FencedNote,
+    records: readonly OutgoingRecord[],
+    timeoutMs: number,
+  ): Promise<FencedOutcome> {
+    const session = this.#session
+    const { placement, partition, maxBytes } = this.#options
+    if (session === undefined) return notTakenOver(records.length)
+    const end = systemClock.now() + timeoutMs
+    const placed = await placement.place(session.client, records, partition, timeoutMs)
+    if ('outcome' in placed) return this.#conclude(session, placed)
+    const all = [...placed.records, this.#noteRecord(note)]
+    const limits = new Map(this.#limits)
+    for (;;) {
+      const sends = cutIntoSends(all, (topic) => limits.get(topic) ?? maxBytes)
+      const failed = await session.transact(sends, end - systemClock.now())
+      if (failed === undefined) return { outcome: 'committed' }
+      const judgement = judge(failed, all, records.length)
+      if (judgement.kind === 'outcome') return this.#conclude(session, judgement.outcome)
+      for (const { topic, bytes, isSize } of judgement.batches) {
+        limits.set(topic, bytes >> 1)
+        // A refusal for another reason says nothing about the next transaction's batches.
+        if (isSize) this.#limits.set(topic, bytes >> 1)
+      }
+    }
+  }
+
+  async release(): Promise<void> {
+    const session = this.#session
+    this.#session = undefined
+    await session?.close()
+  }
+
+  #conclude(session: FencedSession, outcome: FencedOutcome): FencedOutcome {
+    if (outcome.outcome === 'rejected') {
+      // At once: readers of these topics wait at a transaction that is open. What it cannot do now, the next one waits for.
+      session.recover().catch(() => {})
+    } else if (this.#session === session) {
+      this.#session = undefined
+      void session.close()
+    }
+    return outcome
+  }
+
+  #noteRecord(note: FencedNote): PlacedRecord {
+    const { partition, transactionalId, positions } = this.#options
+    const [key, value] = [Buffer.from(transactionalId), encodeNote(note)]
+    const bytes = value.length + key.length + 32
+    const record = { topic: positions.name, key, hash: 0, value, headers: new Map<Buffer, Buffer>(), bytes }
+    return { record, partition, index: null }
+  }
+}
+
+function notTakenOver(count: number): FencedOutcome {
+  const fate = notSent('WB_NOT_RUNNING', 'It was not sent: its outbox partition is not taken over.')
+  return { outcome: 'rejected', fates: Array.from({ length: count }, () => fate) }
+}

@@ -1,0 +1,80 @@
+import type { API, Producer } from '@platformatic/kafka'
+import { clientOptions, type KafkaLibrary } from './client.ts'
+import type { KafkaSettings } from './options.ts'
+import type { TransactionLog, TransactionStep } from './transaction-log.ts'
+
+/**
+ * Short: after each commit the coordinator answers CONCURRENT_TRANSACTIONS for a moment, and a transaction of a thousand
+ * messages takes less than the library's default pause.
+ */
+const retryDelayMs = 10
+
+/** A transactional producer whose requests are written down. */
+export interface TransactionalProducer {
+  readonly client: Producer
+  /** What follows is written down here. */
+  readonly watch: (log: TransactionLog) => void
+}
+
+type Answered = (error: Error | null, response?: unknown) => void
+
+const steps: readonly string[] = ['AddPartitionsToTxn', 'Produce', 'EndTxn'] satisfies TransactionStep[]
+
+/** The library goes on trying until our own deadline; a sealed log ends that. */
+export function transactionalProducer(
+  kafka: KafkaLibrary,
+  settings: KafkaSettings,
+  applicationName: string,
+  transactionalId: string,
+): TransactionalProducer {
+  const { Producer, ProduceAcks, UserError } = kafka
+  let log: TransactionLog | undefined
+
+  class Watched extends Producer {
+    override [kafka.kGetApi]<Arguments extends unknown[], Response>(
+      name: string,
+      callback: (error: Error | null, api?: API<Arguments, Response>) => void,
+    ): void {
+      super[kafka.kGetApi]<Arguments, Response>(name, (error, api) => {
+        if (error || !steps.includes(name) || api === undefined) callback(error, api)
+        else callback(null, watched(name as TransactionStep, api as never) as never)
+      })
+    }
+  }
+
+  const watched = (step: TransactionStep, api: (...args: unknown[]) => void) => {
+    return (...args: unknown[]): void => {
+      const own = log
+      const answered = args.pop() as Answered
+      const isCommit = step === 'EndTxn' && args.at(-1) === true
+      if (own?.begin(step, isCommit) !== true) {
+        answered(new UserError('Given up.'))
+        return
+      }
+      api(...args, (error: Error | null, response?: unknown) => {
+        own.answer(step, isCommit, error, response)
+        answered(error, response)
+      })
+    }
+  }
+
+  const client: Producer = new Watched({
+    ...clientOptions(settings, applicationName),
+    transactionalId,
+    idempotent: true,
+    acks: ProduceAcks.ALL,
+    // None yet: with the library's default, 0 and 0, a restarted process is refused as fenced.
+    producerId: -1n,
+    producerEpoch: -1,
+    // Also `transaction.timeout.ms`.
+    timeout: settings.transactionTimeoutMs,
+    retries: true,
+    retryDelay: retryDelayMs,
+  })
+  return {
+    client,
+    watch: (next) => {
+      log = next
+    },
+  }
+}

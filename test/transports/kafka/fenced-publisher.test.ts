@@ -1,0 +1,66 @@
+import { beforeAll, expect, it } from 'vitest'
+import { describeWithKafka, kafkaBrokers } from '../../setup/servers.ts'
+import { createTopic } from './broker-desk.ts'
+import { openFencedPublisher, outcomeOf, rowsOf, rowsTo, seenByJava, service } from './fenced-scene.ts'
+
+const timeoutMs = 20_000
+
+describeWithKafka('a fenced Kafka publisher', () => {
+  let brokers: string[]
+
+  beforeAll(async () => {
+    brokers = await kafkaBrokers()
+  })
+
+  it('writes transactions that Java’s read_committed consumer sees once and in order, and tells the last of them', async () => {
+    const topic = await createTopic(brokers, 3)
+    const own = service()
+    const publisher = await openFencedPublisher(brokers, own)
+    const first = await publisher.takeOver(5, timeoutMs)
+    expect(first.last).toBeNull()
+    const batches = [rowsTo(topic, 1, 50), rowsTo(topic, 51, 50), rowsTo(topic, 101, 50)]
+    for (const [i, batch] of batches.entries()) {
+      const note = { epoch: 7n, number: BigInt(i + 1) }
+      expect(outcomeOf(await publisher.publish(5, note, batch, timeoutMs))).toBe('committed')
+    }
+    const seen = await seenByJava(brokers, topic)
+    expect(seen.map(({ text }) => Number(text)).sort((a, b) => a - b)).toEqual(
+      Array.from({ length: 150 }, (_, i) => i + 1),
+    )
+    for (const wanted of ['a', 'b', 'c']) {
+      const ofKey = seen.filter(({ key }) => key === wanted).map(({ text }) => Number(text))
+      expect(ofKey).toEqual([...ofKey].sort((a, b) => a - b))
+    }
+    const again = await openFencedPublisher(brokers, own)
+    const { last, lineage } = await again.takeOver(5, timeoutMs)
+    expect(last).toEqual({ epoch: 7n, number: 3n, rows: rowsOf(batches[2]!) })
+    expect(lineage).toBe(first.lineage)
+  })
+
+  it('is fenced when another took its partition over, and nothing of its batch is seen', async () => {
+    const topic = await createTopic(brokers, 2)
+    const own = service()
+    const zombie = await openFencedPublisher(brokers, own)
+    await zombie.takeOver(0, timeoutMs)
+    const first = rowsTo(topic, 1, 10)
+    expect(outcomeOf(await zombie.publish(0, { epoch: 1n, number: 1n }, first, timeoutMs))).toBe('committed')
+    const successor = await openFencedPublisher(brokers, own)
+    expect((await successor.takeOver(0, timeoutMs)).last?.rows).toEqual(rowsOf(first))
+    const late = rowsTo(topic, 11, 10)
+    expect(await zombie.publish(0, { epoch: 1n, number: 2n }, late, timeoutMs)).toEqual({ outcome: 'fenced' })
+    // The successor is not disturbed, and finds nothing of the zombie.
+    const second = rowsTo(topic, 21, 10)
+    expect(outcomeOf(await successor.publish(0, { epoch: 2n, number: 2n }, second, timeoutMs))).toBe(
+      'committed',
+    )
+    expect((await successor.takeOver(0, timeoutMs)).last).toEqual({
+      epoch: 2n,
+      number: 2n,
+      rows: rowsOf(second),
+    })
+    const seen = await seenByJava(brokers, topic)
+    expect(seen.map(({ text }) => Number(text)).sort((a, b) => a - b)).toEqual(
+      [...first, ...second].map(({ seq }) => Number(seq)),
+    )
+  })
+})

@@ -1,0 +1,58 @@
+import { randomUUID } from 'node:crypto'
+import type { FencedMessage, FencedOutcome, FencedPublisher } from '../../../src/ports/transport.ts'
+import type { KafkaTransportOptions } from '../../../src/transports/kafka/options.ts'
+import { java, messageTo, openTransport } from './scene.ts'
+
+/** What two publishers of one service share; another call is another service. */
+export function service(): Pick<KafkaTransportOptions, 'transactionalIdPrefix' | 'positionsTopic'> {
+  const name = randomUUID()
+  return { transactionalIdPrefix: `prefix-${name}`, positionsTopic: `positions-${name}` }
+}
+
+export async function openFencedPublisher(
+  brokers: readonly string[],
+  options: Partial<KafkaTransportOptions>,
+): Promise<FencedPublisher> {
+  return openTransport(brokers, options).openFencedPublisher!()
+}
+
+/** Rows from `from`, with their numbers as payloads, over the keys in turn. */
+export function rowsTo(
+  topic: string,
+  from: number,
+  count: number,
+  keys: readonly (string | null)[] = ['a', 'b', 'c'],
+): FencedMessage[] {
+  return Array.from({ length: count }, (_, i) => ({
+    ...messageTo(topic, keys[i % keys.length]!, { payload: Buffer.from(String(from + i)) }),
+    seq: BigInt(from + i),
+  }))
+}
+
+export function rowsOf(messages: readonly FencedMessage[]): { seq: bigint; id: string }[] {
+  return messages.map(({ seq, envelope }) => ({ seq, id: envelope.id }))
+}
+
+export function outcomeOf(outcome: FencedOutcome): string {
+  return outcome.outcome === 'unknown' ? `unknown: ${outcome.code}` : outcome.outcome
+}
+
+/** What Java's console consumer sees of a topic in read_committed, from its beginning: keys and payloads. */
+export async function seenByJava(
+  brokers: readonly string[],
+  topic: string,
+  idleMs = 3000,
+): Promise<{ key: string; text: string }[]> {
+  const printed = await java('consumer.ConsoleConsumer', [
+    ...['--bootstrap-server', brokers[0]!, '--topic', topic, '--from-beginning'],
+    ...['--isolation-level', 'read_committed', '--timeout-ms', String(idleMs)],
+    ...['--formatter-property', 'print.key=true'],
+  ])
+  return printed
+    .split('\n')
+    .filter((line) => line.includes('\t'))
+    .map((line) => {
+      const [key, text] = line.split('\t')
+      return { key: key!, text: text! }
+    })
+}
