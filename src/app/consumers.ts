@@ -2,7 +2,7 @@ import { WaybillError } from '../kernel/errors.ts'
 import { BrokerConsumer } from '../consumer/broker-consumer.ts'
 import type { BrokerConsumerOptions } from '../consumer/consumer-options.ts'
 import type { ConsumerEvent } from '../consumer/events.ts'
-import type { Guarantee } from '../guarantees/guarantees.ts'
+import type { ConsumerFacts } from '../guarantees/plan.ts'
 import type { Handler, HandlerEntry } from '../consumer/handler.ts'
 import { createLocalSender } from '../consumer/local-sender.ts'
 import type { SubscribeRequest, Subscription } from '../ports/transport.ts'
@@ -15,6 +15,7 @@ export interface Registration {
   readonly consumer: string
   readonly route: ChannelRoute
   readonly handler: Handler<unknown, unknown>
+  readonly facts: ConsumerFacts
 }
 
 /**
@@ -39,10 +40,15 @@ export async function startConsumers(
       return { kind: 'consumer', consumer, transport: route.transport, counters: counters.copy() }
     }
     if (transport.capabilities.isLocal) {
-      const sender = createLocalSender(options)
       const routes = group.map((each) => each.route)
+      const forms = new Map(
+        [...options.handlers].map(
+          ([name, { form }]) => [name, form === 'settle-first' ? 'take' : 'confirm'] as const,
+        ),
+      )
       running.push({ stop: async () => {}, wake() {}, status: describe })
-      await startRelay(parts, { transport: route.transport, consumer }, routes, sender, running)
+      const lane = { transport: route.transport, consumer }
+      await startRelay(parts, lane, routes, forms, { sender: createLocalSender(options) }, running)
       continue
     }
     const subscribe = (request: SubscribeRequest): Promise<Subscription> => {
@@ -64,7 +70,11 @@ function optionsFor(
   const { settings, logger } = parts.config
   const handlers = group.map(({ route, handler }): [string, HandlerEntry] => [
     route.channel.name,
-    { channel: route.channel, form: formOf(route.channel.guarantee), handle: handler },
+    {
+      channel: route.channel,
+      form: parts.plans.get(route.channel.name)!.consumers[consumer]!,
+      handle: handler,
+    },
   ])
   return {
     consumer,
@@ -86,10 +96,6 @@ function optionsFor(
     logger,
     onEvent: (event) => counters.count(event),
   }
-}
-
-function formOf(guarantee: Guarantee): HandlerEntry['form'] {
-  return guarantee === 'exactly-once' ? 'inbox' : 'settle-after'
 }
 
 class Counters implements ConsumerCounters {

@@ -5,6 +5,7 @@ import type {
   ConsumerFacts,
   Plan,
   Refusal,
+  StoreFacts,
   WindowFacts,
 } from '../guarantees/plan.ts'
 import { refusalText } from '../guarantees/refusals.ts'
@@ -29,7 +30,7 @@ export function compileInputs(
     const { kind, capabilities } = transports.get(route.transport)!
     return {
       channel: channelFacts(route, routes.values()),
-      store: { kind: store.kind, capabilities: store.capabilities },
+      store: store === undefined ? noStore : { kind: store.kind, capabilities: store.capabilities },
       transport: { name: route.transport, kind, capabilities },
       consumers: consumers.filter(({ channel }) => channel === route.channel.name).map(({ facts }) => facts),
       windows: windowFacts(settings),
@@ -56,6 +57,12 @@ export function plansOf(
     throw new WaybillError('WB_GUARANTEE_UNSUPPORTED', refusals.map(refusalText).join('\n'))
   }
   return plans
+}
+
+/** Of a service that only sends. */
+const noStore: StoreFacts = {
+  kind: 'no store',
+  capabilities: { ordersCommits: false, takes: false, hasInbox: false, hasCheckpoints: false },
 }
 
 function channelFacts(

@@ -1,19 +1,21 @@
 import type { Clock, Random } from '../kernel/clock.ts'
+import type { Plan } from '../guarantees/plan.ts'
 import type { Lane } from '../ports/lane.ts'
 import type { Store } from '../ports/store.ts'
 import type { TransactionRunner } from '../ports/transaction-runner.ts'
-import type { Publisher } from '../ports/transport.ts'
 import type { ChannelRules } from '../relay/mind/types.ts'
 import { Relay } from '../relay/relay.ts'
-import type { Sender } from '../relay/sender.ts'
 import type { ChannelRoute, ResolvedConfig } from './config.ts'
 import type { OpenTransports } from './open-transports.ts'
+import { openSenders, type Senders } from './relay-senders.ts'
 import type { Running } from './running.ts'
 import type { Settings } from './settings.ts'
 
 /** What the parts of a running instance share. */
 export interface Parts {
   readonly config: ResolvedConfig
+  /** What each channel was compiled to, by its name. */
+  readonly plans: ReadonlyMap<string, Plan>
   readonly store: Store
   /** The store's, with what the app adds around each transaction. */
   readonly transactions: TransactionRunner
@@ -29,17 +31,14 @@ export async function startRelays(parts: Parts, running: Running[]): Promise<voi
       ({ transport, channel }) => transport === name && channel.isStored,
     )
     if (capabilities.isLocal || routes.length === 0) continue
-    const publisher = await parts.transports.publisher(name)
-    running.push({
-      stop: () => publisher.close(),
-      wake() {},
-      status: () => ({ kind: 'transports', names: [name] }),
-    })
+    const forms = new Map(routes.map(({ channel }) => [channel.name, relayFormOf(parts, channel.name)]))
+    const lane = { transport: name, consumer: '' }
     await startRelay(
       parts,
-      { transport: name, consumer: '' },
+      lane,
       routes,
-      publisherSender(publisher, routes),
+      forms,
+      await openSenders(parts, name, routes, forms, running),
       running,
     )
   }
@@ -50,7 +49,8 @@ export async function startRelay(
   parts: Parts,
   lane: Lane,
   routes: readonly ChannelRoute[],
-  sender: Sender,
+  forms: ReadonlyMap<string, ChannelRules['form']>,
+  senders: Senders,
   running: Running[],
 ): Promise<void> {
   const { settings, logger } = parts.config
@@ -58,14 +58,16 @@ export async function startRelay(
   const relay = new Relay({
     lane,
     store: parts.store,
-    sender,
+    ...senders,
     leaseMs: settings.leaseMs,
     stopTimeoutMs: settings.stopTimeoutMs,
     clock: parts.clock,
     random: parts.random,
     logger,
     mind: {
-      channels: new Map(routes.map(({ channel }) => [channel.name, rulesOf(channel, parts.config)])),
+      channels: new Map(
+        routes.map(({ channel }) => [channel.name, rulesOf(channel, forms.get(channel.name)!, settings)]),
+      ),
       ordersBatch: capabilities.ordersBatch,
       batchSize: capabilities.isLocal ? settings.consumerBatchSize : settings.batchSize,
       readLimit: settings.readLimit,
@@ -93,25 +95,22 @@ function handlingTimeoutMs({ handlerTimeoutMs, leaseMs }: Settings): number {
   return Math.max(handlerTimeoutMs, Math.min(handlerTimeoutMs * 1.2, leaseMs * 0.65))
 }
 
-function rulesOf(channel: ChannelRoute['channel'], config: ResolvedConfig): ChannelRules {
-  const { maxAttempts, retryInitialMs, retryMaxMs } = config.settings
+function rulesOf(
+  channel: ChannelRoute['channel'],
+  form: ChannelRules['form'],
+  settings: Settings,
+): ChannelRules {
+  const { maxAttempts, retryInitialMs, retryMaxMs } = settings
   return {
-    form: 'confirm',
+    form,
     ordered: channel.ordered,
     maxAttempts: channel.maxAttempts ?? maxAttempts,
     retry: { initialMs: retryInitialMs, maxMs: retryMaxMs },
   }
 }
 
-function publisherSender(publisher: Publisher, routes: readonly ChannelRoute[]): Sender {
-  const addresses = new Map(routes.map(({ channel, address }) => [channel.name, address]))
-  return {
-    send: (rows, timeoutMs) => {
-      const batch = rows.map((envelope) => ({
-        envelope,
-        address: addresses.get(envelope.channel) ?? envelope.channel,
-      }))
-      return publisher.publish(batch, timeoutMs)
-    },
-  }
+function relayFormOf({ plans }: Parts, channel: string): ChannelRules['form'] {
+  const relay = plans.get(channel)?.relay
+  // The others have no rows at a broker's relay: 'none' is not stored, 'handlers' is local.
+  return relay === 'take' || relay === 'fence' ? relay : 'confirm'
 }

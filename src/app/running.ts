@@ -11,6 +11,8 @@ export interface SendCounters {
 
 export type PartStatus =
   | { readonly kind: 'transports'; readonly names: readonly string[] }
+  /** Inbox rows that were past their retention. */
+  | { readonly kind: 'cleanup'; readonly forgotten: number }
   | { readonly kind: 'sends'; readonly counters: SendCounters }
   | { readonly kind: 'relay'; readonly relay: RelayStatus | null }
   | {

@@ -16,6 +16,8 @@ export interface SendsParts {
   readonly transports: OpenTransports
   /** The store's, where a message is sent through it. */
   readonly storing: () => { readonly writer: OutboxWriter; readonly transactions: TransactionRunner }
+  /** Throws where a channel's guarantee cannot hold. */
+  readonly mustCompile: () => void
   /** Something was written into the outbox. */
   readonly onStored: () => void
 }
@@ -48,6 +50,7 @@ export class Sends {
     const key = `${isOnce ? 'once' : 'confirmed'}\0${transport}`
     let outlet = this.#outlets.get(key)
     if (outlet === undefined) {
+      this.#parts.mustCompile()
       outlet = this.#watched(this.#make(transport, isOnce), isOnce)
       this.#outlets.set(key, outlet)
     }

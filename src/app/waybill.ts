@@ -3,29 +3,26 @@ import { WaybillError } from '../kernel/errors.ts'
 import { Lifecycle } from '../kernel/lifecycle.ts'
 import { didYouMean } from '../kernel/suggest.ts'
 import type { Handler } from '../consumer/handler.ts'
+import type { Plan } from '../guarantees/plan.ts'
 import type { SomeChannel } from '../outbox/channel.ts'
+import type { PublishMiddleware } from '../outbox/middleware.ts'
 import { createPublish, type Publish } from '../outbox/publish.ts'
 import { createSend, type Send } from '../outbox/send.ts'
 import type { Store } from '../ports/store.ts'
 import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import { bindTransactions, executorFor } from '../transactions/registry.ts'
+import { startCleanup } from './cleanup.ts'
+import { checkConsumeOptions, type ConsumeOptions } from './consume-options.ts'
 import { type ResolvedConfig, resolveConfig, type WaybillConfig } from './config.ts'
 import { type Registration, startConsumers } from './consumers.ts'
 import { OpenTransports } from './open-transports.ts'
 import { PendingPublishes } from './pending-publishes.ts'
+import { plansOf } from './plans.ts'
 import { startRelays } from './relays.ts'
 import type { Running, WaybillStatus } from './running.ts'
 import { Sends } from './sends.ts'
 import { untilSignal } from './signals.ts'
 import type { SettingsSources } from './settings.ts'
-
-export interface ConsumeOptions {
-  /**
-   * The consumer's name: each gets every message of the channel once, shared by all processes that use the name. It names
-   * the consumer group at the broker and stands in the inbox, so renaming it is starting anew.
-   */
-  readonly consumer: string
-}
 
 export interface TransactionOptions {
   readonly signal?: AbortSignal
@@ -54,6 +51,8 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
    * other error nothing of it is stored.
    */
   transaction<T>(work: (tx: Handle) => Promise<T>, options?: TransactionOptions): Promise<T>
+  /** Stands around every later `publish` and `send`; the one that was given first is outermost. */
+  use(middleware: PublishMiddleware): void
   /** Registers a handler; call it before `start()`. One handler for each channel and consumer. */
   consume<Payload, Input>(
     channel: SomeChannel<Payload, Input>,
@@ -97,6 +96,7 @@ class Instance<Handle> implements Waybill<Handle> {
   readonly #config: ResolvedConfig<Handle>
   readonly #registrations: Registration[] = []
   readonly #lifecycle: Lifecycle
+  readonly #middleware: PublishMiddleware[] = []
   readonly #pending = new PendingPublishes()
   readonly #transports: OpenTransports
   readonly #sends: Sends
@@ -119,6 +119,7 @@ class Instance<Handle> implements Waybill<Handle> {
       // Not committed yet: the relay of this process looks in quick steps for a moment (PROTOCOLS 8).
       onAppended: () => this.#wake(),
       onStarted: (started) => this.#pending.note(started),
+      middleware: this.#middleware,
     })
     const { transports, settings, logger } = config
     const { applicationName, source } = settings
@@ -132,10 +133,12 @@ class Instance<Handle> implements Waybill<Handle> {
         transactions: { run: (...work) => this.#runner(this.#open()).run(...work) },
       }),
       onStored: () => this.#wake(),
+      mustCompile: () => void this.#plans(),
     })
     this.send = createSend({
       targets: config.routes,
       outletFor: (channel) => this.#sends.outletFor(channel),
+      middleware: this.#middleware,
       deadlineMs: settings.sendDeadlineMs,
     })
   }
@@ -151,29 +154,22 @@ class Instance<Handle> implements Waybill<Handle> {
     return result
   }
 
+  use(middleware: PublishMiddleware): void {
+    if (typeof middleware !== 'function') {
+      throw new WaybillError(
+        'WB_INVALID_OPTION',
+        'use(middleware) takes a function: (publication, next) => next(publication).',
+      )
+    }
+    this.#middleware.push(middleware)
+  }
+
   consume<Payload, Input>(
     channel: SomeChannel<Payload, Input>,
     options: ConsumeOptions,
     handler: Handler<Payload, Handle>,
   ): void {
-    const consumer: unknown = options?.consumer
-    const unknown = Object.keys(options ?? {}).find((name) => name !== 'consumer')
-    if (unknown !== undefined) {
-      const hint = didYouMean(unknown, ['consumer'])
-      throw new WaybillError('WB_INVALID_OPTION', `Unknown option "${unknown}" of consume.${hint}`)
-    }
-    if (typeof handler !== 'function') {
-      throw new WaybillError(
-        'WB_INVALID_OPTION',
-        'consume(channel, { consumer }, handler) takes a function as handler.',
-      )
-    }
-    if (typeof consumer !== 'string' || !/^[A-Za-z0-9._-]{1,200}$/u.test(consumer)) {
-      throw new WaybillError(
-        'WB_INVALID_OPTION',
-        "A consumer has a name of 1 to 200 letters, digits, dots, underscores and hyphens: { consumer: 'shipping' }.",
-      )
-    }
+    const { consumer, facts } = checkConsumeOptions(options, handler, this.#config.settings)
     const route = this.#config.routes.get(channel.name)
     if (route === undefined) {
       const hint = didYouMean(channel.name, this.#config.routes.keys())
@@ -190,7 +186,7 @@ class Instance<Handle> implements Waybill<Handle> {
         `Consumer "${consumer}" of channel "${channel.name}" ${why}.`,
       )
     }
-    this.#registrations.push({ consumer, route, handler: handler as Handler<unknown, unknown> })
+    this.#registrations.push({ consumer, route, facts, handler: handler as Handler<unknown, unknown> })
   }
 
   async migrate(): Promise<readonly number[]> {
@@ -238,7 +234,14 @@ class Instance<Handle> implements Waybill<Handle> {
     return this.stop()
   }
 
+  /** Throws `WB_GUARANTEE_UNSUPPORTED` where a channel's guarantee cannot hold: nothing starts then. */
+  #plans(): ReadonlyMap<string, Plan> {
+    const consumers = this.#registrations.map(({ route, facts }) => ({ channel: route.channel.name, facts }))
+    return plansOf(this.#config, consumers)
+  }
+
   async #start(): Promise<void> {
+    const plans = this.#plans()
     if (this.#config.store === undefined && this.#registrations.length === 0) return
     const store = this.#open()
     await store.schema.check()
@@ -251,12 +254,14 @@ class Instance<Handle> implements Waybill<Handle> {
     })
     const parts = {
       config: this.#config,
+      plans,
       store,
       transactions: this.#runner(store),
       transports,
       clock: systemClock,
       random: systemRandom,
     }
+    startCleanup(parts, this.#running)
     if (this.#config.runsRelay) await startRelays(parts, this.#running)
     await startConsumers(parts, this.#registrations, this.#running)
   }

@@ -9,9 +9,9 @@ const brokers = ['kafka.example:9092']
 describe('kafkaTransport', () => {
   it('declares what it can', () => {
     const { kind, capabilities } = kafkaTransport({ brokers })
-    expect({ kind, capabilities }).toEqual({
+    expect({ kind, capabilities }).toMatchObject({
       kind: 'kafka',
-      capabilities: { ordersBatch: true, isLocal: false, maxBytes: 1_000_000 },
+      capabilities: { ordersBatch: true, isLocal: false, maxBytes: 1_000_000, fences: true, seeks: true },
     })
   })
 

@@ -5,7 +5,13 @@ import { localTransport } from './transport.ts'
 describe('localTransport', () => {
   it('orders batches, has no publisher and no subscription, and takes 1 MiB', async () => {
     const definition = localTransport()
-    expect(definition.capabilities).toEqual({ ordersBatch: true, isLocal: true, maxBytes: 1_048_576 })
+    expect(definition.capabilities).toMatchObject({
+      ordersBatch: true,
+      isLocal: true,
+      maxBytes: 1_048_576,
+      fences: false,
+      seeks: false,
+    })
     const transport = definition.open({ logger: silentLogger, applicationName: 'a', source: 's' })
     expect(transport.kind).toBe('local')
     expect(transport.openPublisher).toBeUndefined()

@@ -1,0 +1,63 @@
+import type { ConsumerFacts } from '../guarantees/plan.ts'
+import { WaybillError } from '../kernel/errors.ts'
+import { didYouMean } from '../kernel/suggest.ts'
+import type { Settings } from './settings.ts'
+
+export interface ConsumeOptions {
+  /**
+   * The consumer's name: each gets every message of the channel once, shared by all processes that use the name. It names
+   * the consumer group at the broker and stands in the inbox, so renaming it is starting anew.
+   */
+  readonly consumer: string
+  /**
+   * The handler may run again on the same message without another effect. Effectively-once channels need it; `waybill
+   * check-idempotency` shows whether it is so.
+   * @default false
+   */
+  readonly idempotent?: boolean
+  /**
+   * How an exactly-once channel's messages are kept from having their effect twice: an `inbox` row for each, or a `checkpoint` of
+   * the broker's position, both in the handler's transaction. `explain` says what each needs.
+   * @default 'inbox'
+   */
+  readonly form?: 'inbox' | 'checkpoint'
+}
+
+const names = ['consumer', 'idempotent', 'form'] as const
+
+/** What `consume` was given, judged. Throws `WB_INVALID_OPTION`. */
+export function checkConsumeOptions(
+  options: ConsumeOptions,
+  handler: unknown,
+  settings: Settings,
+): { readonly consumer: string; readonly facts: ConsumerFacts } {
+  const refuse = (sentence: string): never => {
+    throw new WaybillError('WB_INVALID_OPTION', sentence)
+  }
+  const unknown = Object.keys(options ?? {}).find((name) => !names.some((known) => known === name))
+  if (unknown !== undefined) refuse(`Unknown option "${unknown}" of consume.${didYouMean(unknown, names)}`)
+  if (typeof handler !== 'function') {
+    refuse('consume(channel, { consumer }, handler) takes a function as handler.')
+  }
+  const { consumer, idempotent = false, form } = options ?? {}
+  if (typeof consumer !== 'string' || !/^[A-Za-z0-9._-]{1,200}$/u.test(consumer)) {
+    refuse(
+      "A consumer has a name of 1 to 200 letters, digits, dots, underscores and hyphens: { consumer: 'shipping' }.",
+    )
+  }
+  if (typeof idempotent !== 'boolean') refuse(`Consumer "${consumer}": \`idempotent\` must be true or false.`)
+  if (form !== undefined && form !== 'inbox' && form !== 'checkpoint') {
+    refuse(`Consumer "${consumer}": \`form\` must be 'inbox' or 'checkpoint'.`)
+  }
+  return {
+    consumer,
+    facts: {
+      name: consumer,
+      isIdempotent: idempotent,
+      form,
+      transforms: false,
+      concurrency: 1,
+      handlerTimeoutMs: settings.handlerTimeoutMs,
+    },
+  }
+}
