@@ -11,6 +11,8 @@ export type Invariant =
   | 'lines and dead letters are of messages that failed themselves'
   | 'a relay with nothing to do rests'
   | 'no writer is accused of disorder without cause'
+  | 'at most once: nothing is sent twice'
+  | 'at most once: nothing is sent before its take is acknowledged'
   | 'a send is of one channel, held rows, and one run of each key'
 
 export class Broken extends Error {

@@ -1,11 +1,13 @@
 import type { OutboxRow } from '../../src/ports/outbox.ts'
 import type { Fate } from '../../src/ports/transport.ts'
+import type { OnceResult } from '../../src/relay/sender.ts'
 import type { Coverage } from './coverage.ts'
 import { lockOf } from './tables.ts'
 
 /** `reject`: refused for itself, again and again · `fatal`: refused for good · `breaker`: its connection closes. */
 export type Poison = 'reject' | 'fatal' | 'breaker'
 
+const dropped: OnceResult = { cause: 'not-sent', code: 'DROPPED' }
 const confirmed: Fate = { outcome: 'confirmed' }
 const unknown: Fate = { outcome: 'unknown', code: 'NO_ANSWER', reason: 'no answer' }
 const down: Fate = {
@@ -70,6 +72,17 @@ export class Broker {
       default:
         return this.#oneByOne(rows, -1, true)
     }
+  }
+
+  /** Once, and nobody is asked whether it arrived. */
+  dispatch(rows: readonly OutboxRow[], how: number): OnceResult[] {
+    if (this.down.has(rows[0]!.channel) || how % 8 === 1) return rows.map(() => dropped)
+    const cut = how % 8 === 2 ? how % (rows.length + 1) : rows.length
+    return rows.slice(0, how % 8 === 3 ? cut - 1 : cut).map((row) => {
+      if (this.poison.has(row.id)) return dropped
+      this.#arrive([row])
+      return null
+    })
   }
 
   straggle(pick: number): void {

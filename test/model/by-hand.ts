@@ -85,6 +85,14 @@ export class ByHand {
     this.decide()
   }
 
+  /** Lets reads find nothing and time pass until the mind wants this. */
+  until(type: Command['type']): void {
+    while (!this.has(type)) {
+      if (this.has('read')) this.read()
+      else this.rest()
+    }
+  }
+
   has(type: Command['type']): boolean {
     return this.#waiting.some((each) => each.type === type)
   }

@@ -44,6 +44,16 @@ export const occurrences = [
   'fail-over lost commits',
   'fail-over brought rows back',
   'others went on beside a failing message',
+  'taken',
+  'take found a row gone',
+  'take fenced',
+  'take failed before its effect',
+  'take failed after its effect',
+  'destination not ready',
+  'dispatch lost some',
+  'dispatch unanswered',
+  'lost with its lease',
+  'possibly lost, counted at a claim',
 ] as const
 
 export type Occurrence = (typeof occurrences)[number]

@@ -1,5 +1,14 @@
 import type { LeasedPartition } from '../../src/ports/lane.ts'
-import type { BlockedLine, DeadLetter, LineOutcome, RowRef, Snapshot } from '../../src/ports/outbox.ts'
+import type {
+  BlockedLine,
+  DeadLetter,
+  LineOutcome,
+  Loss,
+  RowRef,
+  Snapshot,
+  TakenRow,
+  TakeOutcome,
+} from '../../src/ports/outbox.ts'
 import { lockOf, nameOf, type StoredRow, Tables, type Transaction } from './tables.ts'
 
 /** A transaction that committed, with its place in commit order. Kept outside the tables: it never falls back. */
@@ -28,6 +37,10 @@ export class Database {
   /** Rows that rolled back, or whose commit a fail-over lost. */
   readonly lost: Set<string> = new Set()
   readonly everDead: Set<string> = new Set()
+  /** Ids that were ever counted as lost. */
+  readonly everLost: Set<string> = new Set()
+  /** Rows that were ever taken, with the claims of their partition then. */
+  readonly everTaken: Map<string, number> = new Map()
   /** Claims of each partition so far; unlike epochs they never fall back. */
   readonly claims: Map<number, number> = new Map()
   readonly flaws: DatabaseFlaws
@@ -111,6 +124,28 @@ export class Database {
     }
   }
 
+  take(batch: string, asked: readonly TakenRow[]): TakeOutcome[] {
+    this.#statement()
+    const { rows, leases, taken } = this.tables
+    const mine: TakenRow[] = []
+    const outcomes = asked.map((row): TakeOutcome => {
+      if (leases.get(row.partition)?.epoch !== row.epoch) return 'fenced'
+      if (!rows.delete(nameOf(row))) return 'gone'
+      mine.push(row)
+      this.everTaken.set(nameOf(row), this.claims.get(row.partition) ?? 0)
+      return 'taken'
+    })
+    if (mine.length > 0) taken.set(batch, mine)
+    return outcomes
+  }
+
+  endTaken(batch: string, losses: readonly Loss[]): void {
+    this.#statement()
+    // Made again after a lost answer it changes nothing; a fail-over may have taken the line away.
+    if (!this.tables.taken.delete(batch) && this.failovers === 0) return
+    for (const { id } of losses) this.everLost.add(id)
+  }
+
   block(lines: readonly BlockedLine[], now: number): LineOutcome[] {
     this.#statement()
     return lines.map((line) => {
@@ -190,6 +225,7 @@ export class Database {
       this.tables.leases.set(partition, { owner, epoch, until: now + leaseMs })
       this.claims.set(partition, (this.claims.get(partition) ?? 0) + 1)
       gained.push({ partition, epoch })
+      this.#countTaken(partition)
     }
     return gained
   }
@@ -229,6 +265,16 @@ export class Database {
     // Sessions end with their server; prepared transactions do not.
     for (const each of [...this.tables.open]) if (!each.isPrepared) this.rollBack(each)
     this.#replica = this.tables.copy()
+  }
+
+  /** What an ended epoch took and did not end is possibly lost. */
+  #countTaken(partition: number): void {
+    for (const [batch, rows] of this.tables.taken) {
+      const others = rows.filter((row) => row.partition !== partition)
+      if (others.length === 0) this.tables.taken.delete(batch)
+      else this.tables.taken.set(batch, others)
+      for (const row of rows) if (row.partition === partition) this.everLost.add(row.id)
+    }
   }
 
   #isLocked(channel: string, key: string, except: Transaction | null): boolean {

@@ -4,7 +4,7 @@ import type { World } from './world.ts'
 
 /** After the healing: what arrived against what was committed. */
 export function judge(world: World): void {
-  const { broker, database, settledElsewhere } = world
+  const { broker, database, settledElsewhere, options, watchTakes } = world
   const copies = new Map<string, number>()
   const firsts = new Map<string, string[]>()
   for (const { id, channel, key } of broker.arrivals) {
@@ -17,13 +17,20 @@ export function judge(world: World): void {
     if (ids === undefined) firsts.set(name, [id])
     else ids.push(id)
   }
+  const unended = new Set([...database.tables.taken.values()].flat().map((row) => row.id))
   const buried = new Set([...database.tables.dead.values()].map((row) => row.id))
   for (const [id, { row }] of database.ledger) {
     const count = copies.get(id) ?? 0
-    const isAccounted = count > 0 || buried.has(id) || database.lost.has(id) || settledElsewhere.has(id)
+    const isLost = database.everLost.has(id) || unended.has(id)
+    const isAccounted =
+      count > 0 || buried.has(id) || database.lost.has(id) || settledElsewhere.has(id) || isLost
     if (!isAccounted)
       throw new Broken('every committed row is handed on', `${id} of ${row.channel} ${row.key ?? ''}`)
-    const allowed = allowedCopies(world, id, row.partition)
+    const isOnce = options.channels.get(row.channel)!.form === 'take'
+    // A standby that had not heard of the delete brings the row back.
+    if (isOnce && count > 1 && database.failovers === 0)
+      throw new Broken('at most once: nothing is sent twice', `${count} copies of ${id}`)
+    const allowed = isOnce ? 1 + database.failovers : allowedCopies(world, id, row.partition)
     if (count > allowed)
       throw new Broken('nothing twice without a fault', `${count} copies of ${id}, ${allowed} allowed`)
     checkAttempts(world, id, row.partition)
@@ -32,6 +39,8 @@ export function judge(world: World): void {
   for (const [name, ids] of firsts) {
     let last = 0
     for (const id of ids) {
+      // What was thought lost may come back after a fail-over; what left late was another's turn.
+      if (database.everLost.has(id) || watchTakes.late.has(id)) continue
       if (database.everDead.has(id) || database.lost.has(id) || settledElsewhere.has(id)) continue
       const { order } = database.ledger.get(id)!
       if (order < last)

@@ -138,6 +138,16 @@ export const mutants: readonly NamedMutant[] = [
   },
   { name: 'does not await its deletes', breaks: [twice, stuck], seams: { awaitsNot: 'remove' } },
   { name: 'does not await its lines', breaks: [order, stuck, others], seams: { awaitsNot: 'block' } },
+  {
+    name: 'sends before its take is acknowledged',
+    breaks: ['at most once: nothing is sent before its take is acknowledged'],
+    seams: { awaitsNot: 'take' },
+  },
+  {
+    name: 'sends again what was sent once and not answered for',
+    breaks: ['at most once: nothing is sent twice'],
+    seams: { dispatchesAgain: true },
+  },
   { name: 'deletes by number alone', breaks: [lost], flaws: { removesByNumberAlone: true } },
   {
     name: 'raises no rewind when a line goes',

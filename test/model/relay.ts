@@ -7,6 +7,8 @@ import type { Broker } from './broker.ts'
 import type { Coverage } from './coverage.ts'
 import type { Database } from './database.ts'
 import { read } from './reading.ts'
+import { RelayTakes } from './relay-takes.ts'
+import type { WatchTakes } from './watch-takes.ts'
 import type { Watch } from './watch.ts'
 
 /** Where a mutant reaches in, between the mind and its hands. */
@@ -19,13 +21,16 @@ export interface Seams {
   }
   readonly takesFailedReadForEmpty?: boolean
   /** Acknowledged when it is issued; its effect comes later. */
-  readonly awaitsNot?: 'remove' | 'block'
+  readonly awaitsNot?: 'remove' | 'block' | 'take'
+  /** Sends again what was sent once and not answered for. */
+  readonly dispatchesAgain?: boolean
 }
 
 export interface Surroundings {
   readonly database: Database
   readonly broker: Broker
   readonly watch: Watch
+  readonly watchTakes: WatchTakes
   readonly coverage: Coverage
   readonly options: MindOptions
   readonly leaseMs: number
@@ -51,6 +56,7 @@ export class SimulatedRelay {
   #sessions = 0
   readonly #gains = new Map<number, number>()
   #reads = 0
+  readonly #takes: RelayTakes
   #tap: ReturnType<NonNullable<Seams['tap']>>
   mind: RelayMind
   session: string
@@ -66,6 +72,7 @@ export class SimulatedRelay {
     this.mind = new RelayMind(around.options)
     this.session = `${name}.0`
     this.#tap = around.seams.tap?.() ?? {}
+    this.#takes = new RelayTakes(this, around)
   }
 
   pump(): void {
@@ -82,12 +89,16 @@ export class SimulatedRelay {
   }
 
   claim(most: number): void {
-    const { database, clock, leaseMs } = this.#around
+    const { database, clock, coverage, leaseMs } = this.#around
     const asked = clock.now
     let gained: LeasedPartition[] = []
     this.#lease(
       'claim',
-      () => (gained = database.claim(this.session, most, clock.now, leaseMs)),
+      () => {
+        const lost = database.everLost.size
+        gained = database.claim(this.session, most, clock.now, leaseMs)
+        coverage.saw('possibly lost, counted at a claim', database.everLost.size - lost)
+      },
       () => this.#gain(gained, asked + leaseMs),
     )
   }
@@ -163,7 +174,7 @@ export class SimulatedRelay {
   }
 
   #start(command: Command): void {
-    const { database, coverage, watch } = this.#around
+    const { database, coverage, watch, watchTakes } = this.#around
     switch (command.type) {
       case 'read':
         this.operations.push(this.#read(command))
@@ -178,6 +189,17 @@ export class SimulatedRelay {
       case 'bury':
         watch.writes((partition) => this.#leaseName(partition), command)
         this.operations.push(this.#write(command))
+        break
+      case 'take':
+        watchTakes.takes(this.session, (partition) => this.#leaseName(partition), command)
+        this.operations.push(this.#takes.take(this.session, command))
+        break
+      case 'dispatch':
+        watchTakes.dispatches(this.session, command)
+        this.operations.push(this.#takes.dispatch(this.session, command))
+        break
+      case 'endTaken':
+        this.operations.push(this.#takes.endTaken(this.session, command))
         break
       case 'release': {
         const { session } = this

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import type { ChannelRules } from '../../src/relay/mind/types.ts'
 
 /** One move of the schedule. `a` and `b` pick who, which and how; a move that does not apply is none. */
 export interface Step {
@@ -35,12 +36,16 @@ const weights = {
 
 export type StepName = keyof typeof weights
 
+export type ChannelName = 'orders' | 'bills' | 'views'
+
 export interface Run {
   readonly relays: number
   readonly partitions: number
   readonly ordersBatch: boolean
   /** Retries so far away that a failing message fails all through the first part of the healing. */
   readonly isRetryFar: boolean
+  /** By channel. */
+  readonly forms: Readonly<Record<ChannelName, ChannelRules['form']>>
   readonly allows: {
     readonly poison: boolean
     readonly takeOver: boolean
@@ -48,12 +53,13 @@ export interface Run {
     readonly outage: boolean
   }
   /** Calls of this kind end only when a step picks them: what is slow for long is overtaken by everything else. */
-  readonly slow: 'read' | 'send' | 'remove' | 'write' | 'none'
+  readonly slow: 'read' | 'send' | 'remove' | 'write' | 'take' | 'none'
   readonly luck: number
   readonly steps: readonly Step[]
 }
 
 const pick = fc.nat({ max: 9999 })
+const form = fc.constantFrom<ChannelRules['form'][]>('confirm', 'confirm', 'take')
 const names = fc.oneof(
   ...Object.entries(weights).map(([name, weight]) => ({ weight, arbitrary: fc.constant(name as StepName) })),
 )
@@ -65,13 +71,14 @@ export const runs: fc.Arbitrary<Run> = fc.noBias(
     partitions: fc.integer({ min: 2, max: 3 }),
     ordersBatch: fc.boolean(),
     isRetryFar: fc.boolean(),
+    forms: fc.record({ orders: form, bills: form, views: form }),
     allows: fc.record({
       poison: fc.boolean(),
       takeOver: fc.boolean(),
       failOver: fc.boolean(),
       outage: fc.boolean(),
     }),
-    slow: fc.constantFrom('read', 'send', 'remove', 'write', 'none'),
+    slow: fc.constantFrom('read', 'send', 'remove', 'write', 'take', 'none'),
     luck: fc.nat({ max: 0x7fffffff }),
     steps: fc.array(fc.record({ do: names, a: pick, b: pick }), {
       minLength: 1,

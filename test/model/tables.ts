@@ -25,6 +25,11 @@ export interface StoredLine extends RowRef {
   readonly retryAt: number
 }
 
+/** A row in a line of `taken`: its end has not been noted. */
+export interface TakenEntry extends RowRef {
+  readonly epoch: bigint
+}
+
 export interface Lease {
   readonly owner: string | null
   readonly epoch: bigint
@@ -42,6 +47,8 @@ export class Tables {
   readonly rows: Map<string, StoredRow> = new Map()
   readonly lines: Map<string, StoredLine> = new Map()
   readonly dead: Map<string, StoredRow> = new Map()
+  /** By batch. */
+  readonly taken: Map<string, readonly TakenEntry[]> = new Map()
   readonly rewinds: Map<number, bigint> = new Map()
   readonly leases: Map<number, Lease> = new Map()
 
@@ -57,6 +64,7 @@ export class Tables {
     for (const [name, each] of this.rows) copy.rows.set(name, each)
     for (const [name, each] of this.lines) copy.lines.set(name, each)
     for (const [name, each] of this.dead) copy.dead.set(name, each)
+    for (const [batch, each] of this.taken) copy.taken.set(batch, each)
     for (const [number, each] of this.rewinds) copy.rewinds.set(number, each)
     for (const [number, each] of this.leases) copy.leases.set(number, each)
     return copy

@@ -6,6 +6,7 @@ import { Database, type DatabaseFlaws } from './database.ts'
 import { type Operation, type Seams, SimulatedRelay } from './relay.ts'
 import type { Run, Step } from './steps.ts'
 import { nameOf } from './tables.ts'
+import { WatchTakes } from './watch-takes.ts'
 import { Watch } from './watch.ts'
 
 export interface Mutant {
@@ -15,6 +16,8 @@ export interface Mutant {
 }
 
 const leaseMs = 5000
+/** Statements whose caller may have given up on them before they have their effect. */
+const straggles = new Set<Operation['kind']>(['remove', 'block', 'bury', 'take', 'endTaken'])
 const ticks = [1, 1, 5, 20, 20, 60, 100, 400, 1500, 6000]
 
 /** Everything around the minds, moved by the steps of a schedule and by nothing else. */
@@ -23,6 +26,7 @@ export class World {
   readonly database: Database
   readonly broker: Broker
   readonly watch: Watch
+  readonly watchTakes: WatchTakes
   readonly coverage: Coverage
   readonly options: MindOptions
   readonly relays: SimulatedRelay[] = []
@@ -39,8 +43,19 @@ export class World {
     this.database = new Database(run.partitions, mutant.flaws)
     this.broker = new Broker(coverage)
     this.watch = new Watch(this.database, this.options)
-    const { database, broker, watch, options, clock } = this
-    const around = { database, broker, watch, coverage, options, clock, leaseMs, seams: mutant.seams ?? {} }
+    this.watchTakes = new WatchTakes(this.database, this.options)
+    const { database, broker, watch, watchTakes, options, clock } = this
+    const around = {
+      database,
+      broker,
+      watch,
+      watchTakes,
+      coverage,
+      options,
+      clock,
+      leaseMs,
+      seams: mutant.seams ?? {},
+    }
     for (let i = 0; i < run.relays; i++) {
       this.relays.push(new SimulatedRelay(`relay${i}`, around))
     }
@@ -252,7 +267,7 @@ export class World {
       this.#fail(operation, 'before')
       // Its caller's time-out did not stop it.
       const { kind } = operation
-      if (b % 20 === 19 && (kind === 'remove' || kind === 'block' || kind === 'bury')) {
+      if (b % 20 === 19 && straggles.has(kind)) {
         this.stragglers.push(() => {
           this.coverage.saw('statement took effect after its time-out')
           operation.effect(0)
@@ -269,7 +284,7 @@ export class World {
 
   /** False where the call has failed: a standby takes no writes. */
   #affect(relay: SimulatedRelay, operation: Operation, how: number): boolean {
-    const needsPrimary = operation.kind !== 'read' && operation.kind !== 'send'
+    const needsPrimary = !['read', 'send', 'dispatch'].includes(operation.kind)
     if (needsPrimary && this.database.inRecovery) {
       relay.take(operation)
       operation.fail()
@@ -283,6 +298,7 @@ export class World {
 
   #fail(operation: Operation, when: 'before' | 'after'): void {
     if (operation.kind === 'remove') this.coverage.saw(`delete failed ${when} its effect`)
+    if (operation.kind === 'take') this.coverage.saw(`take failed ${when} its effect`)
     if (operation.kind === 'block' || operation.kind === 'bury')
       this.coverage.saw(`line write failed ${when} its effect`)
     operation.fail()
@@ -291,12 +307,13 @@ export class World {
 
 function optionsOf(run: Run): MindOptions {
   const retry = run.isRetryFar ? { initialMs: 40_000, maxMs: 40_000 } : { initialMs: 50, maxMs: 400 }
+  const { forms } = run
   const rules = { maxAttempts: 3, retry }
   return {
     channels: new Map([
-      ['orders', { ...rules, form: 'confirm', ordered: true }],
-      ['bills', { ...rules, form: 'confirm', ordered: true }],
-      ['views', { ...rules, form: 'confirm', ordered: false }],
+      ['orders', { ...rules, form: forms.orders, ordered: true }],
+      ['bills', { ...rules, form: forms.bills, ordered: true }],
+      ['views', { ...rules, form: forms.views, ordered: false }],
     ]),
     ordersBatch: run.ordersBatch,
     batchSize: 4,
