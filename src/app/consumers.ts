@@ -4,6 +4,7 @@ import type { BrokerConsumerOptions } from '../consumer/consumer-options.ts'
 import type { ConsumerEvent } from '../consumer/events.ts'
 import type { ConsumerFacts } from '../guarantees/plan.ts'
 import type { Handler, HandlerEntry } from '../consumer/handler.ts'
+import { createLocalOnce } from '../consumer/local-once.ts'
 import { createLocalSender } from '../consumer/local-sender.ts'
 import type { SubscribeRequest, Subscription } from '../ports/transport.ts'
 import type { ChannelRoute } from './config.ts'
@@ -23,6 +24,12 @@ export interface Registration {
  * among them soon, and so becomes a dead letter (O6).
  */
 const cautious = 4
+
+/**
+ * At-most-once rows of a local consumer that are taken together. Few: what a stop or a crash finds taken and not yet handled
+ * is lost.
+ */
+export const takenTogether = 20
 
 /** Starts every consumer: one subscription, or one local lane, for each consumer and transport. */
 export async function startConsumers(
@@ -48,7 +55,13 @@ export async function startConsumers(
       )
       running.push({ stop: async () => {}, wake() {}, status: describe })
       const lane = { transport: route.transport, consumer }
-      await startRelay(parts, lane, routes, forms, { sender: createLocalSender(options) }, running)
+      const senders = {
+        sender: createLocalSender(options),
+        once: createLocalOnce(options),
+        // What was taken is nobody else's: each of its handlers may take its time.
+        onceTimeoutMs: takenTogether * parts.config.settings.handlerTimeoutMs,
+      }
+      await startRelay(parts, lane, routes, forms, senders, running)
       continue
     }
     const subscribe = (request: SubscribeRequest): Promise<Subscription> => {

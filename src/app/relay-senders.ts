@@ -8,7 +8,7 @@ import type { Parts } from './relays.ts'
 import type { Running } from './running.ts'
 
 /** What a relay sends with, in each form that its channels have. */
-export type Senders = Pick<RelayOptions, 'sender' | 'once'>
+export type Senders = Pick<RelayOptions, 'sender' | 'once' | 'onceTimeoutMs'>
 
 type AddressOf = (channel: string) => string
 

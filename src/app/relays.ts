@@ -6,6 +6,7 @@ import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import type { ChannelRules } from '../relay/mind/types.ts'
 import { Relay } from '../relay/relay.ts'
 import type { ChannelRoute, ResolvedConfig } from './config.ts'
+import { takenTogether } from './consumers.ts'
 import type { OpenTransports } from './open-transports.ts'
 import { openSenders, type Senders } from './relay-senders.ts'
 import type { Running } from './running.ts'
@@ -66,7 +67,10 @@ export async function startRelay(
     logger,
     mind: {
       channels: new Map(
-        routes.map(({ channel }) => [channel.name, rulesOf(channel, forms.get(channel.name)!, settings)]),
+        routes.map(({ channel }) => [
+          channel.name,
+          rulesOf(channel, forms.get(channel.name)!, settings, capabilities.isLocal),
+        ]),
       ),
       ordersBatch: capabilities.ordersBatch,
       batchSize: capabilities.isLocal ? settings.consumerBatchSize : settings.batchSize,
@@ -99,6 +103,7 @@ function rulesOf(
   channel: ChannelRoute['channel'],
   form: ChannelRules['form'],
   settings: Settings,
+  isLocal: boolean,
 ): ChannelRules {
   const { maxAttempts, retryInitialMs, retryMaxMs } = settings
   return {
@@ -106,6 +111,7 @@ function rulesOf(
     ordered: channel.ordered,
     maxAttempts: channel.maxAttempts ?? maxAttempts,
     retry: { initialMs: retryInitialMs, maxMs: retryMaxMs },
+    ...(form === 'take' && isLocal ? { batchSize: takenTogether } : {}),
   }
 }
 

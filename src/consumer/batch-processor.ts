@@ -3,7 +3,7 @@ import type { Envelope } from '../kernel/message.ts'
 import type { Inbox } from '../ports/inbox.ts'
 import { runTogether, type Ready, type TransactionParts } from './batch-transaction.ts'
 import { decode } from './decode.ts'
-import { orderKey, type HandlerTable } from './handler.ts'
+import { noHandler, orderKey, type HandlerTable } from './handler.ts'
 import { failed, notDone, skipped, type Outcome } from './outcome.ts'
 
 /** A message to be handled, and what the caller knows it by. */
@@ -165,13 +165,6 @@ interface Pass {
   readonly stoppedKeys: Set<string>
   /** The store cannot be reached, or the consumer stops: nothing more is run. */
   trouble: Outcome | undefined
-}
-
-function noHandler(consumer: string, envelope: Envelope): WaybillError {
-  return new WaybillError(
-    'WB_UNKNOWN_CHANNEL',
-    `Consumer "${consumer}" has no handler for channel "${envelope.channel}" of message ${envelope.id}.`,
-  )
 }
 
 function neverEnded(envelope: Envelope, starts: number): WaybillError {

@@ -60,7 +60,8 @@ export async function runTogether<Ref>(
   }
 }
 
-async function runOnce<Ref>(
+/** One transaction, whatever becomes of it. */
+export async function runOnce<Ref>(
   parts: TransactionParts<Ref>,
   ready: readonly Ready<Ref>[],
   attempt: number,

@@ -2,6 +2,7 @@ import { foreignMessageId } from '../kernel/ids.ts'
 import { headersFrom, type Envelope } from '../kernel/message.ts'
 import type { Delivery } from '../ports/transport.ts'
 import type { HandlerTable } from './handler.ts'
+import { entriesOf } from './stream-form.ts'
 
 /**
  * An envelope for a delivery that could not be decoded, so that it can be kept as a dead letter with the bytes that came.
@@ -11,7 +12,7 @@ export function brokenEnvelope(handlers: HandlerTable, delivery: Delivery): Enve
   const { stream, position } = delivery
   return {
     id: foreignMessageId(stream, String(position)),
-    channel: channelOf(handlers, stream),
+    channel: entriesOf(handlers, stream)[0]?.channel.name ?? stream,
     key: null,
     payload: delivery.raw?.payload ?? new Uint8Array(),
     contentType: 'application/octet-stream',
@@ -22,14 +23,4 @@ export function brokenEnvelope(handlers: HandlerTable, delivery: Delivery): Enve
     // Nobody said when it was written.
     createdAt: new Date(0),
   }
-}
-
-/** Streams are named for the address they are of; the longest that fits is the one. */
-function channelOf(handlers: HandlerTable, stream: string): string {
-  let best: { readonly name: string; readonly address: string } | undefined
-  for (const { channel } of handlers.values()) {
-    if (stream.startsWith(channel.address) && channel.address.length > (best?.address.length ?? -1))
-      best = channel
-  }
-  return best?.name ?? stream
 }

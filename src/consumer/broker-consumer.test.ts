@@ -1,71 +1,7 @@
-import { describe, expect, it, onTestFinished } from 'vitest'
-import { FakeClock } from '../../test/fakes/clock.ts'
-import { envelope, idOf } from '../../test/fakes/messages.ts'
-import { FakeStore, type FakeTransaction } from '../../test/fakes/store.ts'
-import { FakeBroker } from '../../test/fakes/subscription.ts'
+import { describe, expect, it } from 'vitest'
+import { delivery, setUpConsumer as setUp } from '../../test/fakes/consumer.ts'
+import { idOf } from '../../test/fakes/messages.ts'
 import { CommitOutcomeUnknownError, WaybillError } from '../kernel/errors.ts'
-import { silentLogger } from '../kernel/logger.ts'
-import { defineChannel } from '../outbox/channel.ts'
-import type { ConsumerForm } from '../guarantees/plan.ts'
-import type { Delivery } from '../ports/transport.ts'
-import { BrokerConsumer } from './broker-consumer.ts'
-import type { BrokerConsumerOptions } from './consumer-options.ts'
-import type { ConsumerEvent } from './events.ts'
-import type { HandlerEntry } from './handler.ts'
-
-function delivery(name: string, position: number, key: string | null = null, assignment = 1): Delivery {
-  return {
-    envelope: envelope(name, key),
-    raw: null,
-    stream: 'orders/0',
-    position: BigInt(position),
-    assignment,
-  }
-}
-
-type Handle = (name: string, signal: AbortSignal) => Promise<void> | void
-
-function setUp(options: { form?: ConsumerForm; handle?: Handle } & Partial<BrokerConsumerOptions> = {}) {
-  const { form = 'inbox', handle = () => {}, ...more } = options
-  const store = new FakeStore()
-  const broker = new FakeBroker()
-  const clock = new FakeClock()
-  const events: ConsumerEvent[] = []
-  const channel = defineChannel<string>({ name: 'orders', key: (name) => name })
-  const entry: HandlerEntry = {
-    channel,
-    form,
-    async handle(message, { tx, signal }) {
-      ;(tx as FakeTransaction).write(message.payload as string)
-      await handle(message.payload as string, signal)
-    },
-  }
-  const consumer = new BrokerConsumer({
-    consumer: 'shipping',
-    handlers: new Map([['orders', entry]]),
-    subscribe: broker.subscribe,
-    inbox: store.inbox,
-    transactions: store.transactions,
-    batchSize: 10,
-    window: 100,
-    cautious: 0,
-    maxAttempts: 3,
-    retry: { initialMs: 100, maxMs: 1000 },
-    trouble: { initialMs: 50, maxMs: 400 },
-    handlerTimeoutMs: 5000,
-    idleTimeoutMs: 10_000,
-    settleTimeoutMs: 5000,
-    stopTimeoutMs: 5000,
-    clock,
-    random: () => 1,
-    logger: silentLogger,
-    onEvent: (event) => events.push(event),
-    ...more,
-  })
-  onTestFinished(() => consumer.stop())
-  const count = (type: ConsumerEvent['type']): number => events.filter((event) => event.type === type).length
-  return { store, broker, clock, events, consumer, count }
-}
 
 describe('a consumer of a broker', () => {
   it('handles what it receives and settles after the commit (I2)', async () => {

@@ -1,18 +1,20 @@
 import { withDeadline } from '../kernel/deadline.ts'
 import { WaybillError } from '../kernel/errors.ts'
 import { Lifecycle } from '../kernel/lifecycle.ts'
-import type { Subscription } from '../ports/transport.ts'
 import { brokerAdmission } from './admission.ts'
 import { BatchProcessor } from './batch-processor.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
 import { ConsumerRun } from './consumer-run.ts'
 import { guarded } from './events.ts'
+import { Membership } from './membership.ts'
+import { streamForm } from './stream-form.ts'
+import { StreamWindow } from './stream-window.ts'
 
 /** After handlers were given up, so long at most until `stop` closes all the same. */
 const lastWordMs = 2000
 
 /**
- * Receives from a broker, handles, and settles after the commit (I2). `start` and `stop` in any order. What was received and not
+ * Receives from a broker, handles, and settles after the commit (I2), or before the handler where that is the form (I7). `start` and `stop` in any order. What was received and not
  * settled when it stops comes again, here or elsewhere.
  */
 export class BrokerConsumer {
@@ -49,21 +51,31 @@ export class BrokerConsumer {
     const { handlers, consumer, inbox } = options
     const giveUp = new AbortController()
     const processor = new BatchProcessor({ ...options, admit: brokerAdmission(inbox, consumer, handlers) })
-    const run = new ConsumerRun(options, processor, guarded(options.onEvent), giveUp.signal)
-    const subscription = await options.subscribe({
-      consumer,
-      channels: [...handlers.values()].map(({ channel }) => ({
-        channel: channel.name,
-        address: channel.address,
-      })),
+    const window = new StreamWindow(options.cautious, (stream) => streamForm(handlers, stream))
+    const channels = [...handlers.values()].map(({ channel: { name, address } }) => ({
+      channel: name,
+      address,
+    }))
+    const membership = new Membership({
+      ...options,
+      closeTimeoutMs: options.settleTimeoutMs,
+      subscribe: (onRevoked) => options.subscribe({ consumer, channels, onRevoked }),
       onRevoked: (streams) => {
-        run.revoke(streams)
+        window.revoke(streams)
+        run.makeRoom()
+      },
+      onGivenUp: () => {
+        window.revokeAll()
+        run.makeRoom()
       },
     })
-    return { run, subscription, giveUp, ended: run.start(subscription) }
+    const tell = guarded(options.onEvent)
+    const run = new ConsumerRun(options, { window, membership, processor, tell, giveUp: giveUp.signal })
+    await membership.open()
+    return { run, membership, giveUp, ended: run.start() }
   }
 
-  async #close({ run, subscription, giveUp, ended }: Running): Promise<void> {
+  async #close({ run, membership, giveUp, ended }: Running): Promise<void> {
     const { stopTimeoutMs, consumer, logger } = this.#options
     run.stop()
     try {
@@ -75,13 +87,13 @@ export class BrokerConsumer {
       )
       await withDeadline(ended, lastWordMs, 'rolling back').catch(() => {})
     }
-    await subscription.close()
+    await membership.close()
   }
 }
 
 interface Running {
   readonly run: ConsumerRun
-  readonly subscription: Subscription
+  readonly membership: Membership
   readonly giveUp: AbortController
   readonly ended: Promise<void>
 }

@@ -7,6 +7,7 @@ import { brokenEnvelope } from './broken-delivery.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
 import type { ConsumerListener } from './events.ts'
 import type { Failed, Outcome } from './outcome.ts'
+import { isMisplaced } from './stream-form.ts'
 import type { StreamWindow } from './stream-window.ts'
 import type { WindowEntry } from './window-entry.ts'
 
@@ -70,6 +71,24 @@ export class Conclusions {
       envelope,
       attempts: 1,
       reason: 'rejected',
+      errorCode: 'WB_ENVELOPE_INVALID',
+      error,
+    })
+  }
+
+  /** Whether it is of a channel that may not be run on a stream like this; see {@link isMisplaced}. */
+  isMisplaced({ delivery: { envelope }, form }: WindowEntry): boolean {
+    return envelope !== null && isMisplaced(this.#options.handlers.get(envelope.channel)?.form, form)
+  }
+
+  async buryMisplaced(entry: WindowEntry): Promise<void> {
+    const envelope = entry.delivery.envelope!
+    const { stream } = entry.delivery
+    const error = `it came over "${stream}", which is of another channel, where nothing keeps it from running twice`
+    await this.#bury(entry, {
+      envelope,
+      attempts: 1,
+      reason: 'parked',
       errorCode: 'WB_ENVELOPE_INVALID',
       error,
     })

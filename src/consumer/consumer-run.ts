@@ -1,17 +1,29 @@
-import { withDeadline } from '../kernel/deadline.ts'
 import { describeError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
 import { backoffMs } from '../kernel/retry.ts'
-import type { Delivery, Subscription } from '../ports/transport.ts'
+import type { Delivery } from '../ports/transport.ts'
 import type { BatchProcessor, WorkItem } from './batch-processor.ts'
 import { Conclusions } from './conclusions.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
 import { tellDone, type ConsumerListener } from './events.ts'
 import { orderKey } from './handler.ts'
+import type { Membership } from './membership.ts'
+import { OnceDesk } from './once-desk.ts'
 import type { Outcome } from './outcome.ts'
-import { StreamWindow } from './stream-window.ts'
+import { Settlement } from './settlement.ts'
+import type { StreamWindow } from './stream-window.ts'
 import { Wake } from './wake.ts'
 import type { Turn, WindowEntry } from './window-entry.ts'
+
+/** What a run works with; `BrokerConsumer` makes them. */
+export interface RunParts {
+  readonly window: StreamWindow
+  readonly membership: Membership
+  readonly processor: BatchProcessor<WindowEntry>
+  readonly tell: ConsumerListener
+  /** Gives up what is running. */
+  readonly giveUp: AbortSignal
+}
 
 /**
  * One run of a consumer, from its start to its stop: a loop that receives, and one that handles and settles. Neither ends
@@ -19,59 +31,55 @@ import type { Turn, WindowEntry } from './window-entry.ts'
  */
 export class ConsumerRun {
   readonly #options: BrokerConsumerOptions
-  readonly #processor: BatchProcessor<WindowEntry>
+  readonly #parts: RunParts
   readonly #conclusions: Conclusions
-  readonly #tell: ConsumerListener
-  readonly #giveUp: AbortSignal
-  readonly #window: StreamWindow
+  readonly #settlement: Settlement
+  readonly #once: OnceDesk
   readonly #stop = new AbortController()
   readonly #work: Wake
   readonly #room: Wake
 
-  constructor(
-    options: BrokerConsumerOptions,
-    processor: BatchProcessor<WindowEntry>,
-    tell: ConsumerListener,
-    giveUp: AbortSignal,
-  ) {
+  constructor(options: BrokerConsumerOptions, parts: RunParts) {
+    const { window, membership, tell } = parts
     this.#options = options
-    this.#processor = processor
-    this.#tell = tell
-    this.#giveUp = giveUp
-    this.#window = new StreamWindow(options.cautious)
-    this.#conclusions = new Conclusions(options, this.#window, tell)
+    this.#parts = parts
+    this.#conclusions = new Conclusions(options, window, tell)
+    this.#settlement = new Settlement(options, window, membership, tell)
+    this.#once = new OnceDesk(options, tell)
     this.#work = new Wake(options.clock)
     this.#room = new Wake(options.clock)
   }
 
   /** Resolves when both loops have ended, after `stop`. Never rejects. */
-  async start(subscription: Subscription): Promise<void> {
-    await Promise.all([this.#receiveAll(subscription), this.#handleAll(subscription)])
-    // The last turn's settlement may have failed.
-    await this.#settle(subscription).catch(() => {})
+  async start(): Promise<void> {
+    await Promise.all([this.#receiveAll(), this.#handleAll()])
+    // The last turn's settlement may have failed, and so may the last count.
+    await this.#settlement.settle().catch(() => {})
+    await this.#once.count()
   }
 
   stop(): void {
     this.#stop.abort()
   }
 
-  revoke(streams: readonly string[]): void {
-    this.#window.revoke(streams)
+  /** Something has left the window without being settled: there is room. */
+  makeRoom(): void {
     this.#room.set()
   }
 
-  async #receiveAll(subscription: Subscription): Promise<void> {
+  async #receiveAll(): Promise<void> {
+    const { window, membership } = this.#parts
     const stop = this.#stop.signal
     for (let failures = 0; !stop.aborted;) {
-      const room = this.#options.window - this.#window.size
+      const room = this.#options.window - window.size
       if (room <= 0) {
         await this.#room.wait(Infinity, stop)
         continue
       }
       try {
-        const deliveries = await subscription.receive(room, stop)
+        const deliveries = await membership.receive(room, stop)
         // Into the window before anything else can throw: what is not there would be settled past.
-        this.#window.add(deliveries, (delivery) => this.#keyOf(delivery))
+        window.add(deliveries, (delivery) => this.#keyOf(delivery))
         this.#work.set()
         failpoint('consumer.after-receive')
         failures = deliveries.length > 0 ? 0 : failures + 1
@@ -83,39 +91,53 @@ export class ConsumerRun {
     }
   }
 
-  async #handleAll(subscription: Subscription): Promise<void> {
+  async #handleAll(): Promise<void> {
+    const { window } = this.#parts
     const stop = this.#stop.signal
-    for (let failures = 0; !stop.aborted;) {
+    for (let failures = 0; ;) {
       const { clock, batchSize } = this.#options
-      const turn = this.#window.take(batchSize, clock.now())
+      // What was settled runs first, and also when the consumer stops: nobody would hand it over again.
+      const owed = this.#once.take(batchSize)
+      if (owed.length > 0) {
+        const isCalm = await this.#once.run(owed, this.#parts.giveUp)
+        failures = isCalm ? 0 : failures + 1
+        if (failures > 0) await this.#pause(failures)
+        continue
+      }
+      if (stop.aborted) return
+      const turn = window.take(batchSize, clock.now(), this.#once.room)
       let isCalm = false
       try {
         isCalm = await this.#run(turn)
-        await this.#settle(subscription)
+        await this.#settlement.settle()
       } catch (error) {
         isCalm = false
         this.#warn(describeError(error), 'could not finish what was received')
       }
       // What is still marked as running was left by an error on the way: it has not been finished.
-      for (const entry of turn.entries) this.#window.release(entry)
+      for (const entry of turn.entries) window.release(entry)
+      this.#room.set()
       failures = isCalm ? 0 : failures + 1
       if (failures > 0) await this.#pause(failures)
-      else if (turn.entries.length === 0) await this.#work.wait(this.#window.nextDueAt() - clock.now(), stop)
+      else if (turn.entries.length === 0) await this.#work.wait(window.nextDueAt() - clock.now(), stop)
     }
   }
 
   /** `false`: nothing could be done, and a pause is due. */
   async #run({ kind, entries }: Turn): Promise<boolean> {
+    if (kind === 'settle') return await this.#runFirst(entries)
+    const { processor, giveUp, tell } = this.#parts
     const items: WorkItem<WindowEntry>[] = []
     for (const entry of entries) {
       const { envelope } = entry.delivery
       if (envelope === null) await this.#conclusions.buryBroken(entry)
+      else if (this.#conclusions.isMisplaced(entry)) await this.#conclusions.buryMisplaced(entry)
       else items.push({ envelope, ref: entry, isAlone: kind === 'alone' })
     }
     if (items.length === 0) return true
-    const outcomes = await this.#processor.process(items, this.#giveUp)
+    const outcomes = await processor.process(items, giveUp)
     const done = items.map((item, i) => ({ channel: item.envelope.channel, outcome: outcomes[i]!.outcome }))
-    tellDone(this.#options.consumer, done, this.#tell)
+    tellDone(this.#options.consumer, done, tell)
     let trouble: Outcome | undefined
     for (const [i, item] of items.entries()) {
       const outcome = outcomes[i]!
@@ -128,19 +150,12 @@ export class ConsumerRun {
     return trouble === undefined
   }
 
-  async #settle(subscription: Subscription): Promise<void> {
-    const positions = this.#window.settleable()
-    if (positions.length === 0) return
-    failpoint('consumer.before-settle')
-    await withDeadline(
-      subscription.settle(positions),
-      this.#options.settleTimeoutMs,
-      'the broker, asked to settle,',
-    )
-    failpoint('consumer.after-settle')
-    const count = this.#window.settled(positions)
-    this.#room.set()
-    this.#tell({ type: 'settled', consumer: this.#options.consumer, count })
+  /** At most once: settled, and only then handed to the desk that runs it (I7). */
+  async #runFirst(entries: readonly WindowEntry[]): Promise<boolean> {
+    if (!(await this.#once.count())) return false
+    if (!(await this.#settlement.settleFirst(entries))) return false
+    this.#once.add(entries)
+    return true
   }
 
   #keyOf({ envelope }: Delivery): string | null {
@@ -155,6 +170,6 @@ export class ConsumerRun {
   #warn(error: ReturnType<typeof describeError>, message: string): void {
     const { consumer, logger } = this.#options
     logger.warn({ consumer, error }, message)
-    this.#tell({ type: 'unavailable', consumer, code: error.code })
+    this.#parts.tell({ type: 'unavailable', consumer, code: error.code })
   }
 }

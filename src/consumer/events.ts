@@ -1,3 +1,5 @@
+import type { LossCause } from '../ports/outbox.ts'
+
 /** What a consumer did, told as it happens; for counters and metrics. A listener that throws is ignored. */
 export type ConsumerEvent =
   /** Handled in a committed transaction. */
@@ -24,6 +26,20 @@ export type ConsumerEvent =
       readonly id: string
       readonly code: string
     }
+  /** Of an at-most-once channel: its handler was started once and did not end in success. */
+  | {
+      readonly type: 'lost'
+      readonly consumer: string
+      readonly channel: string
+      readonly id: string
+      readonly cause: LossCause
+      readonly code: string
+    }
+  /**
+   * Deliveries of at-most-once channels that were not run here, because the broker did not say that it took their
+   * settlement. They come again, unless it had taken it and the answer was lost.
+   */
+  | { readonly type: 'unsettled'; readonly consumer: string; readonly count: number }
   /** The broker was told that everything up to here is done; `count` deliveries more than before. */
   | { readonly type: 'settled'; readonly consumer: string; readonly count: number }
   /** The store, or the broker, could not be reached; it is tried again after a pause. */

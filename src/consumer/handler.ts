@@ -1,3 +1,4 @@
+import { WaybillError } from '../kernel/errors.ts'
 import type { Envelope, Message } from '../kernel/message.ts'
 import type { ConsumerForm } from '../guarantees/plan.ts'
 import type { SomeChannel } from '../outbox/channel.ts'
@@ -45,4 +46,12 @@ export function orderKey(handlers: HandlerTable, envelope: Envelope): string | n
   if (envelope.key === null) return null
   const entry = handlers.get(envelope.channel)
   return entry !== undefined && !entry.channel.ordered ? null : `${envelope.channel}\0${envelope.key}`
+}
+
+/** Why a message of a channel that nobody here handles cannot be run. */
+export function noHandler(consumer: string, envelope: Envelope): WaybillError {
+  return new WaybillError(
+    'WB_UNKNOWN_CHANNEL',
+    `Consumer "${consumer}" has no handler for channel "${envelope.channel}" of message ${envelope.id}.`,
+  )
 }

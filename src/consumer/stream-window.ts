@@ -1,10 +1,15 @@
-import type { Delivery } from '../ports/transport.ts'
+import type { Delivery, SettledPosition } from '../ports/transport.ts'
+import type { StreamForm } from './stream-form.ts'
 import { kindOf, type Turn, type WindowEntry } from './window-entry.ts'
 
-export type Position = Pick<Delivery, 'stream' | 'position' | 'assignment'>
+/** How far a stream is done. */
+export interface DonePosition extends SettledPosition {
+  readonly form: StreamForm
+}
 
 interface Stream {
   readonly assignment: number
+  readonly form: StreamForm
   /** In order of position. */
   entries: WindowEntry[]
   last: bigint
@@ -15,7 +20,8 @@ interface Stream {
  * Which deliveries may run, and how far each stream may be settled. No I/O.
  *
  * A stream is settled up to its first unfinished delivery and never past it, so that a crash brings back everything from
- * there. A failed delivery holds its key only: later ones of other keys run meanwhile, and wait for settlement.
+ * there. A failed delivery holds its key only: later ones of other keys run meanwhile, and wait for settlement. A stream that
+ * is settled first or has a checkpoint is one key as a whole: it is worked through in its own order, without a hole.
  */
 export class StreamWindow {
   readonly #streams = new Map<string, Stream>()
@@ -23,6 +29,7 @@ export class StreamWindow {
   readonly #orphans = new Map<string, Set<WindowEntry>>()
   readonly #revoked = new Map<string, number>()
   readonly #cautious: number
+  readonly #formOf: (stream: string) => StreamForm
   #size = 0
   #lastWasRetry = false
 
@@ -30,13 +37,23 @@ export class StreamWindow {
    * @param cautious how many deliveries run alone after each assignment. One that kills its process is then counted before
    * it runs: if not after the first crash then after a later one, since each start settles so many of those before it (O6).
    */
-  constructor(cautious: number) {
+  constructor(cautious: number, formOf: (stream: string) => StreamForm = () => 'after') {
     this.#cautious = cautious
+    this.#formOf = formOf
   }
 
   /** Deliveries in memory, those that are done and not yet settled included. */
   get size(): number {
     return this.#size
+  }
+
+  /** Deliveries that wait to be run, those behind another of their key included. */
+  get waiting(): number {
+    let count = 0
+    for (const { entries } of this.#streams.values()) {
+      for (const { state } of entries) if (state === 'waiting') count += 1
+    }
+    return count
   }
 
   add(deliveries: readonly Delivery[], keyOf: (delivery: Delivery) => string | null): void {
@@ -48,23 +65,34 @@ export class StreamWindow {
       }
       if (stream === undefined) {
         if (this.#revoked.get(delivery.stream) === delivery.assignment) continue
-        stream = { assignment: delivery.assignment, entries: [], last: -1n, cautiousLeft: this.#cautious }
+        const { assignment } = delivery
+        const form = this.#formOf(delivery.stream)
+        stream = { assignment, form, entries: [], last: -1n, cautiousLeft: this.#cautious }
         this.#streams.set(delivery.stream, stream)
       }
       if (delivery.position <= stream.last) continue
       stream.last = delivery.position
       const isCautious = stream.cautiousLeft > 0
       if (isCautious) stream.cautiousLeft -= 1
-      stream.entries.push({ delivery, key: keyOf(delivery), isCautious, state: 'waiting', dueAt: 0 })
+      const { form } = stream
+      const key = form === 'after' ? keyOf(delivery) : wholeStream
+      stream.entries.push({ delivery, form, key, isCautious, state: 'waiting', dueAt: 0 })
       this.#size += 1
     }
   }
 
-  /** What may run now, at most `most`. Retries and fresh deliveries take turns, so that neither starves the other (P7). */
-  take(most: number, now: number): Turn {
+  /**
+   * What may be done now, at most `most`, and of streams that are settled first at most `mostSettled`. Retries and fresh
+   * deliveries take turns, so that neither starves the other (P7). A turn of a stream that is one key holds nothing else.
+   */
+  take(most: number, now: number, mostSettled: number = most): Turn {
     const found: Found = { kind: undefined, fresh: [], retry: undefined }
     for (const [name, stream] of this.#streams) {
-      if (!this.#orphans.has(name)) this.#look(stream, most, now, found)
+      if (this.#orphans.has(name)) continue
+      const form = found.fresh[0]?.form ?? stream.form
+      const hasRoom = found.fresh.length === 0 || (form === 'after' && stream.form === 'after')
+      const limit = stream.form === 'first' ? Math.min(most, mostSettled) : most
+      this.#look(stream, hasRoom ? limit : 0, now, found)
     }
     const useRetry = found.retry !== undefined && (!this.#lastWasRetry || found.fresh.length === 0)
     this.#lastWasRetry = useRetry
@@ -105,19 +133,26 @@ export class StreamWindow {
     }
   }
 
+  /** The membership is over: every stream will be assigned anew. */
+  revokeAll(): void {
+    this.revoke([...this.#streams.keys()])
+  }
+
   /** The position of each stream up to which everything is done, where that is further than what was settled. */
-  settleable(): Position[] {
-    const positions: Position[] = []
-    for (const [name, { assignment, entries }] of this.#streams) {
+  settleable(): DonePosition[] {
+    const positions: DonePosition[] = []
+    for (const [name, { assignment, form, entries }] of this.#streams) {
       let i = 0
       while (entries[i]?.state === 'done') i += 1
-      if (i > 0) positions.push({ stream: name, position: entries[i - 1]!.delivery.position, assignment })
+      if (i === 0) continue
+      const { position } = entries[i - 1]!.delivery
+      positions.push({ stream: name, position, assignment, form })
     }
     return positions
   }
 
   /** The broker has answered: these leave memory. Returns how many deliveries that were. */
-  settled(positions: readonly Position[]): number {
+  settled(positions: readonly SettledPosition[]): number {
     let count = 0
     for (const { stream: name, position, assignment } of positions) {
       const stream = this.#streams.get(name)
@@ -190,6 +225,9 @@ export class StreamWindow {
     else orphans.add(entry)
   }
 }
+
+/** The key of every delivery of a stream that is kept in order as a whole. */
+const wholeStream = '\0'
 
 interface Found {
   kind: Turn['kind'] | undefined

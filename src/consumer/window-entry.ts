@@ -1,8 +1,11 @@
 import type { Delivery } from '../ports/transport.ts'
+import type { StreamForm } from './stream-form.ts'
 
 /** A delivery in memory, from its receipt until everything before it in its stream is settled too. */
 export interface WindowEntry {
   readonly delivery: Delivery
+  /** Of its stream. */
+  readonly form: StreamForm
   /** What it is kept in order with inside its stream, or `null`. */
   readonly key: string | null
   readonly isCautious: boolean
@@ -11,16 +14,17 @@ export interface WindowEntry {
 }
 
 /**
- * What is to be run next: `batch` together, `alone` one by one (a retry, or the first after an assignment), `broken` ones are
- * deliveries that could not be decoded.
+ * What is to be done next: `batch` to be run together, `alone` one by one (a retry, or the first after an assignment), `settle`
+ * before anything of it is run, `broken` ones are deliveries that could not be decoded.
  */
 export interface Turn {
-  readonly kind: 'batch' | 'alone' | 'broken'
+  readonly kind: 'batch' | 'alone' | 'settle' | 'broken'
   readonly entries: readonly WindowEntry[]
 }
 
 /** Which kind of turn an entry is for. */
 export function kindOf(entry: WindowEntry, isRetry: boolean): Turn['kind'] {
   if (entry.delivery.envelope === null) return 'broken'
+  if (entry.form === 'first') return 'settle'
   return isRetry || entry.isCautious ? 'alone' : 'batch'
 }

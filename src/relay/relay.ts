@@ -20,6 +20,8 @@ export interface RelayOptions {
   readonly sender: Sender
   /** Needed where a channel has form `take`. */
   readonly once?: OnceSender
+  /** See {@link TakingOptions.onceTimeoutMs}. */
+  readonly onceTimeoutMs?: number
   readonly mind: Omit<MindOptions, 'random'>
   readonly leaseMs: number
   /** How long `stop` waits for what is under way. */

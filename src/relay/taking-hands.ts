@@ -15,6 +15,8 @@ type CommandOf<Type extends Command['type']> = Extract<Command, { type: Type }>
 export interface TakingOptions {
   readonly lane: Lane
   readonly once?: OnceSender
+  /** How long the one send may take. What was taken is nobody else's, so no lease limits it. @default `mind.sendTimeoutMs` */
+  readonly onceTimeoutMs?: number
   readonly mind: Pick<MindOptions, 'sendTimeoutMs'>
   readonly clock: Clock
   readonly logger: Logger
@@ -54,11 +56,10 @@ export class TakingHands {
   }
 
   async dispatch({ take, rows }: CommandOf<'dispatch'>): Promise<void> {
-    const { once, mind, clock } = this.#options
+    const { once, mind, clock, onceTimeoutMs = mind.sendTimeoutMs } = this.#options
     let results: readonly OnceResult[]
     try {
-      const sending = once!.send(rows, mind.sendTimeoutMs)
-      results = await withDeadline(sending, mind.sendTimeoutMs + 500, 'the transport')
+      results = await withDeadline(once!.send(rows, onceTimeoutMs), onceTimeoutMs + 500, 'the transport')
       failpoint('relay.after-dispatch')
     } catch (error) {
       const { code } = describeError(error)

@@ -9,6 +9,10 @@ export class FakeBroker {
   /** Each is thrown by one call. */
   readonly receiveErrors: unknown[] = []
   readonly settleErrors: unknown[] = []
+  /** Each is what one call is answered, for every position; where there is none, `true`. */
+  readonly settleAnswers: boolean[] = []
+  /** Called when a settlement arrives, before it is answered. */
+  onSettle: () => void = () => {}
   closed = 0
   readonly #waiting: Delivery[] = []
   #arrived: () => void = () => {}
@@ -24,7 +28,9 @@ export class FakeBroker {
     return {
       receive: (most, signal) => this.#receive(most, signal),
       settle: async (positions) => {
+        this.onSettle()
         if (this.settleErrors.length > 0) throw this.settleErrors.shift()
+        if (this.settleAnswers.shift() === false) return positions.map(() => false)
         for (const { stream, position } of positions) this.settled.push(`${stream}@${position}`)
         for (const watcher of this.#watchers) watcher()
         return positions.map(() => true)

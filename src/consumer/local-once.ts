@@ -1,0 +1,52 @@
+import { describeError, WaybillError } from '../kernel/errors.ts'
+import { failpoint } from '../kernel/failpoint.ts'
+import type { Loss, OutboxRow } from '../ports/outbox.ts'
+import { guarded, type ConsumerListener } from './events.ts'
+import { OnceRunner, type OnceRunnerOptions } from './once-runner.ts'
+
+export type LocalOnceOptions = OnceRunnerOptions & { readonly onEvent?: ConsumerListener }
+
+/** Runs the handlers of outbox rows that were taken, by a committed delete, before. */
+export interface LocalOnce {
+  /**
+   * Each row is run once, in the order given, in a transaction of its own. One answer for each: `null`, or how it was lost. Never
+   * rejects. What has not ended after `timeoutMs` is lost too: the rows may soon be another's to account for, and nobody
+   * may still be running them then.
+   */
+  send(rows: readonly OutboxRow[], timeoutMs: number): Promise<readonly (Answer | null)[]>
+}
+
+type Answer = Pick<Loss, 'cause' | 'code'>
+
+export function createLocalOnce(options: LocalOnceOptions): LocalOnce {
+  const { consumer, clock } = options
+  const runner = new OnceRunner(options, guarded(options.onEvent))
+  return {
+    async send(rows, timeoutMs) {
+      const limit = new AbortController()
+      const ended = new AbortController()
+      void clock.sleep(timeoutMs, ended.signal).then(() => {
+        if (!ended.signal.aborted) limit.abort(outOfTime(consumer))
+      })
+      const answers: (Answer | null)[] = []
+      try {
+        failpoint('consumer.after-receive')
+        for (const row of rows) answers.push(answerOf(await runner.run(row, limit.signal)))
+        return answers
+      } catch (error) {
+        const { code } = describeError(error)
+        return rows.map((_, i) => answers[i] ?? { cause: 'handler-failed', code })
+      } finally {
+        ended.abort()
+      }
+    },
+  }
+}
+
+function answerOf(loss: Loss | null): Answer | null {
+  return loss === null ? null : { cause: loss.cause, code: loss.code }
+}
+
+function outOfTime(consumer: string): WaybillError {
+  return new WaybillError('WB_TIMED_OUT', `Consumer "${consumer}" did not come to it in time; it is lost.`)
+}

@@ -1,0 +1,92 @@
+import { describeError } from '../kernel/errors.ts'
+import type { Loss } from '../ports/outbox.ts'
+import type { BrokerConsumerOptions } from './consumer-options.ts'
+import type { ConsumerListener } from './events.ts'
+import { orderKey } from './handler.ts'
+import { OnceRunner } from './once-runner.ts'
+import { StreamWindow } from './stream-window.ts'
+import type { WindowEntry } from './window-entry.ts'
+
+const stream = 'settled'
+
+/**
+ * Messages of a broker that were settled and are now to be run, each once, in the order of their keys. The broker has forgotten
+ * them: they are run also after their stream was taken away, and when the consumer stops.
+ */
+export class OnceDesk {
+  readonly #options: BrokerConsumerOptions
+  readonly #runner: OnceRunner
+  /** The same window that keeps the broker's streams in order, over one stream of our own. */
+  readonly #window = new StreamWindow(0)
+  #position = 0n
+  #losses: Loss[] = []
+  #isCounting = false
+
+  constructor(options: BrokerConsumerOptions, tell: ConsumerListener) {
+    this.#options = options
+    this.#runner = new OnceRunner(options, tell)
+  }
+
+  /** How many more may be settled: what a crash loses is what was settled and not run, one batch at most. */
+  get room(): number {
+    return Math.max(0, this.#options.batchSize - this.#window.size)
+  }
+
+  get waiting(): number {
+    return this.#window.waiting
+  }
+
+  add(entries: readonly WindowEntry[]): void {
+    const { handlers } = this.#options
+    this.#window.add(
+      entries.map(({ delivery: { envelope, raw } }) => {
+        this.#position += 1n
+        return { envelope, raw, stream, position: this.#position, assignment: 1 }
+      }),
+      ({ envelope }) => (envelope === null ? null : orderKey(handlers, envelope)),
+    )
+  }
+
+  take(most: number): readonly WindowEntry[] {
+    return this.#window.take(most, 0).entries
+  }
+
+  /** Runs them one after another. `false`: there were losses, and a pause is due: what is wrong may be the store. */
+  async run(entries: readonly WindowEntry[], stop: AbortSignal): Promise<boolean> {
+    let isCalm = true
+    for (const entry of entries) {
+      const loss = await this.#runner.run(entry.delivery.envelope!, stop)
+      if (loss !== null) {
+        this.#losses.push(loss)
+        isCalm = false
+      }
+      this.#window.finish(entry)
+      this.#window.settled(this.#window.settleable())
+    }
+    return (await this.count()) && isCalm
+  }
+
+  /**
+   * Writes down what was lost. `false`: the store does not take it now. Nothing more is to be settled then, or an outage of
+   * the store would lose one message after another.
+   */
+  async count(): Promise<boolean> {
+    if (this.#losses.length === 0) return true
+    // Under way already: that call's answer decides.
+    if (this.#isCounting) return false
+    const { consumer, inbox, logger } = this.#options
+    // Others may be added while these are written.
+    const losses = [...this.#losses]
+    this.#isCounting = true
+    try {
+      await inbox.countLosses(consumer, losses)
+      this.#losses = this.#losses.slice(losses.length)
+      return this.#losses.length === 0
+    } catch (error) {
+      logger.warn({ consumer, losses: losses.length, error: describeError(error) }, 'could not count losses')
+      return false
+    } finally {
+      this.#isCounting = false
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import { describeError } from '../kernel/errors.ts'
+import type { Envelope } from '../kernel/message.ts'
+import type { Loss } from '../ports/outbox.ts'
+import { runOnce, type Ready, type TransactionParts } from './batch-transaction.ts'
+import type { BrokerConsumerOptions } from './consumer-options.ts'
+import { decode } from './decode.ts'
+import { tellDone, type ConsumerListener } from './events.ts'
+import { noHandler, type HandlerEntry } from './handler.ts'
+import { failed } from './outcome.ts'
+
+export type OnceRunnerOptions = Pick<
+  BrokerConsumerOptions,
+  | 'consumer'
+  | 'handlers'
+  | 'inbox'
+  | 'transactions'
+  | 'handlerTimeoutMs'
+  | 'idleTimeoutMs'
+  | 'clock'
+  | 'random'
+  | 'logger'
+>
+
+/**
+ * Runs messages that nobody will hand over again, at most once: each in a transaction of its own, and whatever becomes of it
+ * (a failure, a time-out, an unknown commit, a store that is down) it is not run a second time (I7).
+ */
+export class OnceRunner {
+  readonly #options: OnceRunnerOptions
+  readonly #parts: TransactionParts<null>
+  readonly #tell: ConsumerListener
+
+  constructor(options: OnceRunnerOptions, tell: ConsumerListener) {
+    this.#options = options
+    this.#parts = { ...options, admit: undefined }
+    this.#tell = tell
+  }
+
+  /** `null`: handled, or among the dead letters because it could not be run at all. Else what was lost. Never rejects. */
+  async run(envelope: Envelope, stop: AbortSignal): Promise<Loss | null> {
+    const { consumer, handlers } = this.#options
+    const { id, channel } = envelope
+    const entry = handlers.get(channel)
+    try {
+      const ready = entry === undefined ? noHandler(consumer, envelope) : await prepare(envelope, entry)
+      if (ready instanceof Error) return await this.#bury(envelope, ready)
+      if (stop.aborted) return this.#lost(envelope, stop.reason)
+      const result = await runOnce(this.#parts, [ready], 1, stop)
+      if (result.kind !== 'committed') return this.#lost(envelope, result.error)
+      tellDone(consumer, [{ channel, outcome: 'handled' }], this.#tell)
+      return null
+    } catch (error) {
+      return this.#lost({ id, channel }, error)
+    }
+  }
+
+  /** Its handler has not seen it, so keeping it breaks no promise. */
+  async #bury(envelope: Envelope, error: Error): Promise<Loss | null> {
+    const { consumer, inbox, logger } = this.#options
+    const { id, channel } = envelope
+    const { code, reason } = failed(error, 1, false)
+    const isBuried = await inbox.bury(consumer, {
+      envelope,
+      attempts: 1,
+      reason: 'rejected',
+      errorCode: code,
+      error: reason,
+    })
+    if (isBuried) {
+      this.#tell({ type: 'dead', consumer, channel, id, code })
+      logger.error({ consumer, channel, id, code, error: reason }, 'could not be run; it is a dead letter')
+    }
+    return null
+  }
+
+  #lost({ id, channel }: Pick<Envelope, 'id' | 'channel'>, error: unknown): Loss {
+    const { consumer, logger } = this.#options
+    const { code, message } = describeError(error)
+    const loss: Loss = { channel, id, cause: 'handler-failed', code }
+    this.#tell({ type: 'lost', consumer, ...loss })
+    logger.error({ consumer, channel, id, code, error: message }, 'lost: the channel is at-most-once')
+    return loss
+  }
+}
+
+async function prepare(envelope: Envelope, entry: HandlerEntry): Promise<Ready<null> | Error> {
+  try {
+    const message = await decode(envelope, entry.channel)
+    return { index: 0, item: { envelope, ref: null }, entry, message }
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
+  }
+}

@@ -1,0 +1,41 @@
+import type { ConsumerForm } from '../guarantees/plan.ts'
+import type { HandlerEntry, HandlerTable } from './handler.ts'
+
+/**
+ * How a stream is worked through, all of it alike, since the broker keeps one position for it. `first`: settled, then run ·
+ * `checkpoint`: strictly in order, its position kept in the handlers' database · `after`: run, then settled.
+ */
+export type StreamForm = 'first' | 'checkpoint' | 'after'
+
+/**
+ * The form of a stream, by the channels of its address. `compile` refuses channels of different forms at one address; where
+ * they meet all the same, nothing is run before it is settled. So too for a stream that is of no address known here.
+ */
+export function streamForm(handlers: HandlerTable, stream: string): StreamForm {
+  const own = entriesOf(handlers, stream)
+  const forms = new Set((own.length > 0 ? own : [...handlers.values()]).map(({ form }) => form))
+  if (forms.has('settle-first')) return 'first'
+  return forms.has('checkpoint') ? 'checkpoint' : 'after'
+}
+
+/** Streams are named for the address they are of; the longest that fits is the one. */
+export function entriesOf(handlers: HandlerTable, stream: string): readonly HandlerEntry[] {
+  let best: HandlerEntry[] = []
+  for (const entry of handlers.values()) {
+    const { address } = entry.channel
+    const longest = best[0]?.channel.address
+    if (!stream.startsWith(address) || address.length < (longest?.length ?? 0)) continue
+    if (address === longest) best.push(entry)
+    else best = [entry]
+  }
+  return best
+}
+
+/**
+ * Whether a message of this form may not be run on such a stream: somebody has put it at an address of another channel, where
+ * nothing would keep it from running twice.
+ */
+export function isMisplaced(form: ConsumerForm | undefined, stream: StreamForm): boolean {
+  if (form === 'settle-first') return stream !== 'first'
+  return form === 'checkpoint' && stream === 'after'
+}
