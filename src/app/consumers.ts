@@ -8,7 +8,7 @@ import { createLocalOnce } from '../consumer/local-once.ts'
 import { createLocalSender } from '../consumer/local-sender.ts'
 import type { SubscribeRequest, Subscription } from '../ports/transport.ts'
 import type { ChannelRoute } from './config.ts'
-import { type Parts, startRelay } from './relays.ts'
+import { type Parts, startRelay, takenTogether } from './relays.ts'
 import type { ConsumerCounters, Running } from './running.ts'
 
 /** A handler, and what it is for. */
@@ -24,12 +24,6 @@ export interface Registration {
  * among them soon, and so becomes a dead letter (O6).
  */
 const cautious = 4
-
-/**
- * At-most-once rows of a local consumer that are taken together. Few: what a stop or a crash finds taken and not yet handled
- * is lost.
- */
-export const takenTogether = 20
 
 /** Starts every consumer: one subscription, or one local lane, for each consumer and transport. */
 export async function startConsumers(

@@ -6,7 +6,6 @@ import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import type { ChannelRules } from '../relay/mind/types.ts'
 import { Relay } from '../relay/relay.ts'
 import type { ChannelRoute, ResolvedConfig } from './config.ts'
-import { takenTogether } from './consumers.ts'
 import type { OpenTransports } from './open-transports.ts'
 import { openSenders, type Senders } from './relay-senders.ts'
 import type { Running } from './running.ts'
@@ -24,6 +23,12 @@ export interface Parts {
   readonly clock: Clock
   readonly random: Random
 }
+
+/**
+ * At-most-once rows of a local consumer that are taken together. Few: what a stop or a crash finds taken and not yet handled
+ * is lost.
+ */
+export const takenTogether = 20
 
 /** A relay for each broker transport that a channel uses. */
 export async function startRelays(parts: Parts, running: Running[]): Promise<void> {
