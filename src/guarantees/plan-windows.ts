@@ -6,7 +6,7 @@ const afterLease: Readonly<Record<RelayForm, string>> = {
   confirm: 'another relay takes over, and what the first had sent and not deleted is sent again',
   take: 'another relay takes over, and what the first had taken counts as lost',
   fence: 'another relay takes over and fences the first, which can commit nothing more',
-  handlers: 'another process takes over, and the transactions of the first roll back',
+  handlers: 'another process takes over what the first had in hand',
 }
 
 const afterPublish: Readonly<Record<RelayForm, string | null>> = {

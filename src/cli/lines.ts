@@ -1,0 +1,27 @@
+/** Where a terminal's width is not known, and the widest that is read at a glance. */
+export const lineWidth = 80
+
+/** `text` in lines of at most `width`, broken between words; a word that is longer stands on a line of its own. */
+export function wrap(text: string, width: number): readonly string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(/\s+/u)) {
+    if (word === '') continue
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line)
+      line = word
+    } else line = line === '' ? word : `${line} ${word}`
+  }
+  if (line !== '') lines.push(line)
+  return lines
+}
+
+/** At most `width` characters, the last of them `…` where something was cut off. */
+export function cut(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, width - 1)}…`
+}
+
+/** A point of a list, wrapped under itself. */
+export function point(text: string, indent = '  '): readonly string[] {
+  return wrap(text, lineWidth - indent.length - 2).map((line, i) => `${indent}${i === 0 ? '·' : ' '} ${line}`)
+}
