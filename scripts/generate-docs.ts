@@ -1,10 +1,16 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { configurationPage } from './docs/configuration.ts'
+import { errorsPage } from './docs/errors.ts'
+import { guaranteesPage } from './docs/guarantees.ts'
 import { root } from './root.ts'
 
 /** Every page that code writes, and how. `--check` compares them with the files instead. */
-const pages: Readonly<Record<string, () => string>> = { 'docs/configuration.md': configurationPage }
+const pages: Readonly<Record<string, () => string>> = {
+  'docs/configuration.md': configurationPage,
+  'docs/errors.md': errorsPage,
+  'docs/guarantees.md': guaranteesPage,
+}
 
 const isCheck = process.argv.includes('--check')
 for (const [name, render] of Object.entries(pages)) {
