@@ -2,17 +2,18 @@ import type { Consumer, GroupAssignment } from '@platformatic/kafka'
 import { systemClock, systemRandom } from '../../kernel/clock.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { backoffMs } from '../../kernel/retry.ts'
-import type { Delivery } from '../../ports/transport.ts'
+import type { Delivery, SubscribeRequest } from '../../ports/transport.ts'
 import type { FetchResponse, KafkaLibrary } from './client.ts'
 import { Commits, type Membership, type Taken } from './commits.ts'
 import { planFetches, type FetchPlan } from './fetch-plan.ts'
 import { Fetcher } from './fetcher.ts'
 import { Gate } from './gate.ts'
 import { Inflow } from './inflow.ts'
-import { kafkaErrorName } from './kafka-error.ts'
+import { kafkaErrorName, responseIn } from './kafka-error.ts'
 import type { KafkaSettings } from './options.ts'
 import { Positions } from './positions.ts'
 import { streamName } from './record.ts'
+import { findStarts } from './starts.ts'
 
 export interface AssignmentOptions {
   readonly kafka: KafkaLibrary
@@ -26,6 +27,7 @@ export interface AssignmentOptions {
   /** Channels expected at a topic. */
   readonly channels: ReadonlyMap<string, readonly string[]>
   readonly number: number
+  readonly startAt: SubscribeRequest['startAt'] | undefined
   /** Something can be received. */
   readonly onArrival: () => void
   /** It has to end, and the membership with it. */
@@ -60,7 +62,7 @@ export class Assignment {
     this.#options = options
     this.number = number
     this.streams = assigned.flatMap(({ topic, partitions }) => partitions.map((p) => streamName(topic, p)))
-    this.#positions = new Positions(client, assigned, channels, number)
+    this.#positions = new Positions(client, channels, number)
     this.#commits = new Commits({
       kafka,
       client,
@@ -74,21 +76,36 @@ export class Assignment {
   /** Fetches until `end`. Never rejects. */
   async run(): Promise<void> {
     const { signal } = this.#end
-    let isLocated = false
-    for (let counts: string | undefined; !signal.aborted;) {
+    const found = await this.#locate()
+    while (!signal.aborted) {
       try {
-        if (!isLocated) await this.#positions.locate()
-        isLocated = true
         const plan = planFetches(await this.#metadata(), this.#positions, this.#busy)
-        counts ??= plan.counts
-        // It has other partitions than when the group shared them out.
-        if (plan.counts !== counts) this.#options.onLost(new Error('A topic has new partitions.'))
-        if (this.#inflow.hasRoom && !this.#isPaused && !signal.aborted) this.#start(plan)
+        // Not those that the group shared out, or not those whose positions were found.
+        if (plan.topics !== found)
+          this.#options.onLost(new Error('A topic has new partitions, or was made anew.'))
+        else if (this.#inflow.hasRoom && !this.#isPaused) this.#start(plan)
         await this.#change.wait(watchMs, signal)
       } catch (error) {
-        await this.#recover(error)
+        await this.#recover(error, 'could not fetch from Kafka; trying again')
       }
     }
+  }
+
+  /** Resolves with the topics as they were. */
+  async #locate(): Promise<string | undefined> {
+    const { kafka, client, membership, assigned, startAt } = this.#options
+    const { signal } = this.#end
+    while (!signal.aborted) {
+      try {
+        const metadata = await this.#metadata(true)
+        const options = { kafka, client, groupId: membership.groupId, assigned, startAt }
+        this.#positions.start(await findStarts(options, metadata, signal))
+        return planFetches(metadata, this.#positions, this.#busy).topics
+      } catch (error) {
+        await this.#recover(error, 'could not tell where to start reading Kafka; trying again')
+      }
+    }
+    return undefined
   }
 
   take(most: number): Delivery[] {
@@ -113,8 +130,8 @@ export class Assignment {
     this.#fetcher.close()
   }
 
-  #metadata(): ReturnType<Consumer['metadata']> {
-    return this.#options.client.metadata({ topics: [...this.#options.topics] })
+  #metadata(forceUpdate = false): ReturnType<Consumer['metadata']> {
+    return this.#options.client.metadata({ topics: [...this.#options.topics], forceUpdate })
   }
 
   #start(plan: FetchPlan): void {
@@ -126,31 +143,34 @@ export class Assignment {
 
   async #fetch({ node, broker, topics, names }: FetchPlan['fetches'][number]): Promise<void> {
     try {
-      this.#accept(await this.#fetcher.fetch(broker, topics), names)
+      this.#accept((await this.#fetcher.fetch(broker, topics)).responses, names)
+      this.#failures = 0
     } catch (error) {
+      // One partition that is in trouble makes an error of the whole answer; what came of the others is taken.
+      const response = responseIn(error) as Partial<FetchResponse> | undefined
+      this.#accept(response?.responses ?? [], names)
       const isReset = await this.#positions
         .resetWhereGone(error, names, this.#options.logger)
         .catch(() => false)
-      if (!isReset) await this.#recover(error)
+      if (!isReset) await this.#recover(error, 'could not fetch from Kafka; trying again')
     }
     this.#busy.delete(node)
     this.#change.open()
   }
 
-  #accept(response: FetchResponse, names: ReadonlyMap<string, string>): void {
+  #accept(topics: FetchResponse['responses'], names: ReadonlyMap<string, string>): void {
     if (this.#end.signal.aborted) return
-    this.#failures = 0
-    for (const delivery of this.#positions.accept(response, names)) this.#inflow.push(delivery)
+    for (const delivery of this.#positions.accept(topics, names)) this.#inflow.push(delivery)
     if (this.#inflow.size > 0) this.#options.onArrival()
   }
 
-  async #recover(error: unknown): Promise<void> {
+  async #recover(error: unknown, what: string): Promise<void> {
     const { signal } = this.#end
     if (signal.aborted) return
     this.#failures += 1
     const { client, logger, membership } = this.#options
     const fields = { consumer: membership.groupId, error: kafkaErrorName(error), failures: this.#failures }
-    logger.warn(fields, 'could not fetch from Kafka; trying again')
+    logger.warn(fields, what)
     // Where its leader went, or that the topic was made anew, is learned by asking again.
     client.clearMetadata()
     await systemClock.sleep(backoffMs(this.#failures, trouble, systemRandom), signal)

@@ -13,8 +13,8 @@ export interface FetchPlan {
     /** Topic ids of the request, to names. */
     readonly names: ReadonlyMap<string, string>
   }[]
-  /** Topics with their number of partitions: another text is another set of partitions. */
-  readonly counts: string
+  /** Ids of the topics with their number of partitions: another text is another set of partitions. */
+  readonly topics: string
 }
 
 /** One fetch for each broker that leads partitions of ours and has none under way. */
@@ -50,6 +50,9 @@ export function planFetches(
     fetches: [...plans].map(([node, { broker, topics, names }]) => {
       return { node, broker, topics: [...topics.values()], names }
     }),
-    counts: [...metadata.topics].map(([topic, found]) => `${topic}:${found?.partitionsCount ?? 0}`).join(),
+    topics: [...metadata.topics.values()]
+      .map(({ id, partitionsCount }) => `${id}:${partitionsCount}`)
+      .toSorted()
+      .join(),
   }
 }

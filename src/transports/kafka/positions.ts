@@ -1,4 +1,4 @@
-import type { Consumer, GroupAssignment } from '@platformatic/kafka'
+import type { Consumer } from '@platformatic/kafka'
 import type { Logger } from '../../kernel/logger.ts'
 import type { Delivery } from '../../ports/transport.ts'
 import type { FetchResponse } from './client.ts'
@@ -6,33 +6,22 @@ import { committed } from './committed.ts'
 import type { NextOffset } from './commits.ts'
 import { responseIn } from './kafka-error.ts'
 import { decodeRecord, streamName } from './record.ts'
+import { logStarts, type Start } from './starts.ts'
 
 const offsetOutOfRange = 1
-const earliest = -2n
 
-export interface ReadPosition {
-  readonly topic: string
-  readonly partition: number
-  /** The next offset to be read. */
-  next: bigint
-}
+/** `next`: the next offset to be read. */
+export type ReadPosition = Omit<Start, 'next'> & { next: bigint }
 
 /** Where each partition of an assignment is read next. */
 export class Positions {
   readonly #client: Consumer
-  readonly #assigned: GroupAssignment[]
   readonly #channels: ReadonlyMap<string, readonly string[]>
   readonly #assignment: number
   readonly #positions = new Map<string, ReadPosition>()
 
-  constructor(
-    client: Consumer,
-    assigned: readonly GroupAssignment[],
-    channels: ReadonlyMap<string, readonly string[]>,
-    assignment: number,
-  ) {
+  constructor(client: Consumer, channels: ReadonlyMap<string, readonly string[]>, assignment: number) {
     this.#client = client
-    this.#assigned = assigned.filter(({ partitions }) => partitions.length > 0)
     this.#channels = channels
     this.#assignment = assignment
   }
@@ -45,27 +34,16 @@ export class Positions {
     return this.#positions.values()
   }
 
-  /** From what the group has committed; where that is nothing, from the start. */
-  async locate(): Promise<void> {
-    if (this.#assigned.length === 0) return
-    const committed = await this.#client.listCommittedOffsets({ topics: this.#assigned })
-    const missing: Record<string, number[]> = {}
-    for (const { topic, partitions } of this.#assigned) {
-      for (const partition of partitions) {
-        const next = committed.get(topic)?.[partition] ?? -1n
-        if (next >= 0n) this.#set(topic, partition, next)
-        else (missing[topic] ??= []).push(partition)
-      }
-    }
-    for (const { topic, partition, start } of await this.#starts(missing)) this.#set(topic, partition, start)
+  start(starts: Iterable<Start>): void {
+    for (const start of starts) this.#positions.set(streamName(start.topic, start.partition), { ...start })
   }
 
   /**
    * The deliveries in an answer, and moves on past them. A batch can start below what was asked for; what lies there was
    * handed out before, or is settled, and is dropped.
    */
-  *accept(response: FetchResponse, names: ReadonlyMap<string, string>): Generator<Delivery> {
-    for (const { topicId, partitions } of response.responses) {
+  *accept(topics: FetchResponse['responses'], names: ReadonlyMap<string, string>): Generator<Delivery> {
+    for (const { topicId, partitions } of topics) {
       const topic = names.get(topicId)
       for (const { partitionIndex, records, abortedTransactions } of partitions) {
         const position =
@@ -104,8 +82,10 @@ export class Positions {
   }
 
   /**
-   * Where the log no longer has a position (retention took it, or the topic was made anew), reading starts at what the log
-   * has first: nothing that is there is passed over. Returns whether that was the trouble.
+   * Where the log no longer has a position (retention took it), reading starts at what the log has first: nothing that is
+   * there is passed over. A given position that lies behind the end of the log is another matter: the log has lost messages
+   * whose effects are there, and what it has now under the same positions is not known. It is not read, which an operator
+   * must look into. Returns whether a lost position was the trouble.
    */
   async resetWhereGone(error: unknown, names: ReadonlyMap<string, string>, logger: Logger): Promise<boolean> {
     const response = responseIn(error) as Partial<FetchResponse> | undefined
@@ -117,41 +97,28 @@ export class Positions {
         if (errorCode === offsetOutOfRange) (gone[topic] ??= []).push(partitionIndex)
       }
     }
-    for (const { topic, partition, start } of await this.#starts(gone)) {
-      const wanted = this.#positions.get(streamName(topic, partition))?.next
-      const fields = { topic, partition, wanted, start }
-      logger.error(
-        fields,
-        'Kafka no longer has the position of a consumer; reading from the start of the log',
-      )
-      this.#set(topic, partition, start)
+    for (const start of await logStarts(this.#client, gone)) {
+      const { topic, partition, next } = start
+      const lost = this.#positions.get(streamName(topic, partition))
+      if (lost === undefined) continue
+      const fields = { topic, partition, wanted: lost.next, start: next }
+      if (lost.isGiven && next < lost.next) {
+        logger.error(fields, 'a Kafka partition ends before the position of its consumer; not reading it')
+        this.#positions.delete(streamName(topic, partition))
+      } else {
+        logger.error(
+          fields,
+          'Kafka no longer has the position of a consumer; reading from the start of the log',
+        )
+        this.start([start])
+      }
     }
     return Object.keys(gone).length > 0
-  }
-
-  /** Where the log of these partitions starts. */
-  async #starts(
-    partitions: Record<string, number[]>,
-  ): Promise<{ topic: string; partition: number; start: bigint }[]> {
-    const topics = Object.keys(partitions)
-    if (topics.length === 0) return []
-    const starts = await this.#client.listOffsets({ topics, partitions, timestamp: earliest })
-    return topics.flatMap((topic) =>
-      partitions[topic]!.map((partition) => ({
-        topic,
-        partition,
-        start: starts.get(topic)?.[partition] ?? 0n,
-      })),
-    )
   }
 
   #toEnd(position: ReadPosition): void {
     const stream = streamName(position.topic, position.partition)
     this.#positions.delete(stream)
     this.#positions.set(stream, position)
-  }
-
-  #set(topic: string, partition: number, next: bigint): void {
-    this.#positions.set(streamName(topic, partition), { topic, partition, next })
   }
 }

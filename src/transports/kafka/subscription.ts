@@ -154,6 +154,7 @@ export class KafkaSubscription implements Subscription {
       topics: [...this.#channels.keys()],
       channels: this.#channels,
       number: ++this.#assignments,
+      startAt: request.startAt,
       onArrival: () => this.#arrival.open(),
       onLost: lose,
     })

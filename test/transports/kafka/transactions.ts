@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { Producer } from '@platformatic/kafka'
+import { Consumer, Producer } from '@platformatic/kafka'
 import { onTestFinished } from 'vitest'
 import { java } from './scene.ts'
 
@@ -71,4 +71,31 @@ export async function readByJava(brokers: readonly string[], topic: string): Pro
     ...['--isolation-level', 'read_committed', '--timeout-ms', '2000'],
   ])
   return printed.split('\n').filter((line) => line !== '')
+}
+
+/** A transaction that has said, and not committed yet, that the group has read partition 0 up to `next`. */
+export async function holdOffset(
+  brokers: readonly string[],
+  topic: string,
+  groupId: string,
+  next: bigint,
+): Promise<TextTransaction> {
+  const consumer = new Consumer({ clientId: 'test', bootstrapBrokers: [...brokers], groupId })
+  const stream = await consumer.consume({
+    ...{ topics: [topic], autocommit: false, mode: 'earliest' as const, sessionTimeout: 10_000 },
+  })
+  const producer = open(brokers, {
+    transactionalId: `offsets-${randomUUID()}`,
+    producerId: -1n,
+    producerEpoch: -1,
+  })
+  const transaction = await producer.beginTransaction()
+  for await (const message of stream) {
+    if (message.offset < next - 1n) continue
+    await transaction.addConsumer(consumer)
+    await transaction.addOffset(message)
+    break
+  }
+  await consumer.close(true)
+  return transaction
 }
