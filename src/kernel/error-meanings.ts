@@ -129,6 +129,21 @@ export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
     means: 'A send got no answer in time: the message may be with the broker or not.',
     remedy: 'The relay sends it again with the same id. After `send()`, send it again only with that id.',
   },
+  WB_PUBLISH_REJECTED: {
+    means: '`send()` certainly did not send a message: no try of it was taken, or it can never be.',
+    remedy:
+      'The message names the cause. Where it is retryable, send it again with the same id; else mend the message.',
+  },
+  WB_CHECKPOINT_MISMATCH: {
+    means:
+      "A consumer's checkpoint belongs to another log than the one the broker has now: the topic was made anew.",
+    remedy: 'Decide where to start in the new log, and delete the checkpoint that the message names.',
+  },
+  WB_FENCED_MISMATCH: {
+    means: 'What the store and the broker know of the last fenced transaction of a partition does not agree.',
+    remedy:
+      'Find out which of the two was restored or made anew before the partition goes on; the message names it.',
+  },
   WB_TRANSACTION_ROLLED_BACK: {
     means: 'The transaction had failed before its COMMIT, which the database turned into a rollback.',
     remedy: 'Let the error of the failed statement through in place of catching it.',
