@@ -1,46 +1,13 @@
 import { expect, test } from 'vitest'
 import { Connections } from '../../../src/stores/postgres/connections.ts'
-import type { Connection } from '../../../src/stores/postgres/connection.ts'
 import { removeText, sweepText } from '../../../src/stores/postgres/outbox-remove-statements.ts'
 import { blockText, buryText } from '../../../src/stores/postgres/outbox-line-statements.ts'
+import { removeFencedText } from '../../../src/stores/postgres/outbox-fenced-statements.ts'
 import { readStatement } from '../../../src/stores/postgres/outbox-read-statement.ts'
+import { takeText } from '../../../src/stores/postgres/outbox-take-statements.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
+import { blocks, fullPasses, prepare } from './explain.ts'
 import { connect, context, openStore, openStreet } from './support.ts'
-
-interface Node {
-  readonly 'Node Type': string
-  readonly 'Relation Name'?: string
-  readonly 'Shared Hit Blocks': number
-  readonly 'Shared Read Blocks': number
-  readonly Plans?: readonly Node[]
-}
-
-/** A statement as the store runs it, on a connection with the store's own settings, and what running it touched. */
-async function prepare(
-  connection: Connection,
-  name: string,
-  text: string,
-): Promise<(values: unknown[]) => Promise<Node>> {
-  const run = (sql: string): Promise<readonly { 'QUERY PLAN': readonly [{ Plan: Node }] }[]> =>
-    connection.query({ text: sql }, 'explain')
-  await run(`prepare ${name} as ${text}`)
-  return async (values) => {
-    const literals = values.map((value) =>
-      value === null ? 'null' : Array.isArray(value) ? `'{${value.join(',')}}'` : `'${String(value)}'`,
-    )
-    const [row] = await run(`explain (analyze, buffers, format json) execute ${name}(${literals.join(', ')})`)
-    return row!['QUERY PLAN'][0].Plan
-  }
-}
-
-function fullPasses(node: Node): string[] {
-  const own = node['Node Type'] === 'Seq Scan' ? [node['Relation Name']!] : []
-  return [...own, ...(node.Plans ?? []).flatMap(fullPasses)]
-}
-
-function blocks(node: Node): number {
-  return node['Shared Hit Blocks'] + node['Shared Read Blocks']
-}
 
 test.for([
   { consumer: '', made: 'while the tables were empty and analysed' },
@@ -68,6 +35,8 @@ test.for([
       const remove = await prepare(effects, 'remove_rows', removeText(s, lane))
       const block = await prepare(effects, 'block_rows', blockText(s, lane))
       const bury = await prepare(effects, 'bury_rows', buryText(s, lane))
+      const take = await prepare(effects, 'take_rows', takeText(s, lane))
+      const fenced = await prepare(effects, 'remove_fenced', removeFencedText(s))
       const sweep = await prepare(effects, 'sweep_rows', sweepText(s))
       const request = (floor: number, xmax: string): unknown[] => [
         street.partitions,
@@ -102,12 +71,21 @@ test.for([
         known.map((row) => row.id),
       ]
 
+      const ofSome = refs.map((each) => each.slice(500, 990))
       const plans = {
+        // A consumer's lane has no fenced transactions.
+        ...(consumer === '' && { fenced: await fenced([...ofSome, consumer, street.first, 0, 1, 'log']) }),
         read: await read(request(20_000, now[0].xmax)),
         block: await block([
           ...refs.map((each) => each.slice(0, 10)),
           consumer,
           ...[0, 1, 'E', 'e', street.channel, 'key', 1000].map((value) => Array(10).fill(value)),
+        ]),
+        take: await take([
+          ...refs.map((each) => each.slice(10, 500)),
+          consumer,
+          Array(490).fill(0),
+          '00000000-0000-7000-8000-000000000000',
         ]),
         bury: await bury([
           ...refs.map((each) => each.slice(0, 10)),
