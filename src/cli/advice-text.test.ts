@@ -1,0 +1,64 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pc from 'picocolors'
+import { afterAll, describe, expect, it } from 'vitest'
+import { advise } from './advice.ts'
+import { adviceText } from './advice-text.ts'
+import { readMeasuredCosts } from './measured-costs.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'waybill-costs-'))
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true })
+})
+
+function file(name: string, text: string): string {
+  const path = join(folder, name)
+  writeFileSync(path, text)
+  return path
+}
+
+const cost = { perSecond: 12_345.6, p50Ms: 2.34, p99Ms: 9.8, copies: 1, statements: 0.01 }
+const advice = advise({
+  name: 'orders',
+  mayBeLost: false,
+  mayRepeat: 'no',
+  inTransaction: true,
+  ordered: true,
+  latency: 'low',
+  broker: 'kafka',
+})
+
+describe('readMeasuredCosts', () => {
+  it('reads what was measured, and leaves out what is not a measurement', () => {
+    const table = { 'exactly-once': cost, 'at-least-once': { ...cost, copies: 'one' }, machine: 'a laptop' }
+    expect(readMeasuredCosts(file('good.json', JSON.stringify(table)))).toEqual({ 'exactly-once': cost })
+  })
+
+  it('does without where there is no table, or none that can be read', () => {
+    expect(readMeasuredCosts(join(folder, 'none.json'))).toEqual({})
+    for (const [i, text] of ['', 'null', '7', '{"exactly-once":null}'].entries()) {
+      expect(readMeasuredCosts(file(`${i}.json`, text))).toEqual({})
+    }
+  })
+})
+
+describe('adviceText', () => {
+  it('says the guarantee, why, the cost in words, what to mind and what to paste', () => {
+    const text = adviceText(advice, {}, pc.createColors(false))
+    expect(text).toMatch(/^exactly-once\nEvery committed message/u)
+    expect(text).toMatch(/\nWhy\n {2}· No message may be lost/u)
+    expect(text).toMatch(/\nWhat it costs\n {2}· What at-least-once costs.*[^]*\nMind\n {2}· Put your/u)
+    expect(text).toContain(`\nPaste\n\n${advice.definition}\n`)
+    expect(text.split('\n').filter((line) => line.length > 80)).toEqual([])
+  })
+
+  it('puts the measured cost beside that of the others', () => {
+    const costs = { 'at-least-once': { ...cost, perSecond: 20_000 }, 'exactly-once': cost }
+    const text = adviceText(advice, costs, pc.createColors(false))
+    expect(text).toMatch(/\n {2}exactly-once +12,346 +2\.3 +9\.8 +1\.00 +0\.01\n/u)
+    expect(text).toMatch(/\n {2}at-least-once +20,000 /u)
+    expect(text).not.toMatch(/effectively-once +\d/u)
+    expect(text.split('\n').filter((line) => line.length > 80)).toEqual([])
+  })
+})

@@ -1,0 +1,55 @@
+import { guarantees, guaranteeTerms, type Guarantee } from '../guarantees/guarantees.ts'
+import type { Advice } from './advice.ts'
+import { number } from './demo-display.ts'
+import { lineWidth, point, wrap } from './lines.ts'
+import type { readMeasuredCosts } from './measured-costs.ts'
+import type { Colors } from './output.ts'
+
+export type Costs = ReturnType<typeof readMeasuredCosts>
+
+/** The guarantee, why, what it costs, and what to paste. */
+export function adviceText(advice: Advice, costs: Costs, colors: Colors): string {
+  const { bold, cyan, dim, yellow } = colors
+  const { guarantee, why, notes, definition } = advice
+  const lines = [
+    bold(cyan(guarantee)),
+    ...wrap(guaranteeTerms[guarantee].promise, lineWidth),
+    '',
+    bold('Why'),
+    ...why.flatMap((sentence) => point(sentence)),
+    '',
+    bold('What it costs'),
+    ...costLines(advice, costs, colors),
+  ]
+  if (notes.length > 0) {
+    lines.push('', bold('Mind'), ...notes.flatMap((note) => point(note)).map((line) => yellow(line)))
+  }
+  lines.push('', bold('Paste'), '', definition, '', dim('waybill explain then shows how it is kept.'))
+  return lines.join('\n')
+}
+
+const costWords: Readonly<Record<Guarantee, string>> = {
+  'at-most-once':
+    'The least: one send whose answer nobody awaits; through the outbox a durable delete before it.',
+  'at-least-once': 'A row that is inserted and deleted for each message, and the confirm of the broker.',
+  'effectively-once': 'What at-least-once costs, and the work of making handlers idempotent.',
+  'exactly-once':
+    'What at-least-once costs, and an inbox row for each message and consumer, or a transaction of the broker for each batch.',
+}
+
+function costLines({ guarantee }: Advice, costs: Costs, { bold, dim }: Colors): readonly string[] {
+  const words = point(costWords[guarantee])
+  if (costs[guarantee] === undefined) return words
+  const row = (...cells: readonly string[]): string =>
+    `  ${cells.map((cell, i) => (i === 0 ? cell.padEnd(18) : cell.padStart(12))).join('')}`.trimEnd()
+  const lines = [...words, '', dim(row('', 'msg/s', 'p50 ms', 'p99 ms', 'copies', 'statements'))]
+  for (const each of guarantees) {
+    const cost = costs[each]
+    if (cost === undefined) continue
+    const { perSecond, p50Ms, p99Ms, copies, statements } = cost
+    const figures = [number(Math.round(perSecond)), p50Ms.toFixed(1), p99Ms.toFixed(1), copies.toFixed(2)]
+    const line = row(each, ...figures, statements.toFixed(2))
+    lines.push(each === guarantee ? bold(line) : dim(line))
+  }
+  return lines
+}
