@@ -36,8 +36,9 @@ describe('the command line', () => {
   it('shows its commands, and for each what it takes and examples', async () => {
     const help = await runWaybill(['--help'])
     expect(help).toMatchObject({ code: 0, stderr: '' })
-    for (const name of ['demo', 'migrate', 'relay', '--json']) expect(help.stdout).toContain(name)
-    for (const name of ['demo', 'migrate', 'relay']) {
+    for (const name of ['demo', 'advise', 'migrate', 'explain', 'relay', '--json'])
+      expect(help.stdout).toContain(name)
+    for (const name of ['demo', 'advise', 'migrate', 'explain', 'relay']) {
       const { code, stdout } = await runWaybill([name, '--help'])
       expect({ code, stdout }).toMatchObject({
         code: 0,

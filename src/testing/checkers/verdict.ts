@@ -1,3 +1,9 @@
+import {
+  guaranteeTerms,
+  type Anomaly as AllowedAnomaly,
+  type Guarantee,
+} from '../../guarantees/guarantees.ts'
+
 /**
  * `lost`: committed and never there · `duplicated`: more effects than one · `redelivered`: handled more than once ·
  * `too-many-copies`: more copies than faults explain · `out-of-order`: a key's first occurrences against its commit order ·
@@ -42,14 +48,28 @@ export interface Judgement {
   readonly anomalies: readonly Anomaly[]
 }
 
-export type JudgedGuarantee = 'at-most-once' | 'at-least-once' | 'effectively-once' | 'exactly-once'
+export type JudgedGuarantee = Guarantee
 
-/** What a guarantee leaves open: the whole difference between guarantees, for all checkers. */
+/** What the table of guarantees calls by its effect and checkers by what they see; copies within their bound are none. */
+const seenAs: Readonly<Record<AllowedAnomaly, AnomalyKind | null>> = {
+  lost: 'lost',
+  copied: null,
+  rerun: 'redelivered',
+  repeated: 'duplicated',
+  disordered: 'out-of-order',
+  ghost: 'ghost',
+}
+
+/** What a guarantee leaves open, by the one table of them: the whole difference between guarantees, for all checkers. */
 export const allowedAnomalies: Readonly<Record<JudgedGuarantee, readonly AnomalyKind[]>> = {
-  'at-most-once': ['lost'],
-  'at-least-once': ['duplicated', 'redelivered'],
-  'effectively-once': ['redelivered'],
-  'exactly-once': ['redelivered'],
+  'at-most-once': kindsAllowed('at-most-once'),
+  'at-least-once': kindsAllowed('at-least-once'),
+  'effectively-once': kindsAllowed('effectively-once'),
+  'exactly-once': kindsAllowed('exactly-once'),
+}
+
+function kindsAllowed(guarantee: Guarantee): readonly AnomalyKind[] {
+  return guaranteeTerms[guarantee].allowed.flatMap((anomaly) => seenAs[anomaly] ?? [])
 }
 
 /**
