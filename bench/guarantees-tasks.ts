@@ -34,3 +34,13 @@ export interface GuaranteeFigures {
   /** SQL statements for each message, the business one and the effect included, without BEGIN and COMMIT. */
   readonly statements: number
 }
+
+/** docs/guarantees-measured.json. */
+export interface GuaranteesMeasured {
+  readonly measuredOn: string
+  /** Where, in a few words. */
+  readonly machine: string
+  readonly payloadBytes: number
+  readonly rounds: number
+  readonly transports: Readonly<Record<'kafka' | 'local', Readonly<Record<Guarantee, GuaranteeFigures>>>>
+}

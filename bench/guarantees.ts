@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { guarantees as names } from '../src/guarantees/guarantees.ts'
 import { startKafka } from '../src/testing/kafka-server.ts'
 import { startPostgres } from '../src/testing/postgres-server.ts'
-import type { GuaranteeFigures, Task, WorkerSettings } from './guarantees-tasks.ts'
+import type { GuaranteeFigures, GuaranteesMeasured, Task, WorkerSettings } from './guarantees-tasks.ts'
 import type { BenchContext } from './main.ts'
 import { compare, type Contender, type Figure, median } from './measure.ts'
 
@@ -80,7 +81,7 @@ async function table(worker: Worker, { rounds, tell }: BenchContext): Promise<re
       tell(`round ${round} of ${rounds}: ${transport}, ${guarantee}: ${run.perSecond}/s`)
     }
   }
-  const measured: Record<string, Record<string, GuaranteeFigures>> = {}
+  const transports: Record<string, Record<string, GuaranteeFigures>> = {}
   const figures: Figure[] = []
   for (const { transport, guarantee, runs } of rows) {
     const middle = (pick: (run: GuaranteeFigures) => number): number => median(runs.map(pick))
@@ -92,7 +93,7 @@ async function table(worker: Worker, { rounds, tell }: BenchContext): Promise<re
       copies: Math.max(...runs.map((run) => run.copies)),
       statements: middle((run) => run.statements),
     }
-    measured[transport] = { ...measured[transport], [guarantee]: row }
+    transports[transport] = { ...transports[transport], [guarantee]: row }
     for (const [what, unit] of units) {
       figures.push({
         name: `${transport}, ${guarantee}: ${what}`,
@@ -105,11 +106,12 @@ async function table(worker: Worker, { rounds, tell }: BenchContext): Promise<re
       })
     }
   }
-  const page = {
+  const page: GuaranteesMeasured = {
     measuredOn: new Date().toISOString().slice(0, 10),
+    machine: `Node ${process.versions.node}, ${process.platform} ${process.arch}, ${availableParallelism()} cores`,
     payloadBytes: 500,
     rounds,
-    transports: measured,
+    transports: transports as GuaranteesMeasured['transports'],
   }
   writeFileSync(measuredPage, `${JSON.stringify(page, null, 2)}\n`)
   return figures

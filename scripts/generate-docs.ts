@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { configurationPage } from './docs/configuration.ts'
 import { errorsPage } from './docs/errors.ts'
 import { guaranteesPage } from './docs/guarantees.ts'
+import { readmePage } from './docs/readme.ts'
 import { root } from './root.ts'
 
 /** Every page that code writes, and how. `--check` compares them with the files instead. */
@@ -10,6 +11,7 @@ const pages: Readonly<Record<string, () => string>> = {
   'docs/configuration.md': configurationPage,
   'docs/errors.md': errorsPage,
   'docs/guarantees.md': guaranteesPage,
+  'README.md': readmePage,
 }
 
 const isCheck = process.argv.includes('--check')
