@@ -41,8 +41,9 @@ export interface Inbox {
   bury(consumer: string, message: RefusedMessage): Promise<boolean>
   /**
    * Deletes at most `limit` inbox rows that were written more than `olderThanMs` ago by the database's clock (G1, G2), and
-   * returns how many. Rows that keep a waiting outbox row from being handled twice stay. One process at a time: another that
-   * is at it meanwhile gets 0.
+   * returns how many; 0 where nothing is left to delete. Rows stay whose message still waits in the outbox, has a line, or is a
+   * dead letter of that consumer; they are looked at again when they are that old once more. One process at a time: another
+   * that is at it meanwhile gets 0.
    */
   purge(olderThanMs: number, limit: number): Promise<number>
   /** Adds to `losses`, in a transaction of its own: what a consumer at a broker lost. */
