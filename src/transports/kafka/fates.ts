@@ -1,5 +1,7 @@
 import type { Fate } from '../../ports/transport.ts'
 
+export type Rejected = Extract<Fate, { outcome: 'rejected' }>
+
 interface Refusal {
   readonly name: string
   readonly scope: 'message' | 'destination'
@@ -57,7 +59,7 @@ export function rejectedBy(refusal: Refusal): Fate {
   return { outcome: 'rejected', scope, retryable, code: name, reason: `The broker refused it: ${name}.` }
 }
 
-export function notSent(code: string, reason: string): Fate {
+export function notSent(code: string, reason: string): Rejected {
   return { outcome: 'rejected', scope: 'destination', retryable: true, code, reason }
 }
 
@@ -65,7 +67,7 @@ export function notSent(code: string, reason: string): Fate {
 const noBroker = /^(?:E[A-Z]+|PLT_KFK_(?:NETWORK|TIMEOUT))$/u
 
 /** No request with it left. A refused connection has many names at many systems: one code for all, the name as reason. */
-export function notTaken(name: string): Fate {
+export function notTaken(name: string): Rejected {
   const code = noBroker.test(name) ? 'WB_BROKER_UNREACHABLE' : name
   return notSent(code, `It was not sent: no broker took it (${name}).`)
 }
@@ -92,4 +94,4 @@ export const abortedTogether: Fate = {
   reason: 'It is not there: another message of its transaction was refused.',
 }
 
-export const notRunning: Fate = notSent('WB_NOT_RUNNING', 'It was not sent: the publisher is closed.')
+export const notRunning: Rejected = notSent('WB_NOT_RUNNING', 'It was not sent: the publisher is closed.')

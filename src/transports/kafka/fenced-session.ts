@@ -2,7 +2,7 @@ import type { Producer } from '@platformatic/kafka'
 import { withDeadline } from '../../kernel/deadline.ts'
 import { WaybillError } from '../../kernel/errors.ts'
 import { hasKafkaError } from './kafka-error.ts'
-import type { PlacedRecord } from './transaction-batches.ts'
+import { messageOf, type PlacedRecord } from './sends.ts'
 import { TransactionLog } from './transaction-log.ts'
 import type { TransactionalProducer } from './transactional-producer.ts'
 
@@ -110,15 +110,4 @@ export class FencedSession {
     await client.transaction?.cancel()
     this.#failure = undefined
   }
-}
-
-function messageOf({ record, partition }: PlacedRecord): {
-  topic: string
-  partition: number
-  key?: Buffer
-  value: Buffer
-  headers: Map<Buffer, Buffer>
-} {
-  const { topic, key, value, headers } = record
-  return { topic, partition, value, headers, ...(key === null ? {} : { key }) }
 }

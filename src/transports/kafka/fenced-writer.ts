@@ -9,7 +9,7 @@ import { decodeNote, encodeNote } from './note.ts'
 import type { Placement } from './placement.ts'
 import type { PositionsTopic } from './positions-topic.ts'
 import type { OutgoingRecord } from './record.ts'
-import { cutIntoSends, type PlacedRecord } from './transaction-batches.ts'
+import { cutIntoSends, type PlacedRecord } from './sends.ts'
 import { judge } from './transaction-judgement.ts'
 import type { TransactionalProducer } from './transactional-producer.ts'
 

@@ -6,7 +6,7 @@ import { isUnknownTopic, kafkaErrorName } from './kafka-error.ts'
 import { bucketOf } from './partitioner.ts'
 import type { OutgoingRecord } from './record.ts'
 import type { TopicDesk } from './topic-desk.ts'
-import type { PlacedRecord } from './transaction-batches.ts'
+import type { PlacedRecord } from './sends.ts'
 
 /** Finds the topics of a transaction's records, and their partitions. */
 export class Placement {

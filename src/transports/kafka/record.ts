@@ -1,7 +1,8 @@
 import type { KafkaRecord } from '@platformatic/kafka'
 import { decodeEnvelope, encodeHeaders } from '../../kernel/cloudevents.ts'
 import { describeError } from '../../kernel/errors.ts'
-import type { Delivery, Fate, OutboundMessage } from '../../ports/transport.ts'
+import type { Delivery, OutboundMessage } from '../../ports/transport.ts'
+import type { Rejected } from './fates.ts'
 import { murmur2 } from './partitioner.ts'
 
 const prefix = 'ce_'
@@ -42,7 +43,7 @@ export function encodeWithin(
   message: OutboundMessage,
   source: string,
   maxBytes: number,
-): OutgoingRecord | Extract<Fate, { outcome: 'rejected' }> {
+): OutgoingRecord | Rejected {
   try {
     const record = encodeRecord(message, source)
     if (record.value.length <= maxBytes) return record
@@ -55,7 +56,7 @@ export function encodeWithin(
   }
 }
 
-function refuse(code: string, reason: string): Extract<Fate, { outcome: 'rejected' }> {
+function refuse(code: string, reason: string): Rejected {
   return { outcome: 'rejected', scope: 'message', retryable: false, code, reason }
 }
 

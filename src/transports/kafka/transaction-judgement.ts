@@ -2,7 +2,7 @@ import type { Fate, FencedOutcome } from '../../ports/transport.ts'
 import { abortedTogether, notSent, notTaken, refusalOf, rejectedBy } from './fates.ts'
 import type { FailedTransaction } from './fenced-session.ts'
 import { kafkaErrorName } from './kafka-error.ts'
-import { placeOf, type PlacedRecord } from './transaction-batches.ts'
+import { placeOf, type PlacedRecord } from './sends.ts'
 import { isFencing } from './transaction-log.ts'
 
 /** A batch of several records that was refused whole. */

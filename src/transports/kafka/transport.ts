@@ -1,6 +1,8 @@
 import type { TransportCapabilities } from '../../kernel/capabilities.ts'
 import type { Transport, TransportContext, TransportDefinition } from '../../ports/transport.ts'
 import { loadKafka, type KafkaLibrary } from './client.ts'
+import { dispatchProducer } from './dispatch-producer.ts'
+import { KafkaDispatcher } from './dispatcher.ts'
 import { KafkaFencedPublisher } from './fenced-publisher.ts'
 import { resolveOptions, type KafkaTransportOptions } from './options.ts'
 import { Placement } from './placement.ts'
@@ -53,6 +55,12 @@ export function kafkaTransport(options: KafkaTransportOptions): TransportDefinit
         const makeProducer = () => watchedProducer(kafka, settings, applicationName)
         const { maxBytes } = settings
         return keep(new KafkaPublisher({ makeProducer, topics: deskFor(kafka), maxBytes, source }))
+      },
+      async openDispatcher() {
+        const kafka = await loadKafka()
+        const makeProducer = () => dispatchProducer(kafka, settings, applicationName)
+        const { maxBytes } = settings
+        return keep(new KafkaDispatcher({ makeProducer, topics: deskFor(kafka), maxBytes, source }))
       },
       async openFencedPublisher() {
         const kafka = await loadKafka()

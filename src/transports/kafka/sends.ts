@@ -45,3 +45,15 @@ export function cutIntoSends(
 export function placeOf({ record, partition }: PlacedRecord): string {
   return `${record.topic}/${partition}`
 }
+
+/** As the library takes it. */
+export function messageOf({ record, partition }: PlacedRecord): {
+  topic: string
+  partition: number
+  key?: Buffer
+  value: Buffer
+  headers: Map<Buffer, Buffer>
+} {
+  const { topic, key, value, headers } = record
+  return { topic, partition, value, headers, ...(key === null ? {} : { key }) }
+}

@@ -1,0 +1,138 @@
+import type { API, Broker, Connection, Producer } from '@platformatic/kafka'
+import { clientOptions, type KafkaLibrary } from './client.ts'
+import type { KafkaSettings } from './options.ts'
+
+/**
+ * Of one send, by partition: `begun`, a request with it was handed to a connection, and may leave · `failed`, it was handed back
+ * unwritten. What is not there was not handed over, and will not be once it is sealed.
+ */
+export class Departure {
+  readonly #partitions = new Map<number, 'begun' | 'failed'>()
+  #isSealed = false
+
+  seal(): void {
+    this.#isSealed = true
+  }
+
+  hasLeft(partition: number): boolean {
+    return this.#partitions.get(partition) === 'begun'
+  }
+
+  begin(partitions: ReadonlySet<number>): boolean {
+    if (this.#isSealed) return false
+    for (const partition of partitions) this.#partitions.set(partition, 'begun')
+    return true
+  }
+
+  fail(partitions: ReadonlySet<number>): void {
+    for (const partition of partitions) this.#partitions.set(partition, 'failed')
+  }
+}
+
+/** A producer that asks for no acknowledgement and tries nothing twice. */
+export interface DispatchProducer {
+  readonly client: Producer
+  /** What follows on this topic is written down here. */
+  readonly watch: (topic: string, departure: Departure) => void
+  /**
+   * Asks each leader of the topic for the end of its partitions, over the connections that sends use. Metadata names a leader
+   * before it leads, and until it does it throws away in silence what is sent without acknowledgement. An answer also shows
+   * that the connection is alive.
+   */
+  readonly probe: (topic: string) => Promise<void>
+}
+
+type ProduceArguments = Parameters<KafkaLibrary['produceV11']['api']>
+type ListOffsetsArguments = Parameters<KafkaLibrary['listOffsetsV9']['api']>
+type Answered = (error: Error | null, response?: unknown) => void
+
+/**
+ * Each layer of the library that would send again is off (B8): `retries` (3 by default, around every request),
+ * `repeatOnStaleMetadata` (a second send to a new leader), `idempotent` (which makes `retries` endless). Metadata does not grow
+ * old by itself, so that a send waits for no answer.
+ */
+export function dispatchProducer(
+  kafka: KafkaLibrary,
+  settings: KafkaSettings,
+  applicationName: string,
+): DispatchProducer {
+  const { Producer, UserError } = kafka
+  const departures = new Map<string, Departure>()
+
+  const watched = (api: (...args: ProduceArguments) => void) => {
+    return (...[connection, acks, timeout, messages, options, done]: ProduceArguments): void => {
+      const answered = done as Answered
+      const departure = departures.get(messages[0]!.topic)
+      const partitions = new Set(messages.map(({ partition }) => partition ?? 0))
+      if (departure?.begin(partitions) !== true) {
+        answered(new UserError('Given up.'))
+        return
+      }
+      api(connection, acks, timeout, messages, options, (error: Error | null, response?: unknown) => {
+        // Without acknowledgement there is one kind of error: the request was not written.
+        if (error) departure.fail(partitions)
+        answered(error, response)
+      })
+    }
+  }
+
+  class Watched extends Producer {
+    override [kafka.kGetApi]<Arguments extends unknown[], Response>(
+      name: string,
+      callback: (error: Error | null, api?: API<Arguments, Response>) => void,
+    ): void {
+      super[kafka.kGetApi]<Arguments, Response>(name, (error, api) => {
+        if (error || name !== 'Produce' || api === undefined) callback(error, api)
+        else callback(null, watched(api as never) as never)
+      })
+    }
+
+    async probe(topic: string): Promise<void> {
+      const { topics, brokers } = await this.metadata({ topics: [topic] })
+      const byLeader = Map.groupBy(topics.get(topic)!.partitions.entries(), ([, { leader }]) => leader)
+      await Promise.all(
+        [...byLeader].map(([leader, partitions]) =>
+          this.#ask(
+            brokers.get(leader)!,
+            topic,
+            partitions.map(([index]) => index),
+          ),
+        ),
+      )
+    }
+
+    async #ask(broker: Broker, topic: string, partitions: readonly number[]): Promise<void> {
+      const connection = await new Promise<Connection>((resolve, reject) => {
+        this[kafka.kGetConnection](broker, (error, found) => (error ? reject(error) : resolve(found!)))
+      })
+      const api = await new Promise<(...args: ListOffsetsArguments) => void>((resolve, reject) => {
+        this[kafka.kGetApi]('ListOffsets', (error, found) =>
+          error ? reject(error) : resolve(found as never),
+        )
+      })
+      const request = partitions.map((partitionIndex) => ({
+        partitionIndex,
+        currentLeaderEpoch: -1,
+        timestamp: -1n,
+      }))
+      await new Promise<void>((resolve, reject) => {
+        api(connection, -1, 0, [{ name: topic, partitions: request }], (error: Error | null) =>
+          error ? reject(error) : resolve(),
+        )
+      })
+    }
+  }
+
+  const client = new Watched({
+    ...clientOptions(settings, applicationName),
+    idempotent: false,
+    retries: 0,
+    repeatOnStaleMetadata: false,
+    metadataMaxAge: Number.MAX_SAFE_INTEGER,
+  })
+  return {
+    client,
+    watch: (topic, departure) => departures.set(topic, departure),
+    probe: (topic) => client.probe(topic),
+  }
+}
