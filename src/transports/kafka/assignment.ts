@@ -5,6 +5,7 @@ import { backoffMs } from '../../kernel/retry.ts'
 import type { Delivery, SubscribeRequest } from '../../ports/transport.ts'
 import type { FetchResponse, KafkaLibrary } from './client.ts'
 import { Commits, type Membership, type Taken } from './commits.ts'
+import type { Coordinator } from './coordinator.ts'
 import { planFetches, type FetchPlan } from './fetch-plan.ts'
 import { Fetcher } from './fetcher.ts'
 import { Gate } from './gate.ts'
@@ -20,6 +21,7 @@ export interface AssignmentOptions {
   readonly settings: KafkaSettings
   readonly logger: Logger
   readonly client: Consumer
+  readonly coordinator: Coordinator
   readonly membership: Membership
   readonly assigned: readonly GroupAssignment[]
   /** All topics of the subscription: their partitions are watched, also where none of them is ours. */
@@ -30,8 +32,12 @@ export interface AssignmentOptions {
   readonly startAt: SubscribeRequest['startAt'] | undefined
   /** Something can be received. */
   readonly onArrival: () => void
+  /** Positions are read when this has resolved: commits of the assignment before, which could still move them, are over. */
+  readonly after: Promise<void>
   /** It has to end, and the membership with it. */
   readonly onLost: (why: Error) => void
+  /** A commit was not answered (`CommitsOptions.onDoubt`). */
+  readonly onDoubt: () => void
 }
 
 /** How often partitions are counted where nothing else happens. */
@@ -58,18 +64,13 @@ export class Assignment {
   #failures = 0
 
   constructor(options: AssignmentOptions) {
-    const { kafka, settings, client, membership, assigned, channels, number, onLost } = options
+    const { kafka, settings, client, coordinator, membership, assigned, channels, number, onDoubt } = options
     this.#options = options
     this.number = number
     this.streams = assigned.flatMap(({ topic, partitions }) => partitions.map((p) => streamName(topic, p)))
     this.#positions = new Positions(client, channels, number)
-    this.#commits = new Commits({
-      kafka,
-      client,
-      membership,
-      timeoutMs: settings.requestTimeoutMs,
-      onDoubt: () => onLost(new Error('A commit was not answered.')),
-    })
+    const timeoutMs = settings.requestTimeoutMs
+    this.#commits = new Commits({ kafka, client, coordinator, membership, timeoutMs, onDoubt })
     this.#fetcher = new Fetcher(kafka, client, settings)
   }
 
@@ -93,12 +94,13 @@ export class Assignment {
 
   /** Resolves with the topics as they were. */
   async #locate(): Promise<string | undefined> {
-    const { kafka, client, membership, assigned, startAt } = this.#options
+    const { kafka, client, coordinator, assigned, startAt, after } = this.#options
     const { signal } = this.#end
+    await after
     while (!signal.aborted) {
       try {
         const metadata = await this.#metadata(true)
-        const options = { kafka, client, groupId: membership.groupId, assigned, startAt }
+        const options = { kafka, client, coordinator, assigned, startAt }
         this.#positions.start(await findStarts(options, metadata, signal))
         return planFetches(metadata, this.#positions, this.#busy).topics
       } catch (error) {
@@ -125,9 +127,11 @@ export class Assignment {
     return this.#commits.commit(this.#positions.toCommit(positions), this.#end.signal)
   }
 
-  end(): void {
+  /** Resolves when no commit of it is on its way any more. */
+  end(): Promise<void> {
     this.#end.abort()
     this.#fetcher.close()
+    return this.#commits.landed
   }
 
   #metadata(forceUpdate = false): ReturnType<Consumer['metadata']> {
@@ -168,8 +172,8 @@ export class Assignment {
     const { signal } = this.#end
     if (signal.aborted) return
     this.#failures += 1
-    const { client, logger, membership } = this.#options
-    const fields = { consumer: membership.groupId, error: kafkaErrorName(error), failures: this.#failures }
+    const { client, coordinator, logger } = this.#options
+    const fields = { consumer: coordinator.groupId, error: kafkaErrorName(error), failures: this.#failures }
     logger.warn(fields, what)
     // Where its leader went, or that the topic was made anew, is learned by asking again.
     client.clearMetadata()

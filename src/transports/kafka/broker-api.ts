@@ -23,11 +23,3 @@ export function findApi<Arguments extends unknown[], Response>(
     })
   })
 }
-
-/** The connection over which requests of the client's group go. */
-export async function coordinatorOf(kafka: KafkaLibrary, client: Consumer): Promise<Connection> {
-  const coordinator = await client.findGroupCoordinator()
-  const connection = (await client.connectToBrokers([coordinator])).get(coordinator)
-  if (connection === undefined) throw new kafka.NetworkError('The coordinator is not known.')
-  return connection
-}

@@ -2,9 +2,10 @@ import type { Consumer } from '@platformatic/kafka'
 import { systemClock } from '../../kernel/clock.ts'
 import { withDeadline } from '../../kernel/deadline.ts'
 import { WaybillError } from '../../kernel/errors.ts'
-import { coordinatorOf, findApi } from './broker-api.ts'
+import { findApi } from './broker-api.ts'
 import type { KafkaLibrary } from './client.ts'
-import { isRetryable, kafkaErrorName, responseIn } from './kafka-error.ts'
+import type { Coordinator } from './coordinator.ts'
+import { hasKafkaError, isRetryable, kafkaErrorName, responseIn } from './kafka-error.ts'
 import { streamName } from './record.ts'
 
 /** The next offset to be read of a topic partition: what a commit says. */
@@ -16,15 +17,17 @@ export interface NextOffset {
 
 /** Who commits. The broker refuses what is committed in the name of an older one. */
 export interface Membership {
-  readonly groupId: string
   readonly memberId: string
   /** The generation of the assignment; with the `consumer` protocol the member's epoch, which grows while it lasts. */
   readonly generationId: number
+  /** Whether what was sent under one assignment is still valid under the next: with the `consumer` protocol it is. */
+  readonly outlastsAssignments: boolean
 }
 
 export interface CommitsOptions {
   readonly kafka: KafkaLibrary
   readonly client: Consumer
+  readonly coordinator: Coordinator
   readonly membership: Membership
   readonly timeoutMs: number
   /**
@@ -62,6 +65,7 @@ export class Commits {
   #running: Promise<Taken> = Promise.resolve(new Set<string>())
   #next: Promise<Taken> | undefined
   #isInDoubt = false
+  #inFlight: Promise<void> = Promise.resolve()
 
   constructor(options: CommitsOptions) {
     this.#options = options
@@ -88,8 +92,13 @@ export class Commits {
     return this.#next
   }
 
+  /** Resolves when nothing of these commits is on its way any more. Never rejects. */
+  get landed(): Promise<void> {
+    return this.#inFlight
+  }
+
   async #send(left: Map<string, NextOffset>, signal: AbortSignal): Promise<Taken> {
-    const { membership, timeoutMs } = this.#options
+    const { coordinator, timeoutMs } = this.#options
     const taken = new Set<string>()
     for (const [stream, { offset }] of left) {
       if (offset > (this.#reached.get(stream) ?? -1n)) continue
@@ -102,19 +111,22 @@ export class Commits {
     let code = 'WB_TIMED_OUT'
     for (; left.size > 0 && !signal.aborted; await systemClock.sleep(pauseMs, signal)) {
       const leftMs = until - systemClock.now()
-      if (leftMs <= 0) throw unreachable(membership.groupId, code)
+      if (leftMs <= 0) throw unreachable(coordinator.groupId, code)
       const attempt: Attempt = { state: 'waiting' }
       try {
         const answer = await withDeadline(this.#request(left, attempt, signal), leftMs, 'A commit', signal)
         this.#judge(answer, left, taken)
       } catch (error) {
         code = kafkaErrorName(error)
+        coordinator.judge(error)
         const answer = responseIn(error) as CommitResponse | undefined
         if (answer !== undefined) this.#judge(answer, left, taken)
         else if (attempt.state === 'left' && !signal.aborted) this.#doubt()
         attempt.state = 'over'
-        if (this.#isInDoubt || (left.size > 0 && !isRetryable(error)))
-          throw unreachable(membership.groupId, code)
+        if (signal.aborted || left.size === 0) return taken
+        // The epoch moves on while the assignment stays; the answer that tells the next one is on its way.
+        if (hasKafkaError(error, 'STALE_MEMBER_EPOCH')) continue
+        if (this.#isInDoubt || !isRetryable(error)) throw unreachable(coordinator.groupId, code)
       }
     }
     return taken
@@ -136,6 +148,7 @@ export class Commits {
   }
 
   #doubt(): void {
+    if (this.#isInDoubt) return
     this.#isInDoubt = true
     this.#options.onDoubt()
   }
@@ -145,16 +158,25 @@ export class Commits {
     attempt: Attempt,
     signal: AbortSignal,
   ): Promise<CommitResponse> {
-    const { kafka, client, membership } = this.#options
-    const connection = await coordinatorOf(kafka, client)
+    const { kafka, client, coordinator, membership } = this.#options
+    const connection = await coordinator.connection()
     const api = await findApi<CommitArguments, CommitResponse>(kafka, client, 'OffsetCommit')
     // The epoch is read as the request leaves: it must not be one from after the end of the assignment. And who asked for
     // this may have been told that there was no answer.
     signal.throwIfAborted()
     if (attempt.state === 'over') throw new kafka.NetworkError('It took too long to reach the coordinator.')
-    const { groupId, memberId, generationId } = membership
+    const { memberId, generationId } = membership
     attempt.state = 'left'
-    return api.async(connection, groupId, generationId, memberId, null, topicsOf(left.values()))
+    const topics = topicsOf(left.values())
+    const request = api.async(connection, coordinator.groupId, generationId, memberId, null, topics)
+    this.#inFlight = request.then(
+      () => {},
+      (error: unknown) => {
+        // Nobody waits for it any more where its assignment ended meanwhile, but the next one has to know.
+        if (membership.outlastsAssignments && responseIn(error) === undefined) this.#doubt()
+      },
+    )
+    return request
   }
 }
 

@@ -1,8 +1,9 @@
 import type { ClusterMetadata, Consumer, GroupAssignment } from '@platformatic/kafka'
 import { systemClock } from '../../kernel/clock.ts'
 import type { SubscribeRequest } from '../../ports/transport.ts'
-import { coordinatorOf, findApi } from './broker-api.ts'
+import { findApi } from './broker-api.ts'
 import type { KafkaLibrary } from './client.ts'
+import type { Coordinator } from './coordinator.ts'
 import { hasKafkaError } from './kafka-error.ts'
 import { streamName } from './record.ts'
 
@@ -21,7 +22,7 @@ export interface Start {
 export interface StartsOptions {
   readonly kafka: KafkaLibrary
   readonly client: Consumer
-  readonly groupId: string
+  readonly coordinator: Coordinator
   readonly assigned: readonly GroupAssignment[]
   readonly startAt: SubscribeRequest['startAt'] | undefined
 }
@@ -100,18 +101,19 @@ interface OffsetFetchResponse {
  * could be undone by it, and what it has handled would be handled again. The library asks for the old ones.
  */
 async function committedOffsets(
-  { kafka, client, groupId, assigned }: StartsOptions,
+  { kafka, client, coordinator, assigned }: StartsOptions,
   signal: AbortSignal,
 ): Promise<Map<string, bigint>> {
   const topics = assigned.map(({ topic, partitions }) => ({ name: topic, partitionIndexes: partitions }))
-  const connection = await coordinatorOf(kafka, client)
   const api = await findApi<OffsetFetchArguments, OffsetFetchResponse>(kafka, client, 'OffsetFetch')
   for (;;) {
     signal.throwIfAborted()
     try {
-      const group = { groupId, memberId: null, memberEpoch: -1, topics }
+      const connection = await coordinator.connection()
+      const group = { groupId: coordinator.groupId, memberId: null, memberEpoch: -1, topics }
       return offsetsIn(await api.async(connection, [group], true))
     } catch (error) {
+      coordinator.judge(error)
       if (!hasKafkaError(error, 'UNSTABLE_OFFSET_COMMIT')) throw error
     }
     await systemClock.sleep(unstablePauseMs, signal)

@@ -1,12 +1,16 @@
-import type { Consumer, ConsumerGroupJoinPayload } from '@platformatic/kafka'
+import type { Consumer } from '@platformatic/kafka'
 import { systemClock, systemRandom } from '../../kernel/clock.ts'
 import { withDeadline } from '../../kernel/deadline.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { backoffMs } from '../../kernel/retry.ts'
 import type { Delivery, SubscribeRequest, SettledPosition, Subscription } from '../../ports/transport.ts'
-import { Assignment } from './assignment.ts'
-import { clientOptions, type KafkaLibrary } from './client.ts'
+import { Assignment, type AssignmentOptions } from './assignment.ts'
+import type { KafkaLibrary } from './client.ts'
+import type { Membership } from './commits.ts'
+import { Coordinator } from './coordinator.ts'
 import { Gate } from './gate.ts'
+import { groupClient } from './group-client.ts'
+import { GroupMember } from './group-member.ts'
 import { kafkaErrorName } from './kafka-error.ts'
 import type { KafkaSettings } from './options.ts'
 import type { TopicDesk } from './topic-desk.ts'
@@ -90,73 +94,95 @@ export class KafkaSubscription implements Subscription {
   /** One membership. Rejects when it is lost, resolves when the subscription closes. */
   async #belong(): Promise<void> {
     const { kafka, settings, applicationName, request } = this.#options
-    const { sessionTimeoutMs, requestTimeoutMs } = settings
-    const client = new kafka.Consumer({
-      ...clientOptions(settings, applicationName),
-      groupId: request.consumer,
-      groupProtocol: 'classic',
-      autocommit: false,
-      sessionTimeout: sessionTimeoutMs,
-      rebalanceTimeout: sessionTimeoutMs,
-      heartbeatInterval: Math.min(1000, Math.floor(sessionTimeoutMs / 3)),
-      heartbeatStallTimeout: 6 * sessionTimeoutMs,
-      // A join is answered when all members have joined.
-      requestTimeout: Math.max(requestTimeoutMs, sessionTimeoutMs + 5000),
-      // Few: what fails for longer is tried again here, with a pause that grows.
-      retries: 3,
-      retryDelay: 200,
-    })
-    const { promise, reject, resolve } = Promise.withResolvers<void>()
+    const client = groupClient(kafka, settings, applicationName, request.consumer)
+    const coordinator = new Coordinator(kafka, client, request.consumer)
+    const { promise: lost, reject: lose, resolve } = Promise.withResolvers<void>()
     // It may be rejected when nobody waits any more.
-    promise.catch(() => {})
+    lost.catch(() => {})
     this.#closed.signal.addEventListener('abort', () => resolve(), { once: true })
-    client.on('error' as never, reject as never)
-    client.on('consumer:heartbeat:stalled', ({ lastError }) =>
-      reject(lastError ?? new Error('No heartbeats.')),
-    )
-    client.on('consumer:group:rebalance', () => this.#assignment?.pause())
-    client.on('consumer:group:join', (joined) => this.#begin(client, joined, reject))
+    client.on('error' as never, lose as never)
+    const group: Group = { client, coordinator, lost, lose }
     try {
-      await Promise.race([this.#join(client), promise])
-      await promise
+      if (!(await this.#findTopics(client))) return
+      if (settings.groupProtocol === 'classic') await this.#belongClassically(group)
+      else await this.#belongAsMember(group)
     } finally {
-      this.#end()
+      void this.#end()
       await withDeadline(client.close(true), closeMs, 'Leaving a group').catch(() => {})
     }
   }
 
-  async #join(client: Consumer): Promise<void> {
+  async #belongClassically({ client, coordinator, lost, lose }: Group): Promise<void> {
+    client.on('consumer:heartbeat:stalled', ({ lastError }) => lose(lastError ?? new Error('No heartbeats.')))
+    client.on('consumer:group:rebalance', () => this.#assignment?.pause())
+    client.on('consumer:group:join', ({ memberId, generationId = -1, assignments = [] }) => {
+      const membership: Membership = { memberId, generationId, outlastsAssignments: false }
+      // Joining again is enough to be in another generation, and the place in the group is kept.
+      const onDoubt = (): void => {
+        this.#assignment?.pause()
+        client.joinGroup({}).catch(lose)
+      }
+      this.#begin({ client, coordinator, membership, assigned: assignments, onLost: lose, onDoubt })
+    })
+    await Promise.race([client.joinGroup({}), lost])
+    await lost
+  }
+
+  async #belongAsMember({ client, coordinator, lost, lose }: Group): Promise<void> {
+    const { kafka, settings } = this.#options
+    const { sessionTimeoutMs: rebalanceTimeoutMs, requestTimeoutMs } = settings
+    const topics = [...this.#channels.keys()]
+    const over = new AbortController()
+    const member = new GroupMember({
+      ...{ kafka, client, coordinator, topics, rebalanceTimeoutMs, requestTimeoutMs },
+      onAssigned: (assigned) => {
+        const onDoubt = (): void => lose(new Error('A commit was not answered.'))
+        this.#begin({ client, coordinator, membership: member, assigned, onLost: lose, onDoubt })
+      },
+    })
+    const belonging = member.belong(over.signal)
+    try {
+      await Promise.race([belonging, lost])
+    } finally {
+      void this.#end()
+      over.abort()
+      await belonging.catch(() => {})
+      // Whatever it takes: a member that stays keeps partitions, and what is in doubt is valid as long as it stays.
+      const limit = this.#closed.signal.aborted ? AbortSignal.timeout(closeMs) : this.#closed.signal
+      await member.leave(limit)
+    }
+  }
+
+  /** `false`: closed meanwhile. */
+  async #findTopics(client: Consumer): Promise<boolean> {
     const { topics, logger, request } = this.#options
     for (const topic of this.#channels.keys()) {
       const state = await topics.find(client, topic, this.#closed.signal, (code) => {
         logger.debug({ consumer: request.consumer, topic, error: code }, 'looking for a Kafka topic')
       })
-      if (state === undefined) return
+      if (state === undefined) return false
       if ('code' in state) throw Object.assign(new Error(state.reason), { code: state.code })
       client.topics.track(topic)
     }
-    await client.joinGroup({})
+    return true
   }
 
-  #begin(client: Consumer, joined: ConsumerGroupJoinPayload, lose: (error: Error) => void): void {
+  #begin(share: Share): void {
     if (this.#closed.signal.aborted) return
     const { kafka, settings, logger, request } = this.#options
-    this.#end()
+    const landed = this.#end()
     this.#failures = 0
-    const { memberId, generationId = -1, assignments = [] } = joined
     const assignment = new Assignment({
+      ...share,
       kafka,
       settings,
       logger,
-      client,
-      membership: { groupId: request.consumer, memberId, generationId },
-      assigned: assignments,
       topics: [...this.#channels.keys()],
       channels: this.#channels,
       number: ++this.#assignments,
       startAt: request.startAt,
+      after: share.membership.outlastsAssignments ? landed : Promise.resolve(),
       onArrival: () => this.#arrival.open(),
-      onLost: lose,
     })
     this.#assignment = assignment
     logger.info(
@@ -166,11 +192,25 @@ export class KafkaSubscription implements Subscription {
     void assignment.run()
   }
 
-  #end(): void {
+  async #end(): Promise<void> {
     const assignment = this.#assignment
     this.#assignment = undefined
     if (assignment === undefined) return
-    assignment.end()
+    const landed = assignment.end()
     if (assignment.streams.length > 0) this.#options.request.onRevoked(assignment.streams)
+    await landed
   }
 }
+
+interface Group {
+  readonly client: Consumer
+  readonly coordinator: Coordinator
+  /** Resolves when the subscription closes, and rejects with what `lose` was told. */
+  readonly lost: Promise<void>
+  readonly lose: (why: Error) => void
+}
+
+type Share = Pick<
+  AssignmentOptions,
+  'client' | 'coordinator' | 'membership' | 'assigned' | 'onLost' | 'onDoubt'
+>

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, expect, it, onTestFinished } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { silentLogger, type Logger } from '../../../src/kernel/logger.ts'
 import { until } from '../../../src/testing/until.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
 import { admin, committedOffsets, createTopic, lastOf, publish } from './broker-desk.ts'
 import {
+  groupProtocols,
   idsOf,
   messagesTo,
   messageTo,
@@ -21,151 +22,157 @@ import {
   type ProxiedKafka,
 } from './scene.ts'
 
-const quick = { sessionTimeoutMs: 600, requestTimeoutMs: 3000 }
+const timing = { sessionTimeoutMs: 600, requestTimeoutMs: 3000 }
 
-describeWithKafka('a Kafka subscription whose group or topic changes', () => {
-  let kafka: ProxiedKafka
+describeWithKafka('a Kafka subscription whose group or topic changes', () =>
+  describe.each(groupProtocols)('(%s protocol)', (groupProtocol) => {
+    const quick = { ...timing, groupProtocol }
 
-  beforeAll(async () => {
-    kafka = await startProxiedKafka(quickGroups)
-  })
+    let kafka: ProxiedKafka
 
-  afterEach(() => kafka.proxy.heal())
-
-  afterAll(async () => {
-    await kafka[Symbol.asyncDispose]()
-  })
-
-  it('gives up its streams when the broker took them away while the process stood still', async () => {
-    const topic = newTopic()
-    const consumer = randomUUID()
-    await admin(kafka.brokers).createTopics({ topics: [topic], partitions: 1, replicas: 1 })
-    await publish(kafka.brokers, messagesTo(topic, ['k'], 3))
-    const revoked = Promise.withResolvers<readonly string[]>()
-    const subscription = await subscribe(openTransport(kafka.brokers, quick), [topic], {
-      consumer,
-      onRevoked: revoked.resolve,
+    beforeAll(async () => {
+      kafka = await startProxiedKafka(quickGroups)
     })
-    const before = await receiveCount(subscription, 3)
-    // As SIGSTOP does: no heartbeat leaves for longer than the session lasts.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3 * quick.sessionTimeoutMs)
-    expect(await revoked.promise).toEqual([`${topic}/0`])
-    await subscription.settle(before)
-    expect((await committedOffsets(kafka.brokers, consumer, topic, 1))[0]).toBe(-1n)
-    const after = await receiveCount(subscription, 3)
-    expect(idsOf(after)).toEqual(idsOf(before))
-    expect(after[0]!.assignment).toBeGreaterThan(before[0]!.assignment)
-  })
 
-  it('loses nothing, hands out nothing below a committed position and few copies while members come and go under load', async () => {
-    const topic = await createTopic(kafka.brokers, 4)
-    const consumer = randomUUID()
-    const keys = Array.from({ length: 20 }, (_, i) => `key-${i}`)
-    const batch = messagesTo(topic, keys, 5000)
-    const committed = new Map<string, bigint>()
-    const missing = new Set(idsOf(batch))
-    const below: string[] = []
-    const most = 20
-    let settled = 0
-    let received = 0
-    let ended = 0
+    afterEach(() => kafka.proxy.heal())
 
-    const work = async (signal: AbortSignal): Promise<void> => {
-      const transport = openTransport(kafka.brokers, quick)
-      const member = await subscribe(transport, [topic], { consumer, onRevoked: () => void (ended += 1) })
-      while (!signal.aborted) {
-        const deliveries = await member.receive(most, signal)
-        received += deliveries.length
-        for (const { stream, position, envelope } of deliveries) {
-          if (position < (committed.get(stream) ?? 0n)) below.push(`${stream} ${position}`)
-          missing.delete(envelope!.id)
+    afterAll(async () => {
+      await kafka[Symbol.asyncDispose]()
+    })
+
+    it('gives up its streams when the broker took them away while the process stood still', async () => {
+      const topic = newTopic()
+      const consumer = randomUUID()
+      await admin(kafka.brokers).createTopics({ topics: [topic], partitions: 1, replicas: 1 })
+      await publish(kafka.brokers, messagesTo(topic, ['k'], 3))
+      const revoked = Promise.withResolvers<readonly string[]>()
+      const subscription = await subscribe(openTransport(kafka.brokers, quick), [topic], {
+        consumer,
+        onRevoked: revoked.resolve,
+      })
+      const before = await receiveCount(subscription, 3)
+      // As SIGSTOP does: no heartbeat leaves for longer than the session lasts.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3 * quick.sessionTimeoutMs)
+      expect(await revoked.promise).toEqual([`${topic}/0`])
+      await subscription.settle(before)
+      expect((await committedOffsets(kafka.brokers, consumer, topic, 1))[0]).toBe(-1n)
+      const after = await receiveCount(subscription, 3)
+      expect(idsOf(after)).toEqual(idsOf(before))
+      expect(after[0]!.assignment).toBeGreaterThan(before[0]!.assignment)
+    })
+
+    it('loses nothing, hands out nothing below a committed position and few copies while members come and go under load', async () => {
+      const topic = await createTopic(kafka.brokers, 4)
+      const consumer = randomUUID()
+      const keys = Array.from({ length: 20 }, (_, i) => `key-${i}`)
+      const batch = messagesTo(topic, keys, 5000)
+      const committed = new Map<string, bigint>()
+      const missing = new Set(idsOf(batch))
+      const below: string[] = []
+      const most = 20
+      let settled = 0
+      let received = 0
+      let ended = 0
+
+      const work = async (signal: AbortSignal): Promise<void> => {
+        const transport = openTransport(kafka.brokers, quick)
+        const member = await subscribe(transport, [topic], { consumer, onRevoked: () => void (ended += 1) })
+        while (!signal.aborted) {
+          const deliveries = await member.receive(most, signal)
+          received += deliveries.length
+          for (const { stream, position, envelope } of deliveries) {
+            if (position < (committed.get(stream) ?? 0n)) below.push(`${stream} ${position}`)
+            missing.delete(envelope!.id)
+          }
+          const last = lastOf(deliveries)
+          const isTaken = await member.settle(last)
+          for (const [i, { stream, position }] of last.entries()) {
+            if (isTaken[i] !== true) continue
+            settled += 1
+            if (position >= (committed.get(stream) ?? 0n)) committed.set(stream, position + 1n)
+          }
         }
-        const last = lastOf(deliveries)
-        const isTaken = await member.settle(last)
-        for (const [i, { stream, position }] of last.entries()) {
-          if (isTaken[i] !== true) continue
-          settled += 1
-          if (position >= (committed.get(stream) ?? 0n)) committed.set(stream, position + 1n)
+        await transport.close()
+      }
+
+      const stop = new AbortController()
+      onTestFinished(() => stop.abort())
+      const constant = work(stop.signal)
+      const publisher = await openPublisher(kafka.brokers)
+      let sent = 0
+      const load = (async () => {
+        for (; sent < batch.length && !stop.signal.aborted; sent += 100) {
+          const fates = await publisher.publish(batch.slice(sent, sent + 100), 20_000)
+          expect(new Set(outcomes(fates))).toEqual(new Set(['confirmed']))
+          // The members set the pace: messages flow as long as they come and go.
+          await until('the members', () => sent - (batch.length - missing.size) < 500)
         }
+      })()
+      await until('a first settlement', () => settled > 0)
+      let guests = 0
+      while (missing.size > 0) {
+        const leave = new AbortController()
+        const guest = work(leave.signal)
+        const target = settled + 20
+        await until('some settlements', () => settled > target || missing.size === 0)
+        leave.abort()
+        await guest
+        guests += 1
       }
-      await transport.close()
-    }
-
-    const stop = new AbortController()
-    onTestFinished(() => stop.abort())
-    const constant = work(stop.signal)
-    const publisher = await openPublisher(kafka.brokers)
-    let sent = 0
-    const load = (async () => {
-      for (; sent < batch.length && !stop.signal.aborted; sent += 100) {
-        const fates = await publisher.publish(batch.slice(sent, sent + 100), 20_000)
-        expect(new Set(outcomes(fates))).toEqual(new Set(['confirmed']))
-        // The members set the pace: messages flow as long as they come and go.
-        await until('the members', () => sent - (batch.length - missing.size) < 500)
-      }
-    })()
-    await until('a first settlement', () => settled > 0)
-    let guests = 0
-    while (missing.size > 0) {
-      const leave = new AbortController()
-      const guest = work(leave.signal)
-      const target = settled + 20
-      await until('some settlements', () => settled > target || missing.size === 0)
-      leave.abort()
-      await guest
-      guests += 1
-    }
-    stop.abort()
-    await Promise.all([constant, load])
-    expect(guests).toBeGreaterThan(2)
-    expect(below).toEqual([])
-    // Each assignment that ends leaves what was received last, at most, without a settlement.
-    expect(received - batch.length).toBeLessThanOrEqual(ended * most)
-  })
-
-  it('reads partitions that a topic is given later', async () => {
-    const topic = newTopic()
-    await admin(kafka.brokers).createTopics({ topics: [topic], partitions: 1, replicas: 1 })
-    await publish(kafka.brokers, [messageTo(topic, 'k')])
-    const subscription = await subscribe(openTransport(kafka.brokers), [topic])
-    await receiveCount(subscription, 1)
-    await admin(kafka.brokers).createPartitions({ topics: [{ name: topic, count: 3 }] })
-    await until('the new partitions', async () => {
-      const metadata = await admin(kafka.brokers).metadata({ topics: [topic], forceUpdate: true })
-      return metadata.topics.get(topic)?.partitions.filter(({ leader }) => leader >= 0).length === 3
+      stop.abort()
+      await Promise.all([constant, load])
+      expect(guests).toBeGreaterThan(2)
+      expect(below).toEqual([])
+      // Each assignment that ends leaves what was received last, at most, without a settlement.
+      expect(received - batch.length).toBeLessThanOrEqual(ended * most)
     })
-    await publish(kafka.brokers, messagesTo(topic, [null], 30))
-    const streams = new Set<string>()
-    await receiveUntil(subscription, (deliveries) => {
-      for (const { stream } of deliveries) streams.add(stream)
-      return streams.size === 3
-    })
-  })
 
-  it('starts at what the log still has, loudly, where its position is gone', async () => {
-    const topic = newTopic()
-    const consumer = randomUUID()
-    await admin(kafka.brokers).createTopics({ topics: [topic], partitions: 1, replicas: 1 })
-    await publish(kafka.brokers, messagesTo(topic, ['k'], 20))
-    const first = await subscribe(openTransport(kafka.brokers), [topic], { consumer })
-    await first.settle([(await receiveCount(first, 20))[4]!])
-    await first.close()
-    await admin(kafka.brokers).deleteRecords({
-      topics: [{ name: topic, partitions: [{ partition: 0, offset: 12n }] }],
+    it('reads partitions that a topic is given later', async () => {
+      const topic = newTopic()
+      await admin(kafka.brokers).createTopics({ topics: [topic], partitions: 1, replicas: 1 })
+      await publish(kafka.brokers, [messageTo(topic, 'k')])
+      const subscription = await subscribe(openTransport(kafka.brokers, { groupProtocol }), [topic])
+      await receiveCount(subscription, 1)
+      await admin(kafka.brokers).createPartitions({ topics: [{ name: topic, count: 3 }] })
+      await until('the new partitions', async () => {
+        const metadata = await admin(kafka.brokers).metadata({ topics: [topic], forceUpdate: true })
+        return metadata.topics.get(topic)?.partitions.filter(({ leader }) => leader >= 0).length === 3
+      })
+      await publish(kafka.brokers, messagesTo(topic, [null], 30))
+      const streams = new Set<string>()
+      await receiveUntil(subscription, (deliveries) => {
+        for (const { stream } of deliveries) streams.add(stream)
+        return streams.size === 3
+      })
     })
-    const errors: unknown[] = []
-    const logger: Logger = { ...silentLogger, error: (fields) => void errors.push(fields) }
-    const second = await subscribe(openTransport(kafka.brokers, {}, logger), [topic], { consumer })
-    expect((await receiveCount(second, 8)).map(textOf)).toEqual([
-      '12',
-      '13',
-      '14',
-      '15',
-      '16',
-      '17',
-      '18',
-      '19',
-    ])
-    expect(errors).toEqual([{ topic, partition: 0, wanted: 5n, start: 12n }])
-  })
-})
+
+    it('starts at what the log still has, loudly, where its position is gone', async () => {
+      const topic = newTopic()
+      const consumer = randomUUID()
+      await admin(kafka.brokers).createTopics({ topics: [topic], partitions: 1, replicas: 1 })
+      await publish(kafka.brokers, messagesTo(topic, ['k'], 20))
+      const first = await subscribe(openTransport(kafka.brokers, { groupProtocol }), [topic], { consumer })
+      await first.settle([(await receiveCount(first, 20))[4]!])
+      await first.close()
+      await admin(kafka.brokers).deleteRecords({
+        topics: [{ name: topic, partitions: [{ partition: 0, offset: 12n }] }],
+      })
+      const errors: unknown[] = []
+      const logger: Logger = { ...silentLogger, error: (fields) => void errors.push(fields) }
+      const second = await subscribe(openTransport(kafka.brokers, { groupProtocol }, logger), [topic], {
+        consumer,
+      })
+      expect((await receiveCount(second, 8)).map(textOf)).toEqual([
+        '12',
+        '13',
+        '14',
+        '15',
+        '16',
+        '17',
+        '18',
+        '19',
+      ])
+      expect(errors).toEqual([{ topic, partition: 0, wanted: 5n, start: 12n }])
+    })
+  }),
+)

@@ -47,8 +47,16 @@ export async function startProxiedKafka(
   }
 }
 
-/** Broker settings for tests in which members of a group are lost. */
-export const quickGroups = { 'group.min.session.timeout.ms': '500' }
+/** Broker settings for tests in which members of a group are lost. With the `consumer` protocol the broker says how often. */
+export const quickGroups = {
+  'group.min.session.timeout.ms': '500',
+  'group.consumer.min.session.timeout.ms': '500',
+  'group.consumer.session.timeout.ms': '600',
+  'group.consumer.min.heartbeat.interval.ms': '100',
+  'group.consumer.heartbeat.interval.ms': '200',
+}
+
+export const groupProtocols = ['classic', 'consumer'] as const
 
 export function openTransport(
   brokers: readonly string[],

@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import * as library from '@platformatic/kafka'
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { spawnChild } from '../../../src/testing/child.ts'
 import { until } from '../../../src/testing/until.ts'
 import { Commits, type Membership } from '../../../src/transports/kafka/commits.ts'
+import { Coordinator } from '../../../src/transports/kafka/coordinator.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
 import { committedOffsets, createTopic, publish } from './broker-desk.ts'
 import type { MemberTask } from './children/member.ts'
 import {
+  groupProtocols,
   messagesTo,
   openTransport,
   quickGroups,
@@ -17,7 +19,7 @@ import {
   type ProxiedKafka,
 } from './scene.ts'
 
-const quick = { sessionTimeoutMs: 600, requestTimeoutMs: 3000 }
+const timing = { sessionTimeoutMs: 600, requestTimeoutMs: 3000 }
 
 describeWithKafka('the settlement of Kafka positions', () => {
   let kafka: ProxiedKafka
@@ -30,30 +32,80 @@ describeWithKafka('the settlement of Kafka positions', () => {
     await kafka[Symbol.asyncDispose]()
   })
 
-  it('tells for each position whether it was taken', async () => {
-    const topic = await createTopic(kafka.brokers, 1)
-    const consumer = randomUUID()
-    await publish(kafka.brokers, messagesTo(topic, ['k'], 10))
-    const subscription = await subscribe(openTransport(kafka.brokers), [topic], { consumer })
-    const deliveries = await receiveCount(subscription, 10)
-    const [fourth, last] = [deliveries[3]!, deliveries[9]!]
-    const stale = { ...last, assignment: last.assignment - 1 }
-    const strange = { ...last, stream: 'another/0' }
-    expect(await subscription.settle([])).toEqual([])
-    expect(await subscription.settle([stale])).toEqual([false])
-    expect(await subscription.settle([stale, fourth, strange])).toEqual([false, true, false])
-    expect(await committedOffsets(kafka.brokers, consumer, topic, 1)).toEqual([4n])
-  })
+  describe.each(groupProtocols)('(%s protocol)', (groupProtocol) => {
+    const quick = { ...timing, groupProtocol }
 
-  it('takes a lower position for done after a higher one, and does not move back', async () => {
-    const topic = await createTopic(kafka.brokers, 1)
-    const consumer = randomUUID()
-    await publish(kafka.brokers, messagesTo(topic, ['k'], 10))
-    const subscription = await subscribe(openTransport(kafka.brokers), [topic], { consumer })
-    const deliveries = await receiveCount(subscription, 10)
-    expect(await subscription.settle([deliveries[7]!])).toEqual([true])
-    expect(await subscription.settle([deliveries[2]!])).toEqual([true])
-    expect(await committedOffsets(kafka.brokers, consumer, topic, 1)).toEqual([8n])
+    it('tells for each position whether it was taken', async () => {
+      const topic = await createTopic(kafka.brokers, 1)
+      const consumer = randomUUID()
+      await publish(kafka.brokers, messagesTo(topic, ['k'], 10))
+      const subscription = await subscribe(openTransport(kafka.brokers, quick), [topic], { consumer })
+      const deliveries = await receiveCount(subscription, 10)
+      const [fourth, last] = [deliveries[3]!, deliveries[9]!]
+      const stale = { ...last, assignment: last.assignment - 1 }
+      const strange = { ...last, stream: 'another/0' }
+      expect(await subscription.settle([])).toEqual([])
+      expect(await subscription.settle([stale])).toEqual([false])
+      expect(await subscription.settle([stale, fourth, strange])).toEqual([false, true, false])
+      expect(await committedOffsets(kafka.brokers, consumer, topic, 1)).toEqual([4n])
+    })
+
+    it('takes a lower position for done after a higher one, and does not move back', async () => {
+      const topic = await createTopic(kafka.brokers, 1)
+      const consumer = randomUUID()
+      await publish(kafka.brokers, messagesTo(topic, ['k'], 10))
+      const subscription = await subscribe(openTransport(kafka.brokers, quick), [topic], { consumer })
+      const deliveries = await receiveCount(subscription, 10)
+      expect(await subscription.settle([deliveries[7]!])).toEqual([true])
+      expect(await subscription.settle([deliveries[2]!])).toEqual([true])
+      expect(await committedOffsets(kafka.brokers, consumer, topic, 1)).toEqual([8n])
+    })
+
+    it('is refused of a member that was stopped for longer than its session, and its successor’s stays', async () => {
+      const topic = await createTopic(kafka.brokers, 1)
+      const consumer = randomUUID()
+      await publish(kafka.brokers, messagesTo(topic, ['k'], 30))
+      const options = { ...quick, brokers: kafka.brokers }
+      const task: MemberTask = { options, topic, consumer, count: 30 }
+      const zombie = spawnChild({
+        script: new URL('children/member.ts', import.meta.url).pathname,
+        args: [JSON.stringify(task)],
+        ipc: true,
+      })
+      onTestFinished(async () => {
+        await zombie.kill()
+      })
+      await zombie.waitForMessage((message: { received?: number }) => message.received === 30)
+      zombie.pause()
+      const successor = await subscribe(openTransport(kafka.brokers, quick), [topic], { consumer })
+      const deliveries = await receiveCount(successor, 30)
+      expect(deliveries[0]!.position).toBe(0n)
+      expect(await successor.settle([deliveries[9]!])).toEqual([true])
+      zombie.send('settle')
+      zombie.resume()
+      const { settled } = await zombie.waitForMessage(
+        (message: { settled?: unknown }) => message.settled !== undefined,
+      )
+      expect(settled).toBe(false)
+      expect(await committedOffsets(kafka.brokers, consumer, topic, 1)).toEqual([10n])
+      // Its successor goes on, with the partition or with it anew.
+      await zombie.kill()
+      await publish(kafka.brokers, messagesTo(topic, ['k'], 1))
+      const stop = new AbortController()
+      onTestFinished(() => stop.abort())
+      const work = (async () => {
+        while (!stop.signal.aborted) {
+          const last = (await successor.receive(100, stop.signal)).at(-1)
+          if (last !== undefined) await successor.settle([last])
+        }
+      })()
+      await until('the settlement of everything', async () => {
+        const [offset] = await committedOffsets(kafka.brokers, consumer, topic, 1)
+        return offset === 31n
+      })
+      stop.abort()
+      await work
+    })
   })
 
   it('is refused by the broker in the name of a generation that is over, and has no effect', async () => {
@@ -70,7 +122,8 @@ describeWithKafka('the settlement of Kafka positions', () => {
       const commits = new Commits({
         kafka: library,
         client,
-        membership: { groupId, memberId, generationId, ...membership },
+        coordinator: new Coordinator(library, client, groupId),
+        membership: { memberId, generationId, outlastsAssignments: false, ...membership },
         timeoutMs: 3000,
         onDoubt: () => {},
       })
@@ -81,51 +134,5 @@ describeWithKafka('the settlement of Kafka positions', () => {
     expect(await commit({ generationId: client.generationId - 1 }, 7n)).toEqual([])
     expect(await commit({ memberId: `${memberId}-gone` }, 8n)).toEqual([])
     expect(await committedOffsets(kafka.brokers, groupId, topic, 2)).toEqual([-1n, 5n])
-  })
-
-  it('is refused of a member that was stopped for longer than its session, and its successor’s stays', async () => {
-    const topic = await createTopic(kafka.brokers, 1)
-    const consumer = randomUUID()
-    await publish(kafka.brokers, messagesTo(topic, ['k'], 30))
-    const options = { ...quick, brokers: kafka.brokers }
-    const task: MemberTask = { options, topic, consumer, count: 30 }
-    const zombie = spawnChild({
-      script: new URL('children/member.ts', import.meta.url).pathname,
-      args: [JSON.stringify(task)],
-      ipc: true,
-    })
-    onTestFinished(async () => {
-      await zombie.kill()
-    })
-    await zombie.waitForMessage((message: { received?: number }) => message.received === 30)
-    zombie.pause()
-    const successor = await subscribe(openTransport(kafka.brokers, quick), [topic], { consumer })
-    const deliveries = await receiveCount(successor, 30)
-    expect(deliveries[0]!.position).toBe(0n)
-    expect(await successor.settle([deliveries[9]!])).toEqual([true])
-    zombie.send('settle')
-    zombie.resume()
-    const { settled } = await zombie.waitForMessage(
-      (message: { settled?: unknown }) => message.settled !== undefined,
-    )
-    expect(settled).toBe(false)
-    expect(await committedOffsets(kafka.brokers, consumer, topic, 1)).toEqual([10n])
-    // Its successor goes on, with the partition or with it anew.
-    await zombie.kill()
-    await publish(kafka.brokers, messagesTo(topic, ['k'], 1))
-    const stop = new AbortController()
-    onTestFinished(() => stop.abort())
-    const work = (async () => {
-      while (!stop.signal.aborted) {
-        const last = (await successor.receive(100, stop.signal)).at(-1)
-        if (last !== undefined) await successor.settle([last])
-      }
-    })()
-    await until('the settlement of everything', async () => {
-      const [offset] = await committedOffsets(kafka.brokers, consumer, topic, 1)
-      return offset === 31n
-    })
-    stop.abort()
-    await work
   })
 })

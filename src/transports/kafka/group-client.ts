@@ -1,0 +1,28 @@
+import type { Consumer } from '@platformatic/kafka'
+import { clientOptions, type KafkaLibrary } from './client.ts'
+import type { KafkaSettings } from './options.ts'
+
+/** The library's client for a group. It joins with the `classic` protocol only; for the other one see `GroupMember`. */
+export function groupClient(
+  kafka: KafkaLibrary,
+  settings: KafkaSettings,
+  applicationName: string,
+  groupId: string,
+): Consumer {
+  const { sessionTimeoutMs, requestTimeoutMs } = settings
+  return new kafka.Consumer({
+    ...clientOptions(settings, applicationName),
+    groupId,
+    groupProtocol: 'classic',
+    autocommit: false,
+    sessionTimeout: sessionTimeoutMs,
+    rebalanceTimeout: sessionTimeoutMs,
+    heartbeatInterval: Math.min(1000, Math.floor(sessionTimeoutMs / 3)),
+    heartbeatStallTimeout: 6 * sessionTimeoutMs,
+    // A join is answered when all members have joined.
+    requestTimeout: Math.max(requestTimeoutMs, sessionTimeoutMs + 5000),
+    // Few: what fails for longer is tried again by the subscription, with a pause that grows.
+    retries: 3,
+    retryDelay: 200,
+  })
+}

@@ -1,0 +1,154 @@
+import { randomUUID } from 'node:crypto'
+import type { Consumer, GroupAssignment } from '@platformatic/kafka'
+import { systemClock } from '../../kernel/clock.ts'
+import { withDeadline } from '../../kernel/deadline.ts'
+import { findApi } from './broker-api.ts'
+import type { KafkaLibrary } from './client.ts'
+import type { Membership } from './commits.ts'
+import type { Coordinator } from './coordinator.ts'
+import { isRetryable } from './kafka-error.ts'
+
+type TopicPartitions = readonly { readonly topicId: string; readonly partitions: readonly number[] }[]
+type HeartbeatArguments = [
+  groupId: string,
+  memberId: string,
+  epoch: number,
+  instanceId: null,
+  rackId: null,
+  rebalanceTimeoutMs: number,
+  topics: readonly string[],
+  topicRegex: null,
+  assignor: null,
+  owned: TopicPartitions,
+]
+interface HeartbeatResponse {
+  readonly memberEpoch: number
+  readonly heartbeatIntervalMs: number
+  readonly assignment: { readonly topicPartitions: TopicPartitions } | null
+}
+
+export interface GroupMemberOptions {
+  readonly kafka: KafkaLibrary
+  readonly client: Consumer
+  readonly coordinator: Coordinator
+  readonly topics: readonly string[]
+  /** How long the broker waits for partitions to be given back. */
+  readonly rebalanceTimeoutMs: number
+  readonly requestTimeoutMs: number
+  /** Called at once with each assignment; when it returns, what was had before and is not in it is given back. */
+  readonly onAssigned: (assigned: readonly GroupAssignment[]) => void
+}
+
+const joining = 0
+const leaving = -1
+const pauseMs = 100
+/** Where the broker could not be asked how often. */
+const presetIntervalMs = 1000
+
+/**
+ * A member of a group with the `consumer` protocol (KIP-848): the broker shares the partitions out, and says so in its
+ * answers to heartbeats. The library has such a member, too, but keeps its epoch to itself and changes its partitions while
+ * a request is under way; a commit must carry the epoch that its partitions came with, or one that followed it.
+ */
+export class GroupMember implements Membership {
+  readonly memberId: string = randomUUID()
+  readonly outlastsAssignments = true
+  readonly #options: GroupMemberOptions
+  #epoch = joining
+  #owned: TopicPartitions | undefined
+  #intervalMs = presetIntervalMs
+
+  constructor(options: GroupMemberOptions) {
+    this.#options = options
+  }
+
+  get groupId(): string {
+    return this.#options.coordinator.groupId
+  }
+
+  get generationId(): number {
+    return this.#epoch
+  }
+
+  /**
+   * Belongs to the group until the signal aborts; then `leave`. Rejects when the broker no longer counts it among its
+   * members. Without an answer it stays one: only the broker knows whether the session is over.
+   */
+  async belong(signal: AbortSignal): Promise<void> {
+    const { requestTimeoutMs, coordinator } = this.#options
+    while (!signal.aborted) {
+      try {
+        const answer = await withDeadline(this.#beat(this.#epoch), requestTimeoutMs, 'A heartbeat', signal)
+        const isChanged = await this.#accept(answer, signal)
+        // What was given back is told at once: others wait for it.
+        if (!isChanged) await systemClock.sleep(this.#intervalMs, signal)
+      } catch (error) {
+        coordinator.judge(error)
+        if (signal.aborted) return
+        if (!isRetryable(error)) throw error
+        await systemClock.sleep(pauseMs, signal)
+      }
+    }
+  }
+
+  /** Tries until the broker has answered: a member that it does not miss keeps its partitions for the whole session. */
+  async leave(signal: AbortSignal): Promise<void> {
+    const { requestTimeoutMs, coordinator } = this.#options
+    this.#owned = undefined
+    for (; !signal.aborted; await systemClock.sleep(pauseMs, signal)) {
+      try {
+        return void (await withDeadline(this.#beat(leaving), requestTimeoutMs, 'Leaving a group', signal))
+      } catch (error) {
+        coordinator.judge(error)
+        if (!isRetryable(error)) return
+      }
+    }
+  }
+
+  async #beat(epoch: number): Promise<HeartbeatResponse> {
+    const { kafka, client, coordinator, topics, rebalanceTimeoutMs } = this.#options
+    const connection = await coordinator.connection()
+    const name = 'ConsumerGroupHeartbeat'
+    const api = await findApi<HeartbeatArguments, HeartbeatResponse>(kafka, client, name)
+    const { groupId, memberId } = this
+    const owned = this.#owned ?? []
+    const rest = [rebalanceTimeoutMs, topics, null, null, owned] as const
+    return api.async(connection, groupId, memberId, epoch, null, null, ...rest)
+  }
+
+  /** Whether there is an assignment that differs from the one before. */
+  async #accept(answer: HeartbeatResponse, signal: AbortSignal): Promise<boolean> {
+    const { memberEpoch, heartbeatIntervalMs, assignment } = answer
+    if (heartbeatIntervalMs > 0) this.#intervalMs = heartbeatIntervalMs
+    const next = assignment?.topicPartitions
+    if (next === undefined || (this.#owned !== undefined && textOf(next) === textOf(this.#owned))) {
+      this.#epoch = memberEpoch
+      return false
+    }
+    // Nothing of the old assignment may be committed in the name of the new epoch, so both change in one turn.
+    const assigned = await this.#name(next)
+    if (signal.aborted) return false
+    this.#epoch = memberEpoch
+    this.#owned = next
+    this.#options.onAssigned(assigned)
+    return true
+  }
+
+  async #name(partitions: TopicPartitions): Promise<GroupAssignment[]> {
+    const { kafka, client, topics } = this.#options
+    const metadata = await client.metadata({ topics: [...topics], forceUpdate: true })
+    const names = new Map([...metadata.topics].map(([topic, { id }]) => [id, topic]))
+    return partitions.map(({ topicId, partitions: numbers }) => {
+      const topic = names.get(topicId)
+      if (topic === undefined) throw new kafka.NetworkError('A topic that was assigned is not known yet.')
+      return { topic, partitions: [...numbers] }
+    })
+  }
+}
+
+function textOf(partitions: TopicPartitions): string {
+  return partitions
+    .map(({ topicId, partitions: numbers }) => `${topicId}:${numbers.toSorted((a, b) => a - b).join()}`)
+    .toSorted()
+    .join(';')
+}
