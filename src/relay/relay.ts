@@ -10,8 +10,9 @@ import type { Store } from '../ports/store.ts'
 import type { Fate } from '../ports/transport.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import { RelayMind } from './mind/mind.ts'
-import type { Command, MindCounters, MindOptions } from './mind/types.ts'
-import type { OnceSender, Sender } from './sender.ts'
+import type { Command, MindCounters, MindOptions, StoppedFencing } from './mind/types.ts'
+import { FencingHands } from './fencing-hands.ts'
+import type { FencedSender, OnceSender, Sender } from './sender.ts'
 import { TakingHands } from './taking-hands.ts'
 
 export interface RelayOptions {
@@ -22,6 +23,8 @@ export interface RelayOptions {
   readonly once?: OnceSender
   /** See {@link TakingOptions.onceTimeoutMs}. */
   readonly onceTimeoutMs?: number
+  /** Needed where a channel has form `fence`. */
+  readonly fenced?: FencedSender
   readonly mind: Omit<MindOptions, 'random'>
   readonly leaseMs: number
   /** How long `stop` waits for what is under way. */
@@ -36,6 +39,8 @@ export interface RelayStatus {
   readonly partitions: readonly number[]
   readonly inMemory: number
   readonly counters: Readonly<MindCounters>
+  /** Partitions whose exactly-once channels wait for an operator. */
+  readonly stopped: readonly StoppedFencing[]
 }
 
 /** Moves one lane's rows: the I/O around {@link RelayMind}. It decides nothing itself. */
@@ -77,12 +82,14 @@ export class Relay {
   }
 }
 
-function checkForms({ mind, once, lane }: RelayOptions): void {
+function checkForms({ mind, once, fenced, lane }: RelayOptions): void {
   for (const [name, { form }] of mind.channels) {
-    if (form !== 'take' || once !== undefined) continue
+    const isMissing = form === 'take' ? once === undefined : form === 'fence' && fenced === undefined
+    if (!isMissing) continue
+    const cannot = form === 'take' ? 'send without a confirm' : 'write fenced transactions'
     throw new WaybillError(
       'WB_INVALID_CONFIG',
-      `Channel "${name}" is at-most-once, and transport "${lane.transport}" cannot send without a confirm.`,
+      `Channel "${name}" cannot be sent: transport "${lane.transport}" cannot ${cannot}.`,
     )
   }
 }
@@ -92,6 +99,7 @@ class Run {
   readonly #outbox: Outbox
   readonly #mind: RelayMind
   readonly #taking: TakingHands
+  readonly #fencing: FencingHands
   readonly #keeper: LeaseKeeper
   #sleep: AbortController | null = null
   #isStopped = false
@@ -102,6 +110,7 @@ class Run {
     this.#outbox = outbox
     const mind = (this.#mind = new RelayMind({ ...options.mind, random: options.random }))
     this.#taking = new TakingHands(options, outbox, mind)
+    this.#fencing = new FencingHands(options, outbox, mind)
     const pump = (): void => this.#pump()
     this.#keeper = new LeaseKeeper({
       ...options,
@@ -147,7 +156,13 @@ class Run {
   status(): RelayStatus {
     const mind = this.#mind
     const partitions = mind.held.map(({ partition }) => partition)
-    return { lane: this.#options.lane, partitions, inMemory: mind.inMemory, counters: mind.counters }
+    return {
+      lane: this.#options.lane,
+      partitions,
+      inMemory: mind.inMemory,
+      counters: mind.counters,
+      stopped: mind.stopped,
+    }
   }
 
   async stop(): Promise<void> {
@@ -211,6 +226,24 @@ class Run {
           break
         case 'endTaken':
           await this.#taking.endTaken(command)
+          break
+        case 'takeOver':
+          await this.#fencing.takeOver(command)
+          break
+        case 'fencedState':
+          await this.#fencing.askState(command)
+          break
+        case 'publishFenced':
+          await this.#fencing.publish(command)
+          break
+        case 'removeFenced':
+          await this.#fencing.remove(command)
+          break
+        case 'releaseFenced':
+          await this.#fencing.release(command)
+          break
+        case 'fencingStopped':
+          this.#fencing.tellStopped(command.stopped)
           break
         case 'release':
           await this.#keeper.release(command.partitions)

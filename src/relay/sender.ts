@@ -1,5 +1,5 @@
 import type { Loss, OutboxRow } from '../ports/outbox.ts'
-import type { Fate } from '../ports/transport.ts'
+import type { Fate, FencedNote, FencedOutcome, FencedPublisher } from '../ports/transport.ts'
 
 /**
  * Where a relay hands its rows: a transport's publisher, or the handlers of a consumer of the same database. Answers one
@@ -27,4 +27,15 @@ export interface OnceSender {
    * is counted as lost. Sends may overlap, but never two of one key.
    */
   send(rows: readonly OutboxRow[], timeoutMs: number): Promise<readonly OnceResult[]>
+}
+
+/** Where a relay hands rows for fenced transactions: a transport's fenced publisher, told where each channel goes. */
+export interface FencedSender extends Pick<FencedPublisher, 'takeOver' | 'release'> {
+  /** See `FencedPublisher.publish`. */
+  publish(
+    partition: number,
+    note: Omit<FencedNote, 'rows'>,
+    rows: readonly OutboxRow[],
+    timeoutMs: number,
+  ): Promise<FencedOutcome>
 }

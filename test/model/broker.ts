@@ -2,6 +2,7 @@ import type { OutboxRow } from '../../src/ports/outbox.ts'
 import type { Fate } from '../../src/ports/transport.ts'
 import type { OnceResult } from '../../src/relay/sender.ts'
 import type { Coverage } from './coverage.ts'
+import { FencedLog, type LogFlaws } from './fenced-log.ts'
 import { lockOf } from './tables.ts'
 
 /** `reject`: refused for itself, again and again · `fatal`: refused for good · `breaker`: its connection closes. */
@@ -30,10 +31,12 @@ export class Broker {
   readonly down: Set<string> = new Set()
   /** Sends whose client gave up on them and which arrive all the same. */
   readonly straggling: (readonly OutboxRow[])[] = []
+  readonly fenced: FencedLog
   readonly #coverage: Coverage
 
-  constructor(coverage: Coverage) {
+  constructor(coverage: Coverage, flaws: LogFlaws = {}) {
     this.#coverage = coverage
+    this.fenced = new FencedLog(this, coverage, flaws)
   }
 
   /** `how` 0 is a broker that is well; other values pick a fault. */
@@ -86,6 +89,7 @@ export class Broker {
   }
 
   straggle(pick: number): void {
+    this.fenced.straggle(pick)
     if (this.straggling.length === 0) return
     this.#arrive(this.straggling.splice(pick % this.straggling.length, 1)[0]!)
   }

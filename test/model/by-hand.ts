@@ -1,4 +1,5 @@
 import type {
+  FencedState,
   LineOutcome,
   Loss,
   OutboxRow,
@@ -7,7 +8,7 @@ import type {
   RowRef,
   TakeOutcome,
 } from '../../src/ports/outbox.ts'
-import type { Fate } from '../../src/ports/transport.ts'
+import type { Fate, FencedNote, FencedOutcome } from '../../src/ports/transport.ts'
 import { RelayMind } from '../../src/relay/mind/mind.ts'
 import type { ChannelRules, Command, MindOptions } from '../../src/relay/mind/types.ts'
 import type { OnceResult } from '../../src/relay/sender.ts'
@@ -33,6 +34,7 @@ function rejection(scope: 'message' | 'destination', retryable: boolean): Fate {
   return { outcome: 'rejected', scope, retryable, code: 'NO', reason: 'no' }
 }
 
+export const lineage = 'cluster/topic'
 export const lease = { partition: 0, epoch: 1n }
 
 /** A row of `orders`, ordered by key; without a key one of `views`, which has no order. */
@@ -175,6 +177,33 @@ export class ByHand {
     this.mind.takeEnded(take)
     this.decide()
     return [...losses]
+  }
+
+  /** Answers the take-over and the question that follows it: what broker and store say. */
+  takesOver(last: FencedNote | null = null, store: Partial<FencedState> = {}): void {
+    const { call } = this.take('takeOver')
+    this.mind.tookOver(call, { last, lineage })
+    this.decide()
+    const asked = this.take('fencedState')
+    const known = { number: 0n, lineage: store.number === undefined ? null : lineage, ...store }
+    this.mind.fencedStateReturned(asked.call, known, this.now)
+    this.decide()
+  }
+
+  /** Answers the next transaction, and tells its number and what was in it. */
+  publishes(outcome: FencedOutcome = { outcome: 'committed' }): [bigint, ...string[]] {
+    const { call, number, rows } = this.take('publishFenced')
+    this.mind.publishedFenced(call, outcome, this.now)
+    this.decide()
+    return [number, ...rows.map((each) => each.id)]
+  }
+
+  /** Answers the next fenced delete, and tells its number and what was in it. */
+  removesFenced(holds: boolean = true): [bigint, ...string[]] {
+    const { call, note, rows } = this.take('removeFenced')
+    this.mind.removedFenced(call, holds)
+    this.decide()
+    return [note.number, ...rows.map((each) => each.id)]
   }
 
   remove(): string[] {

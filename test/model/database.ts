@@ -2,6 +2,7 @@ import type { LeasedPartition } from '../../src/ports/lane.ts'
 import type {
   BlockedLine,
   DeadLetter,
+  FencedState,
   LineOutcome,
   Loss,
   RowRef,
@@ -41,6 +42,7 @@ export class Database {
   readonly everLost: Set<string> = new Set()
   /** Rows that were ever taken, with the claims of their partition then. */
   readonly everTaken: Map<string, number> = new Map()
+  readonly everTakenIds: Set<string> = new Set()
   /** Claims of each partition so far; unlike epochs they never fall back. */
   readonly claims: Map<number, number> = new Map()
   readonly flaws: DatabaseFlaws
@@ -133,6 +135,7 @@ export class Database {
       if (!rows.delete(nameOf(row))) return 'gone'
       mine.push(row)
       this.everTaken.set(nameOf(row), this.claims.get(row.partition) ?? 0)
+      this.everTakenIds.add(row.id)
       return 'taken'
     })
     if (mine.length > 0) taken.set(batch, mine)
@@ -144,6 +147,22 @@ export class Database {
     // Made again after a lost answer it changes nothing; a fail-over may have taken the line away.
     if (!this.tables.taken.delete(batch) && this.failovers === 0) return
     for (const { id } of losses) this.everLost.add(id)
+  }
+
+  fencedState(partition: number): FencedState {
+    return this.tables.fenced.get(partition) ?? { number: 0n, lineage: null }
+  }
+
+  removeFenced(
+    { partition, epoch }: LeasedPartition,
+    note: { readonly number: bigint; readonly lineage: string },
+    rows: readonly RowRef[],
+  ): boolean {
+    if (this.tables.leases.get(partition)?.epoch !== epoch) return false
+    this.remove(rows)
+    // One whose caller had given up on it may come after its successor.
+    if (note.number > this.fencedState(partition).number) this.tables.fenced.set(partition, note)
+    return true
   }
 
   block(lines: readonly BlockedLine[], now: number): LineOutcome[] {

@@ -1,3 +1,4 @@
+import { lineage } from './fenced-log.ts'
 import { Broken, type Invariant } from './broken.ts'
 import type { SimulatedRelay } from './relay.ts'
 import { lockOf, nameOf, type StoredRow } from './tables.ts'
@@ -42,9 +43,15 @@ export function heal(world: World): void {
 
 /** Ten seconds without work: polls that back off, and no loop that never sleeps (O3, P8). */
 function rest(world: World): void {
-  const { clock, relays } = world
-  const until = clock.now + 10_000
+  const { clock, relays, database } = world
+  let until = clock.now + 10_000
   for (let round = 0; clock.now < until; round++) {
+    if (database.failovers > 0) accept(world)
+    // Only now found to be stopped: it looks whether an operator has been there.
+    if (relays.some(({ mind }) => mind.stopped.length > 0)) {
+      until = clock.now + 10_000
+      round = 0
+    }
     if (round > 80) throw new Broken('a relay with nothing to do rests', `${round} polls in ten seconds`)
     for (const relay of relays) {
       keepLeases(world, relay)
@@ -75,6 +82,7 @@ function settle(world: World, invariant: Invariant, until: number, isDone: () =>
       )
       throw new Broken(invariant, `after ${round} rounds there is still ${names.join(', ')}`)
     }
+    if (database.failovers > 0) accept(world)
     let isQuiet = true
     for (const relay of relays) {
       keepLeases(world, relay)
@@ -84,6 +92,18 @@ function settle(world: World, invariant: Invariant, until: number, isDone: () =>
       }
     }
     if (isQuiet) world.advance(Math.max(1, pause(world, until)))
+  }
+}
+
+/** What an operator does after a fail-over: tells the database what the log had last, in an epoch that is newer. */
+function accept({ database, broker, relays }: World): void {
+  for (const { partition } of relays.flatMap(({ mind }) => mind.stopped)) {
+    const last = broker.fenced.last(partition)
+    if (last === null) continue
+    database.tables.fenced.set(partition, { number: last.number, lineage })
+    const lease = database.tables.leases.get(partition)!
+    if (last.epoch > lease.epoch)
+      database.tables.leases.set(partition, { owner: null, until: 0, epoch: last.epoch })
   }
 }
 

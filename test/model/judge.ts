@@ -26,21 +26,25 @@ export function judge(world: World): void {
       count > 0 || buried.has(id) || database.lost.has(id) || settledElsewhere.has(id) || isLost
     if (!isAccounted)
       throw new Broken('every committed row is handed on', `${id} of ${row.channel} ${row.key ?? ''}`)
-    const isOnce = options.channels.get(row.channel)!.form === 'take'
+    const { form } = options.channels.get(row.channel)!
+    if (form === 'fence' && count > 1 && database.failovers === 0)
+      throw new Broken('exactly once: a message is in the log once', `${count} copies of ${id}`)
+    const isOnce = form === 'take'
     // A standby that had not heard of the delete brings the row back.
     if (isOnce && count > 1 && database.failovers === 0)
       throw new Broken('at most once: nothing is sent twice', `${count} copies of ${id}`)
-    const allowed = isOnce ? 1 + database.failovers : allowedCopies(world, id, row.partition)
+    const allowed = form === 'confirm' ? allowedCopies(world, id, row.partition) : 1 + database.failovers
     if (count > allowed)
       throw new Broken('nothing twice without a fault', `${count} copies of ${id}, ${allowed} allowed`)
-    checkAttempts(world, id, row.partition)
+    if (form === 'confirm') checkAttempts(world, id, row.partition)
   }
   checkDisorder(world)
   for (const [name, ids] of firsts) {
     let last = 0
     for (const id of ids) {
-      // What was thought lost may come back after a fail-over; what left late was another's turn.
-      if (database.everLost.has(id) || watchTakes.late.has(id)) continue
+      // Only at most once: what left late was another's turn, and what was taken comes back after a fail-over.
+      if (watchTakes.late.has(id)) continue
+      if (database.failovers > 0 && database.everTakenIds.has(id)) continue
       if (database.everDead.has(id) || database.lost.has(id) || settledElsewhere.has(id)) continue
       const { order } = database.ledger.get(id)!
       if (order < last)

@@ -18,6 +18,8 @@ const lost: Invariant = 'every committed row is handed on'
 const stuck: Invariant = 'no key is closed and no partition stuck for ever'
 const order: Invariant = 'first occurrences of a key are in commit order'
 const twice: Invariant = 'nothing twice without a fault'
+const once: Invariant = 'exactly once: a message is in the log once'
+const early: Invariant = 'exactly once: a transaction begins when the rows of the last are deleted'
 const others: Invariant = 'a failing message does not stop others'
 
 function tap(make: () => Tap): Pick<Mutant, 'seams'> {
@@ -147,6 +149,52 @@ export const mutants: readonly NamedMutant[] = [
     name: 'sends again what was sent once and not answered for',
     breaks: ['at most once: nothing is sent twice'],
     seams: { dispatchesAgain: true },
+  },
+  {
+    name: 'begins a transaction before the rows of the last are deleted',
+    breaks: [early, once],
+    seams: { awaitsNot: 'removeFenced' },
+  },
+  {
+    name: 'reads a partition before the rows of its last note are deleted',
+    breaks: [once, early],
+    patch: patch({
+      gain(partition, epoch, until) {
+        gain.call(this, partition, epoch, until)
+        const fence = this.partitions?.get(partition)?.fence ?? null
+        if (fence !== null) Object.defineProperty(fence, 'acceptsFromRead', { get: () => 0, set: () => {} })
+      },
+    }),
+  },
+  { name: 'lets a zombie write on', breaks: [once, order, early], flaws: { fencesNobody: true } },
+  {
+    name: 'notes a span in place of its rows',
+    breaks: [lost, once],
+    ...tap(() => ({
+      found: (found, partition, { tables }) => {
+        if (found.last === null) return found
+        const seqs = found.last.rows.map(({ seq }) => seq)
+        const isWithin = (seq: bigint): boolean => seqs.some((a) => a <= seq) && seqs.some((b) => b >= seq)
+        const rows = [...tables.rows.values()].filter(
+          (row) => row.partition === partition && isWithin(row.seq),
+        )
+        return { ...found, last: { ...found.last, rows } }
+      },
+    })),
+  },
+  {
+    name: 'takes an unanswered commit for a failed one',
+    breaks: [once],
+    ...tap(() => ({
+      outcome: (outcome) => (outcome.outcome === 'unknown' ? { outcome: 'rejected', fates: [] } : outcome),
+    })),
+  },
+  {
+    name: 'takes an unanswered commit for a done one',
+    breaks: [lost, 'exactly once: it never stops without a fail-over'],
+    ...tap(() => ({
+      outcome: (outcome) => (outcome.outcome === 'unknown' ? { outcome: 'committed' } : outcome),
+    })),
   },
   { name: 'deletes by number alone', breaks: [lost], flaws: { removesByNumberAlone: true } },
   {

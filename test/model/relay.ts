@@ -1,12 +1,14 @@
 import type { LeasedPartition } from '../../src/ports/lane.ts'
 import type { ReadRequest, ReadResult } from '../../src/ports/outbox.ts'
-import type { Fate } from '../../src/ports/transport.ts'
+import type { Fate, FencedOutcome, TakenOver } from '../../src/ports/transport.ts'
 import { RelayMind } from '../../src/relay/mind/mind.ts'
 import type { Command, MindCounters, MindOptions } from '../../src/relay/mind/types.ts'
+import { Broken } from './broken.ts'
 import type { Broker } from './broker.ts'
 import type { Coverage } from './coverage.ts'
 import type { Database } from './database.ts'
 import { read } from './reading.ts'
+import { RelayFences } from './relay-fences.ts'
 import { RelayTakes } from './relay-takes.ts'
 import type { WatchTakes } from './watch-takes.ts'
 import type { Watch } from './watch.ts'
@@ -18,10 +20,12 @@ export interface Seams {
     request?(request: ReadRequest, isFirst: boolean): ReadRequest
     result?(result: ReadResult): ReadResult
     fate?(fate: Fate): Fate
+    outcome?(outcome: FencedOutcome): FencedOutcome
+    found?(found: TakenOver, partition: number, database: Database): TakenOver
   }
   readonly takesFailedReadForEmpty?: boolean
   /** Acknowledged when it is issued; its effect comes later. */
-  readonly awaitsNot?: 'remove' | 'block' | 'take'
+  readonly awaitsNot?: 'remove' | 'block' | 'take' | 'removeFenced'
   /** Sends again what was sent once and not answered for. */
   readonly dispatchesAgain?: boolean
 }
@@ -57,7 +61,8 @@ export class SimulatedRelay {
   readonly #gains = new Map<number, number>()
   #reads = 0
   readonly #takes: RelayTakes
-  #tap: ReturnType<NonNullable<Seams['tap']>>
+  readonly fences: RelayFences
+  tap: ReturnType<NonNullable<Seams['tap']>>
   mind: RelayMind
   session: string
   operations: Operation[] = []
@@ -71,8 +76,9 @@ export class SimulatedRelay {
     this.#name = name
     this.mind = new RelayMind(around.options)
     this.session = `${name}.0`
-    this.#tap = around.seams.tap?.() ?? {}
+    this.tap = around.seams.tap?.() ?? {}
     this.#takes = new RelayTakes(this, around)
+    this.fences = new RelayFences(this, around)
   }
 
   pump(): void {
@@ -138,7 +144,8 @@ export class SimulatedRelay {
     this.past.push({ ...this.mind.counters })
     this.mind = new RelayMind(options)
     this.#reads = 0
-    this.#tap = this.#around.seams.tap?.() ?? {}
+    this.fences.forget()
+    this.tap = this.#around.seams.tap?.() ?? {}
     // Behind a pooler nobody sees the session end, and its leases run out by the clock.
     if (how % 3 !== 0) database.free(this.session, null)
     this.session = `${this.#name}.${(this.#sessions += 1)}`
@@ -201,6 +208,28 @@ export class SimulatedRelay {
       case 'endTaken':
         this.operations.push(this.#takes.endTaken(this.session, command))
         break
+      case 'takeOver':
+        this.operations.push(this.fences.takeOver(command))
+        break
+      case 'fencedState':
+        this.operations.push(this.fences.askState(command))
+        break
+      case 'publishFenced':
+        this.operations.push(this.fences.publish((partition) => this.#leaseName(partition), command))
+        break
+      case 'removeFenced':
+        this.operations.push(this.fences.remove(command))
+        break
+      case 'releaseFenced':
+        this.fences.release(command)
+        break
+      case 'fencingStopped':
+        coverage.saw('exactly-once stopped')
+        if (database.failovers === 0) {
+          const { partition, reason } = command.stopped
+          throw new Broken('exactly once: it never stops without a fail-over', `${partition}: ${reason}`)
+        }
+        break
       case 'release': {
         const { session } = this
         coverage.saw('drained', command.partitions.length)
@@ -216,7 +245,7 @@ export class SimulatedRelay {
 
   #read({ read: number, request: asked }: Extract<Command, { type: 'read' }>): Operation {
     const { database, clock, coverage, seams } = this.#around
-    const request = this.#tap.request?.(asked, this.#reads === 0) ?? asked
+    const request = this.tap.request?.(asked, this.#reads === 0) ?? asked
     this.#reads += 1
     let result: ReadResult | null = null
     return {
@@ -228,7 +257,7 @@ export class SimulatedRelay {
       answer: () => {
         if (result === null) return
         this.#look(asked, result)
-        this.mind.readReturned(number, this.#tap.result?.(result) ?? result, clock.now)
+        this.mind.readReturned(number, this.tap.result?.(result) ?? result, clock.now)
       },
       fail: () => {
         coverage.saw('read failed')
@@ -261,7 +290,7 @@ export class SimulatedRelay {
     let fates: readonly Fate[] = []
     const end = (answered: readonly Fate[]): void => {
       watch.ended(watched, answered)
-      const told = this.#tap.fate === undefined ? answered : answered.map(this.#tap.fate)
+      const told = this.tap.fate === undefined ? answered : answered.map(this.tap.fate)
       this.mind.sendEnded(command.send, told, clock.now)
     }
     return {

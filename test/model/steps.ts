@@ -53,13 +53,13 @@ export interface Run {
     readonly outage: boolean
   }
   /** Calls of this kind end only when a step picks them: what is slow for long is overtaken by everything else. */
-  readonly slow: 'read' | 'send' | 'remove' | 'write' | 'take' | 'none'
+  readonly slow: 'read' | 'send' | 'remove' | 'write' | 'take' | 'fence' | 'none'
   readonly luck: number
   readonly steps: readonly Step[]
 }
 
 const pick = fc.nat({ max: 9999 })
-const form = fc.constantFrom<ChannelRules['form'][]>('confirm', 'confirm', 'take')
+const form = fc.constantFrom<ChannelRules['form'][]>('confirm', 'confirm', 'take', 'fence')
 const names = fc.oneof(
   ...Object.entries(weights).map(([name, weight]) => ({ weight, arbitrary: fc.constant(name as StepName) })),
 )
@@ -78,7 +78,7 @@ export const runs: fc.Arbitrary<Run> = fc.noBias(
       failOver: fc.boolean(),
       outage: fc.boolean(),
     }),
-    slow: fc.constantFrom('read', 'send', 'remove', 'write', 'take', 'none'),
+    slow: fc.constantFrom('read', 'send', 'remove', 'write', 'take', 'fence', 'none'),
     luck: fc.nat({ max: 0x7fffffff }),
     steps: fc.array(fc.record({ do: names, a: pick, b: pick }), {
       minLength: 1,

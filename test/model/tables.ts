@@ -1,4 +1,4 @@
-import type { RowRef } from '../../src/ports/outbox.ts'
+import type { FencedState, RowRef } from '../../src/ports/outbox.ts'
 
 /** A row of `outbox`. Immutable, so that a replica may share it. */
 export interface StoredRow extends RowRef {
@@ -49,6 +49,8 @@ export class Tables {
   readonly dead: Map<string, StoredRow> = new Map()
   /** By batch. */
   readonly taken: Map<string, readonly TakenEntry[]> = new Map()
+  /** The last fenced transaction whose rows were deleted, by partition. */
+  readonly fenced: Map<number, FencedState> = new Map()
   readonly rewinds: Map<number, bigint> = new Map()
   readonly leases: Map<number, Lease> = new Map()
 
@@ -64,6 +66,7 @@ export class Tables {
     for (const [name, each] of this.rows) copy.rows.set(name, each)
     for (const [name, each] of this.lines) copy.lines.set(name, each)
     for (const [name, each] of this.dead) copy.dead.set(name, each)
+    for (const [number, each] of this.fenced) copy.fenced.set(number, each)
     for (const [batch, each] of this.taken) copy.taken.set(batch, each)
     for (const [number, each] of this.rewinds) copy.rewinds.set(number, each)
     for (const [number, each] of this.leases) copy.leases.set(number, each)

@@ -3,6 +3,7 @@ import type { MindOptions } from '../../src/relay/mind/types.ts'
 import { Broker, type Poison } from './broker.ts'
 import type { Coverage } from './coverage.ts'
 import { Database, type DatabaseFlaws } from './database.ts'
+import type { LogFlaws } from './fenced-log.ts'
 import { type Operation, type Seams, SimulatedRelay } from './relay.ts'
 import type { Run, Step } from './steps.ts'
 import { nameOf } from './tables.ts'
@@ -11,13 +12,14 @@ import { Watch } from './watch.ts'
 
 export interface Mutant {
   readonly seams?: Seams
-  readonly flaws?: DatabaseFlaws
+  readonly flaws?: DatabaseFlaws & LogFlaws
   readonly options?: Partial<MindOptions>
 }
 
 const leaseMs = 5000
-/** Statements whose caller may have given up on them before they have their effect. */
-const straggles = new Set<Operation['kind']>(['remove', 'block', 'bury', 'take', 'endTaken'])
+const fencing = ['takeOver', 'publishFenced', 'removeFenced'] as const
+/** Calls whose caller may have given up on them before they have their effect. */
+const straggles = new Set<Operation['kind']>(['remove', 'block', 'bury', 'take', 'endTaken', ...fencing])
 const ticks = [1, 1, 5, 20, 20, 60, 100, 400, 1500, 6000]
 
 /** Everything around the minds, moved by the steps of a schedule and by nothing else. */
@@ -41,7 +43,7 @@ export class World {
     this.coverage = coverage
     this.options = { ...optionsOf(run), ...mutant.options }
     this.database = new Database(run.partitions, mutant.flaws)
-    this.broker = new Broker(coverage)
+    this.broker = new Broker(coverage, mutant.flaws)
     this.watch = new Watch(this.database, this.options)
     this.watchTakes = new WatchTakes(this.database, this.options)
     const { database, broker, watch, watchTakes, options, clock } = this
@@ -279,12 +281,13 @@ export class World {
 
   #isSlow({ kind }: Operation): boolean {
     const { slow } = this.run
+    if (slow === 'fence') return fencing.some((each) => each === kind)
     return slow === 'write' ? kind === 'block' || kind === 'bury' : kind === slow
   }
 
   /** False where the call has failed: a standby takes no writes. */
   #affect(relay: SimulatedRelay, operation: Operation, how: number): boolean {
-    const needsPrimary = !['read', 'send', 'dispatch'].includes(operation.kind)
+    const needsPrimary = !['read', 'send', 'dispatch', 'takeOver', 'publishFenced'].includes(operation.kind)
     if (needsPrimary && this.database.inRecovery) {
       relay.take(operation)
       operation.fail()
@@ -298,6 +301,7 @@ export class World {
 
   #fail(operation: Operation, when: 'before' | 'after'): void {
     if (operation.kind === 'remove') this.coverage.saw(`delete failed ${when} its effect`)
+    if (operation.kind === 'removeFenced') this.coverage.saw(`fenced delete failed ${when} its effect`)
     if (operation.kind === 'take') this.coverage.saw(`take failed ${when} its effect`)
     if (operation.kind === 'block' || operation.kind === 'bury')
       this.coverage.saw(`line write failed ${when} its effect`)

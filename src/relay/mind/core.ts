@@ -1,4 +1,6 @@
+import type { LeasedPartition } from '../../ports/lane.ts'
 import type { OutboxRow, RowRef } from '../../ports/outbox.ts'
+import { newFence } from './fence.ts'
 import {
   type ChannelState,
   type Closed,
@@ -8,6 +10,7 @@ import {
   type KeyState,
   newChannel,
   newPartition,
+  newPool,
   noDoubt,
   type PartitionState,
   type Pool,
@@ -23,6 +26,8 @@ export class MindCore {
   readonly reopening: Set<KeyState> = new Set()
   /** Confirmed rows whose delete has not been asked for yet. They outlive the lease: deleting them is always right. */
   removals: { readonly row: RowRef; readonly entry: Entry | null }[] = []
+  /** Partitions that another relay turned out to hold; to be told. */
+  readonly fenced: LeasedPartition[] = []
   readonly counters: MindCounters = {
     sent: 0,
     confirmed: 0,
@@ -49,19 +54,21 @@ export class MindCore {
   isReadWanted = false
   /** Histories of the database seen so far. What was read in an older one may come again in this one. */
   histories = 0
+  readonly #isFencing: boolean
   readonly #settled: { readonly entry: Entry; readonly read: number }[] = []
   /** Doubts about rows that left memory, so that the next look at them starts where the last one ended. Bounded (S13). */
   readonly #doubts = new Map<string, Doubt>()
 
   constructor(options: MindOptions) {
     this.options = options
+    this.#isFencing = [...options.channels.values()].some(({ form }) => form === 'fence')
     for (const [name, rules] of options.channels) this.channels.set(name, newChannel(name, rules))
   }
 
   gain(partition: number, epoch: bigint, until: number): void {
     const known = this.partitions.get(partition)
     if (known !== undefined) this.lose(known)
-    this.partitions.set(partition, newPartition(partition, epoch, until))
+    this.partitions.set(partition, newPartition(partition, epoch, until, this.#isFencing ? newFence() : null))
     this.wantRead()
   }
 
@@ -104,7 +111,8 @@ export class MindCore {
     if (channel === undefined || partition.isDraining) return false
     const name = entryName(row)
     if (read < channel.acceptsFromRead || partition.entries.has(name)) return false
-    const { pool } = channel
+    if (channel.rules.form === 'fence' && read < partition.fence!.acceptsFromRead) return false
+    const pool = this.#poolOf(channel, partition)
     const key =
       channel.rules.ordered && row.key !== null ? this.#keyOf(partition, channel, pool, row.key) : null
     if (key !== null && !this.#mayQueue(key, row)) return false
@@ -178,9 +186,20 @@ export class MindCore {
     this.#release(entry)
   }
 
-  dropLoose({ pool }: ChannelState): void {
-    for (const entry of pool.loose) if (entry.state === 'waiting') this.drop(entry)
-    pool.loose = []
+  /** Forgets all rows without order of a channel that wait. */
+  dropLoose(channel: ChannelState): void {
+    this.#dropLooseOf(channel.pool)
+    for (const partition of this.partitions.values()) {
+      const pool = partition.pools.get(channel)
+      if (pool !== undefined) this.#dropLooseOf(pool)
+    }
+  }
+
+  /** The database refused an effect of ours: another relay holds the partition. */
+  refused(partition: PartitionState): void {
+    if (!partition.isHeld) return
+    this.fenced.push({ partition: partition.partition, epoch: partition.epoch })
+    this.lose(partition)
   }
 
   /** A row is done with; it stays known until a read issued from now on has returned. */
@@ -220,6 +239,21 @@ export class MindCore {
     key.pool.ready.delete(key)
     this.reopening.delete(key)
     key.partition.keys.delete(key.id)
+  }
+
+  #poolOf(channel: ChannelState, partition: PartitionState): Pool {
+    if (channel.rules.form !== 'fence') return channel.pool
+    let pool = partition.pools.get(channel)
+    if (pool === undefined) {
+      pool = newPool()
+      partition.pools.set(channel, pool)
+    }
+    return pool
+  }
+
+  #dropLooseOf(pool: Pool): void {
+    for (const entry of pool.loose) if (entry.state === 'waiting') this.drop(entry)
+    pool.loose = []
   }
 
   #release(entry: Entry): void {

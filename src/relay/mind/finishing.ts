@@ -1,5 +1,4 @@
 import { backoffMs } from '../../kernel/retry.ts'
-import type { LeasedPartition } from '../../ports/lane.ts'
 import type { BlockedLine, DeadLetter, LineOutcome, RowRef } from '../../ports/outbox.ts'
 import type { Fate } from '../../ports/transport.ts'
 import type { MindCore } from './core.ts'
@@ -28,7 +27,6 @@ export class Finishing {
   #lastWrite = 0
   #writeFailures = 0
   #writeAt = 0
-  #fenced: LeasedPartition[] = []
 
   constructor(core: MindCore) {
     this.#core = core
@@ -93,10 +91,6 @@ export class Finishing {
       const command = this.#issueWrite()
       if (command !== null) commands.push(command)
     }
-    if (this.#fenced.length > 0) {
-      commands.push({ type: 'fenced', partitions: this.#fenced })
-      this.#fenced = []
-    }
     return commands
   }
 
@@ -131,8 +125,7 @@ export class Finishing {
       if (!partition.isHeld) return
       const outcome = outcomes[i]
       if (outcome === 'fenced') {
-        this.#fenced.push({ partition: partition.partition, epoch: partition.epoch })
-        this.#core.lose(partition)
+        this.#core.refused(partition)
         return
       }
       if (kind === 'bury' && outcome === 'written') this.#core.counters.buried += 1

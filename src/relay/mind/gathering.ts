@@ -1,9 +1,13 @@
 import type { MindCore } from './core.ts'
 import type { ChannelState, Entry, KeyState, PartitionState, Pool } from './state.ts'
 
+/** Doubts after which a row is sent without company. */
+export const alone = 3
+
 interface Batch {
   readonly entries: Entry[]
   limit: number
+  bytesLeft: number
 }
 
 /** Which rows go into a send, and how they come back from one. A key has rows in at most one send at a time. */
@@ -18,7 +22,8 @@ export class Gathering {
   gather(channel: ChannelState, pool: Pool, now: number): Entry[] {
     const isProbing = channel.failures > 0
     if (channel.heldUntil !== null || (isProbing && channel.underway > 0)) return []
-    const batch: Batch = { entries: [], limit: isProbing ? 1 : this.#batchSize(channel) }
+    const bytesLeft = channel.rules.batchBytes ?? Infinity
+    const batch: Batch = { entries: [], limit: isProbing ? 1 : this.#batchSize(channel), bytesLeft }
     if (isProbing) {
       const probe = this.#leastDoubted(pool, now)
       // A message that breaks its connection stands in front of the others after each hold: they are read first, or it would
@@ -105,8 +110,10 @@ export class Gathering {
 
   #take(entry: Entry, batch: Batch): boolean {
     const limit = Math.min(batch.limit, this.#sizeFor(entry))
-    if (batch.entries.length > 0 && batch.entries.length >= limit) return false
+    if (batch.entries.length > 0 && (batch.entries.length >= limit || entry.bytes > batch.bytesLeft))
+      return false
     batch.limit = limit
+    batch.bytesLeft -= entry.bytes
     batch.entries.push(entry)
     entry.state = 'sending'
     entry.partition.busy += 1
@@ -119,7 +126,7 @@ export class Gathering {
 
   /** The more often a row's fate was unknown, the smaller its company, down to none. */
   #sizeFor(entry: Entry): number {
-    if (entry.row.attempts > 0 || entry.doubt.times >= 3) return 1
+    if (entry.row.attempts > 0 || entry.doubt.times >= alone) return 1
     return Math.max(1, Math.floor(this.#batchSize(entry.channel) / 8 ** entry.doubt.times))
   }
 

@@ -1,14 +1,15 @@
 import type { LeasedPartition } from '../../ports/lane.ts'
-import type { LineOutcome, ReadResult, TakeOutcome } from '../../ports/outbox.ts'
-import type { Fate } from '../../ports/transport.ts'
+import type { FencedState, LineOutcome, ReadResult, TakeOutcome } from '../../ports/outbox.ts'
+import type { Fate, FencedOutcome, TakenOver } from '../../ports/transport.ts'
 import type { OnceResult } from '../sender.ts'
 import { MindCore } from './core.ts'
 import { Finishing } from './finishing.ts'
+import { Fencing } from './fencing.ts'
 import { Gathering } from './gathering.ts'
 import { Reading } from './reading.ts'
 import { Sending } from './sending.ts'
 import { Taking } from './taking.ts'
-import type { Command, MindCounters, MindOptions } from './types.ts'
+import type { Command, MindCounters, MindOptions, StoppedFencing } from './types.ts'
 import { Verdicts } from './verdicts.ts'
 
 /**
@@ -22,6 +23,7 @@ export class RelayMind {
   readonly #finishing: Finishing
   readonly #gathering: Gathering
   readonly #taking: Taking
+  readonly #fencing: Fencing
   readonly #sending: Sending
 
   constructor(options: MindOptions) {
@@ -31,7 +33,8 @@ export class RelayMind {
     this.#gathering = new Gathering(this.#core)
     const verdicts = new Verdicts(this.#core, this.#finishing, this.#gathering)
     this.#taking = new Taking(this.#core, this.#gathering)
-    this.#sending = new Sending(this.#core, this.#gathering, verdicts, this.#taking)
+    this.#fencing = new Fencing(this.#core, this.#gathering, verdicts)
+    this.#sending = new Sending(this.#core, this.#gathering, verdicts, this.#taking, this.#fencing)
   }
 
   /** Leases gained. `until`: when they end, on the clock that `decide` is given. */
@@ -46,6 +49,7 @@ export class RelayMind {
       if (kept.get(partition.partition) === partition.epoch) partition.until = until
       else this.#core.lose(partition)
     }
+    this.#fencing.renewed()
   }
 
   /** Every lease is lost. */
@@ -60,6 +64,7 @@ export class RelayMind {
       if (partition === undefined || partition.isDraining) continue
       partition.isDraining = true
       this.#gathering.drain(partition)
+      this.#fencing.drain(partition)
     }
   }
 
@@ -104,6 +109,28 @@ export class RelayMind {
     this.#taking.endFailed(take, now)
   }
 
+  tookOver(call: number, found: TakenOver): void {
+    this.#fencing.tookOver(call, found)
+  }
+
+  fencedStateReturned(call: number, state: FencedState, now: number): void {
+    this.#fencing.compared(call, state, now)
+  }
+
+  publishedFenced(call: number, outcome: FencedOutcome, now: number): void {
+    this.#fencing.published(call, outcome, now)
+  }
+
+  /** `holds`: see `Outbox.removeFenced`. */
+  removedFenced(call: number, holds: boolean): void {
+    this.#fencing.removed(call, holds)
+  }
+
+  /** A take-over, a question for the state or a fenced delete has failed, or nobody knows. */
+  fencedCallFailed(call: number, now: number): void {
+    this.#fencing.failed(call, now)
+  }
+
   removed(remove: number): void {
     this.#finishing.removed(remove)
   }
@@ -125,7 +152,12 @@ export class RelayMind {
     // The read first: the database works on it while the rest is carried out.
     const read = this.#reading.issue(now)
     const commands = read === null ? [] : [read]
-    commands.push(...this.#taking.issue(now), ...this.#sending.issue(now), ...this.#finishing.issue(now))
+    commands.push(
+      ...this.#taking.issue(now),
+      ...this.#fencing.issue(now),
+      ...this.#sending.issue(now),
+      ...this.#finishing.issue(now),
+    )
     const drained = [...this.#core.partitions.values()].filter((each) => each.isDraining && each.busy === 0)
     if (drained.length > 0) {
       for (const partition of drained) this.#core.lose(partition)
@@ -134,12 +166,20 @@ export class RelayMind {
         partitions: drained.map(({ partition, epoch }) => ({ partition, epoch })),
       })
     }
+    commands.push(...this.#fencing.release())
+    if (this.#core.fenced.length > 0)
+      commands.push({ type: 'fenced', partitions: this.#core.fenced.splice(0) })
     return commands
   }
 
   /** When `decide` has something to do if nothing happens until then; Infinity if only an event can change that. */
   nextDecisionAt(): number {
-    return Math.min(this.#reading.nextAt(), this.#finishing.nextTry(), this.#taking.nextTry())
+    return Math.min(
+      this.#reading.nextAt(),
+      this.#finishing.nextTry(),
+      this.#taking.nextTry(),
+      this.#fencing.nextTry(),
+    )
   }
 
   get held(): LeasedPartition[] {
@@ -154,7 +194,13 @@ export class RelayMind {
 
   /** Nothing is under way: no send, no take, no delete, no line. */
   get isIdle(): boolean {
-    return this.#sending.underway === 0 && this.#taking.isIdle && this.#finishing.isIdle
+    return (
+      this.#sending.underway === 0 && this.#taking.isIdle && this.#fencing.isIdle && this.#finishing.isIdle
+    )
+  }
+
+  get stopped(): StoppedFencing[] {
+    return this.#fencing.stopped
   }
 
   get inMemory(): number {

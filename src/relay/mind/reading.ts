@@ -164,6 +164,7 @@ export class Reading {
     this.#last = null
     for (const partition of core.partitions.values()) {
       core.reset(partition)
+      if (partition.fence !== null) partition.fence.isOutdated = true
       // Not forgotten: what an operator makes eligible from here on is a rewind, for rows under way are passed by.
       partition.rewind = result.rewinds.get(partition.partition) ?? null
       for (const key of partition.keys.values()) {

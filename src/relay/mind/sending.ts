@@ -1,5 +1,6 @@
 import type { Fate } from '../../ports/transport.ts'
 import type { MindCore } from './core.ts'
+import type { Fencing } from './fencing.ts'
 import type { Gathering } from './gathering.ts'
 import type { ChannelState } from './state.ts'
 import type { Taking } from './taking.ts'
@@ -15,14 +16,16 @@ export class Sending {
   readonly #gathering: Gathering
   readonly #verdicts: Verdicts
   readonly #taking: Taking
+  readonly #fencing: Fencing
   readonly #confirming = new Map<number, Underway>()
   #lastSend = 0
 
-  constructor(core: MindCore, gathering: Gathering, verdicts: Verdicts, taking: Taking) {
+  constructor(core: MindCore, gathering: Gathering, verdicts: Verdicts, taking: Taking, fencing: Fencing) {
     this.#core = core
     this.#gathering = gathering
     this.#verdicts = verdicts
     this.#taking = taking
+    this.#fencing = fencing
   }
 
   get underway(): number {
@@ -52,10 +55,13 @@ export class Sending {
   }
 
   get #hasRoom(): boolean {
-    return this.#confirming.size + this.#taking.underway < this.#core.options.maxSends
+    return (
+      this.#confirming.size + this.#taking.underway + this.#fencing.underway < this.#core.options.maxSends
+    )
   }
 
   #next(channel: ChannelState, now: number): Command | null {
+    if (channel.rules.form === 'fence') return this.#fencing.next(channel, now)
     const isTaken = channel.rules.form === 'take'
     if (isTaken && !this.#taking.mayTake(now)) return null
     const entries = this.#gathering.gather(channel, channel.pool, now)

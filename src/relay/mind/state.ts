@@ -1,3 +1,4 @@
+import type { Fence } from './fence.ts'
 import type { OutboxRow, RowRef } from '../../ports/outbox.ts'
 import type { ChannelRules } from './types.ts'
 
@@ -87,11 +88,16 @@ export interface PartitionState {
   busy: number
   readonly entries: Map<string, Entry>
   readonly keys: Map<string, KeyState>
+  /** Where channels of this lane have form `fence`. */
+  readonly fence: Fence | null
+  /** Of channels of form `fence`: their sends are of one partition each. */
+  readonly pools: Map<ChannelState, Pool>
 }
 
 export interface ChannelState {
   readonly name: string
   readonly rules: ChannelRules
+  /** Unless its form is `fence`: see {@link PartitionState.pools}. */
   readonly pool: Pool
   underway: number
   /** Messages the destination has confirmed. */
@@ -111,7 +117,12 @@ export function newPool(): Pool {
   return { ready: new Set(), loose: [] }
 }
 
-export function newPartition(partition: number, epoch: bigint, until: number): PartitionState {
+export function newPartition(
+  partition: number,
+  epoch: bigint,
+  until: number,
+  fence: Fence | null,
+): PartitionState {
   return {
     partition,
     epoch,
@@ -126,6 +137,8 @@ export function newPartition(partition: number, epoch: bigint, until: number): P
     busy: 0,
     entries: new Map(),
     keys: new Map(),
+    fence,
+    pools: new Map(),
   }
 }
 

@@ -1,5 +1,4 @@
 import { backoffMs } from '../../kernel/retry.ts'
-import type { LeasedPartition } from '../../ports/lane.ts'
 import type { Loss, TakeOutcome } from '../../ports/outbox.ts'
 import type { OnceResult } from '../sender.ts'
 import type { MindCore } from './core.ts'
@@ -47,7 +46,6 @@ export class Taking {
   #ending: End | null = null
   #endFailures = 0
   #endAt = 0
-  #fenced: LeasedPartition[] = []
 
   constructor(core: MindCore, gathering: Gathering) {
     this.#core = core
@@ -94,11 +92,7 @@ export class Taking {
       if (outcome === 'fenced') fenced.add(entry.partition)
       if (outcome === 'gone') this.#gone(entry, take.resets[i]!)
     })
-    for (const partition of fenced) {
-      if (!partition.isHeld) continue
-      this.#fenced.push({ partition: partition.partition, epoch: partition.epoch })
-      this.#core.lose(partition)
-    }
+    for (const partition of fenced) this.#core.refused(partition)
     const sending = new Set(mine.map((entry) => entry.key))
     this.#gathering.endOfKeys(others.filter((entry) => !sending.has(entry.key)))
     this.#core.counters.taken += mine.length
@@ -163,10 +157,6 @@ export class Taking {
     if (this.#ending === null && this.#ends.length > 0 && now >= this.#endAt) {
       const { take, losses } = (this.#ending = this.#ends.shift()!)
       commands.push({ type: 'endTaken', take, losses })
-    }
-    if (this.#fenced.length > 0) {
-      commands.push({ type: 'fenced', partitions: this.#fenced })
-      this.#fenced = []
     }
     return commands
   }

@@ -20,6 +20,8 @@ export interface ChannelRules {
   readonly retry: Backoff
   /** Messages in one send of this channel, at most. @default {@link MindOptions.batchSize} */
   readonly batchSize?: number
+  /** Bytes in one send of this channel, at most; one message larger than that still passes, alone. @default no limit */
+  readonly batchBytes?: number
 }
 
 export interface MindOptions {
@@ -50,6 +52,13 @@ export interface MindOptions {
   readonly random: Random
 }
 
+/** A partition whose channels of form `fence` are left alone until an operator has looked. */
+export interface StoppedFencing {
+  readonly partition: number
+  /** What does not fit, in a sentence. */
+  readonly reason: string
+}
+
 /** What the mind wants done. Each is answered once, by the event of the same number. */
 export type Command =
   | { readonly type: 'read'; readonly read: number; readonly request: ReadRequest }
@@ -77,6 +86,30 @@ export type Command =
       readonly rows: readonly OutboxRow[]
     }
   | { readonly type: 'endTaken'; readonly take: number; readonly losses: readonly Loss[] }
+  /** Form `fence`: makes this relay the partition's only writer at the broker. */
+  | { readonly type: 'takeOver'; readonly call: number; readonly partition: LeasedPartition }
+  /** What the store knows of it. */
+  | { readonly type: 'fencedState'; readonly call: number; readonly partition: LeasedPartition }
+  /** One transaction of one partition; `number` is its note's. */
+  | {
+      readonly type: 'publishFenced'
+      readonly call: number
+      readonly partition: LeasedPartition
+      readonly number: bigint
+      readonly channel: string
+      readonly rows: readonly OutboxRow[]
+    }
+  | {
+      readonly type: 'removeFenced'
+      readonly call: number
+      readonly partition: LeasedPartition
+      readonly note: { readonly number: bigint; readonly lineage: string }
+      readonly rows: readonly RowRef[]
+    }
+  /** Not answered. These are not ours any more, and nothing of them is under way at the broker. */
+  | { readonly type: 'releaseFenced'; readonly partitions: readonly number[] }
+  /** Not answered. What broker and store say of a partition does not fit: exactly-once stops there. */
+  | { readonly type: 'fencingStopped'; readonly stopped: StoppedFencing }
   /** Not answered. Nothing of these partitions is under way any more. */
   | { readonly type: 'release'; readonly partitions: readonly LeasedPartition[] }
   /** Not answered. The database refused an effect of ours: another relay holds the partition. */

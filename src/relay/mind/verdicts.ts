@@ -1,7 +1,7 @@
 import type { Fate } from '../../ports/transport.ts'
 import type { MindCore } from './core.ts'
 import type { Finishing } from './finishing.ts'
-import type { Gathering } from './gathering.ts'
+import { alone, type Gathering } from './gathering.ts'
 import { hold } from './holding.ts'
 import type { ChannelState, Entry, KeyState } from './state.ts'
 
@@ -12,6 +12,12 @@ export interface Underway {
   /** What the destination had confirmed when this was sent. */
   readonly confirmations: number
 }
+
+/**
+ * A fate, or what a message was told that went down with its whole transaction: it is not there, and must go again, alone where it
+ * is `trouble` itself and stands behind one of its key that is not.
+ */
+export type Told = Fate | { readonly outcome: 'aborted'; readonly isTrouble: boolean }
 
 /** What becomes of a row that was not confirmed: back to the head of its key, a line, or the dead letters. */
 type Verdict = 'again' | 'line' | 'dead'
@@ -28,7 +34,7 @@ export class Verdicts {
     this.#gathering = gathering
   }
 
-  conclude(sent: Underway, fates: readonly Fate[], now: number): void {
+  conclude(sent: Underway, fates: readonly Told[], now: number): void {
     const { channel, entries } = sent
     // A sender that answers too little has told nothing about the rest.
     const silence: Fate = {
@@ -45,7 +51,7 @@ export class Verdicts {
     let failsForAll = false
     entries.forEach((entry, i) => {
       const fate = fates[i] ?? silence
-      this.#core.counters[fate.outcome] += 1
+      if (fate.outcome !== 'aborted') this.#core.counters[fate.outcome] += 1
       if (fate.outcome === 'confirmed') {
         this.#finishing.confirmed(entry)
         return
@@ -60,17 +66,22 @@ export class Verdicts {
         if (fate.outcome === 'unknown') {
           entry.doubt = { times: entry.doubt.times + 1, confirmations: channel.confirmations }
         }
+        if (fate.outcome === 'aborted' && fate.isTrouble)
+          entry.doubt = { times: alone, confirmations: channel.confirmations }
         again.push(entry)
       } else if (entry.key !== null && heads.has(entry.key)) this.#dropFollower(entry)
-      else this.#finishing.failed(entry, fate, verdict, () => this.#dropQueue(entry))
-      if (entry.key !== null && !heads.has(entry.key)) heads.set(entry.key, verdict)
+      else if (fate.outcome !== 'aborted')
+        this.#finishing.failed(entry, fate, verdict, () => this.#dropQueue(entry))
+      if (fate.outcome !== 'aborted' && entry.key !== null && !heads.has(entry.key))
+        heads.set(entry.key, verdict)
     })
     this.#gathering.giveBack(again)
     this.#gathering.endOfKeys(entries)
     if (failsForAll) hold(this.#core, channel, now)
   }
 
-  #judge(sent: Underway, entry: Entry, fate: Exclude<Fate, { outcome: 'confirmed' }>): Verdict {
+  #judge(sent: Underway, entry: Entry, fate: Exclude<Told, { outcome: 'confirmed' }>): Verdict {
+    if (fate.outcome === 'aborted') return 'again'
     const attempts = entry.row.attempts + 1
     const isLast = attempts >= entry.channel.rules.maxAttempts
     if (fate.outcome === 'rejected') {
@@ -105,4 +116,17 @@ export class Verdicts {
     this.#core.close(key, lowest, 'line')
     key.queue = []
   }
+}
+
+/** The fates of a transaction that was refused: none of it is there, and whoever was not the trouble is only sent anew. */
+export function troubles({ entries }: Underway, fates: readonly Fate[]): Told[] {
+  const innocent = new Set<KeyState>()
+  return entries.map(({ key }, i) => {
+    const fate = fates[i]
+    const isTrouble = fate?.outcome === 'rejected'
+    // A line would hold the whole key, with those before it that have not been sent.
+    if (isTrouble && (key === null || !innocent.has(key))) return fate
+    if (key !== null) innocent.add(key)
+    return { outcome: 'aborted', isTrouble }
+  })
 }
