@@ -12,7 +12,7 @@ afterAll(() => {
 
 const source = fileURLToPath(new URL('../../src', import.meta.url))
 
-function config(name: string, channels: string): string {
+function config(name: string, channels: string, isStored = true): string {
   const path = join(folder, name)
   writeFileSync(
     path,
@@ -22,7 +22,7 @@ function config(name: string, channels: string): string {
      import { postgresStore } from '${source}/postgres.ts'
      export default defineConfig({
        // Nobody listens there: explain must not look.
-       store: postgresStore({ connectionString: 'postgres://localhost:1/none' }),
+       ${isStored ? "store: postgresStore({ connectionString: 'postgres://localhost:1/none' })," : 'relay: Boolean(postgresStore),'}
        transports: { events: kafkaTransport({ brokers: ['localhost:1'] }), local: localTransport() },
        channels: [${channels}],
      })`,
@@ -81,6 +81,19 @@ describe('waybill explain', () => {
       { kind: 'refusal', reason: 'local-without-outbox', nearest: { channel: { isStored: true } } },
     ])
     expect((await runWaybill(['explain', 'orders', '--config', bad])).code).toBe(0)
+  })
+
+  it('expects no consumer where there is no store: such a service only sends', async () => {
+    const sends = config(
+      'sends.config.ts',
+      `defineChannel({ name: 'views', outbox: false }).via('events')`,
+      false,
+    )
+    const { code, stdout } = await runWaybill(['explain', '--config', sends, '--json'])
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout).channels).toMatchObject([
+      { kind: 'plan', relay: 'none', send: 'confirm', consumers: {} },
+    ])
   })
 
   it('judges by the settings of flags and variables', async () => {

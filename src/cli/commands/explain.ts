@@ -60,7 +60,9 @@ async function explain(channel: string | undefined, options: ExplainOptions): Pr
 }
 
 /** What a configuration tells of consumers: those its channels declare; where none is, one stands for any that may come. */
-function expectedConsumers({ routes, settings }: ResolvedConfig): readonly PlannedConsumer[] {
+function expectedConsumers({ store, routes, settings }: ResolvedConfig): readonly PlannedConsumer[] {
+  // Without a store it only sends.
+  if (store === undefined) return []
   return [...routes.values()].flatMap(({ channel }) => {
     const { name, guarantee } = channel
     // Whether a handler that is declared idempotent on an exactly-once channel has an inbox is not ours to say.
