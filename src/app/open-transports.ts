@@ -1,5 +1,6 @@
 import type {
   Dispatcher,
+  FencedPublisher,
   Publisher,
   Transport,
   TransportContext,
@@ -43,6 +44,13 @@ export class OpenTransports {
     const transport = this.get(name)
     if (transport.openDispatcher === undefined) throw cannot(name, 'send without a confirm')
     return await transport.openDispatcher()
+  }
+
+  /** Throws `WB_INVALID_CONFIG` where the transport has none. */
+  async fencedPublisher(name: string, outbox: string): Promise<FencedPublisher> {
+    const transport = this.get(name)
+    if (transport.openFencedPublisher === undefined) throw cannot(name, 'write fenced transactions')
+    return await transport.openFencedPublisher(outbox)
   }
 
   async closeAll(): Promise<void> {

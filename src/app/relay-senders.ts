@@ -1,14 +1,14 @@
-import type { Dispatcher, OutboundMessage, Publisher } from '../ports/transport.ts'
+import type { Dispatcher, FencedPublisher, OutboundMessage, Publisher } from '../ports/transport.ts'
 import type { OutboxRow } from '../ports/outbox.ts'
 import type { ChannelRules } from '../relay/mind/types.ts'
 import type { RelayOptions } from '../relay/relay.ts'
-import type { OnceResult, OnceSender, Sender } from '../relay/sender.ts'
+import type { FencedSender, OnceResult, OnceSender, Sender } from '../relay/sender.ts'
 import type { ChannelRoute } from './config.ts'
 import type { Parts } from './relays.ts'
 import type { Running } from './running.ts'
 
 /** What a relay sends with, in each form that its channels have. */
-export type Senders = Pick<RelayOptions, 'sender' | 'once' | 'onceTimeoutMs'>
+export type Senders = Pick<RelayOptions, 'sender' | 'once' | 'onceTimeoutMs' | 'fenced'>
 
 type AddressOf = (channel: string) => string
 
@@ -32,8 +32,17 @@ export async function openSenders(
     return opened
   }
   const sender = publisherSender(closing(await parts.transports.publisher(transport)), addressOf)
-  if (!used.has('take')) return { sender }
-  return { sender, once: dispatcherSender(closing(await parts.transports.dispatcher(transport)), addressOf) }
+  const once = used.has('take')
+    ? dispatcherSender(closing(await parts.transports.dispatcher(transport)), addressOf)
+    : undefined
+  const fenced = used.has('fence')
+    ? fencedSender(closing(await openFenced(parts, transport)), addressOf)
+    : undefined
+  return { sender, ...(once === undefined ? {} : { once }), ...(fenced === undefined ? {} : { fenced }) }
+}
+
+async function openFenced({ store, transports }: Parts, transport: string): Promise<FencedPublisher> {
+  return await transports.fencedPublisher(transport, await store.schema.identity())
 }
 
 function publisherSender(publisher: Publisher, addressOf: AddressOf): Sender {
@@ -47,6 +56,17 @@ function dispatcherSender(dispatcher: Dispatcher, addressOf: AddressOf): OnceSen
       return results.map((result): OnceResult =>
         result.outcome === 'dispatched' ? null : { cause: 'not-sent', code: result.code },
       )
+    },
+  }
+}
+
+function fencedSender(publisher: FencedPublisher, addressOf: AddressOf): FencedSender {
+  return {
+    takeOver: (partition, timeoutMs) => publisher.takeOver(partition, timeoutMs),
+    release: (partition) => publisher.release(partition),
+    publish(partition, note, rows, timeoutMs) {
+      const messages = rows.map((row) => ({ envelope: row, address: addressOf(row.channel), seq: row.seq }))
+      return publisher.publish(partition, note, messages, timeoutMs)
     },
   }
 }

@@ -117,6 +117,7 @@ function rulesOf(
     maxAttempts: channel.maxAttempts ?? maxAttempts,
     retry: { initialMs: retryInitialMs, maxMs: retryMaxMs },
     ...(form === 'take' && isLocal ? { batchSize: takenTogether } : {}),
+    ...(form === 'fence' ? { batchSize: settings.fencedBatchSize } : {}),
   }
 }
 

@@ -38,6 +38,13 @@ export const settingsTable = {
     max: 100_000,
     doc: 'Messages in one send to a transport, at most.',
   },
+  fencedBatchSize: {
+    kind: 'count',
+    default: 10_000,
+    min: 1,
+    max: 100_000,
+    doc: 'Messages in one transaction of the broker, at most, where exactly-once goes through its transactions.',
+  },
   readLimit: {
     kind: 'count',
     default: 256,

@@ -29,6 +29,8 @@ export interface SchemaAdmin {
   migrate(): Promise<readonly number[]>
   /** The same as text, for people who run migrations themselves. */
   print(): string
+  /** Names this outbox: a UUID that was made when its schema was. A restored copy has it too. */
+  identity(): Promise<string>
   /** Throws `WB_SCHEMA_MISSING`, `WB_SCHEMA_OUTDATED` or `WB_SCHEMA_TOO_NEW` where this code may not run on it. */
   check(): Promise<SchemaStatus>
   /**

@@ -24,8 +24,11 @@ export interface Transport {
   openPublisher?(): Promise<Publisher>
   /** Absent where `capabilities.dispatches` is false, or where it is local. */
   openDispatcher?(): Promise<Dispatcher>
-  /** Absent where `capabilities.fences` is false. */
-  openFencedPublisher?(): Promise<FencedPublisher>
+  /**
+   * Absent where `capabilities.fences` is false. `outbox` names the outbox whose partitions it writes for: of two services on one
+   * broker each fences its own alone.
+   */
+  openFencedPublisher?(outbox: string): Promise<FencedPublisher>
   /** Absent where `capabilities.isLocal`. */
   subscribe?(request: SubscribeRequest): Promise<Subscription>
   close(): Promise<void>

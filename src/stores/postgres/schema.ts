@@ -43,6 +43,13 @@ export function createSchemaAdmin(withConnection: LendConnection, s: string): Sc
         return pending.map((each) => each.version)
       }),
     print: () => `begin;\n${lockText(s)};\n${script(s, 0)}commit;\n`,
+    async identity() {
+      const query = { text: `select id from ${s}.identity` }
+      const [row] = await withConnection('short', (connection) =>
+        connection.query<{ id: string }>(query, 'read the identity of the outbox'),
+      )
+      return row!.id
+    },
     async check() {
       const status = await withConnection('short', (connection) => find(connection, s))
       if (status.found === 0) {

@@ -62,7 +62,7 @@ export function kafkaTransport(options: KafkaTransportOptions): TransportDefinit
         const { maxBytes } = settings
         return keep(new KafkaDispatcher({ makeProducer, topics: deskFor(kafka), maxBytes, source }))
       },
-      async openFencedPublisher() {
+      async openFencedPublisher(outbox) {
         const kafka = await loadKafka()
         const { maxBytes, transactionalIdPrefix, positionsTopic } = settings
         return keep(
@@ -70,8 +70,7 @@ export function kafkaTransport(options: KafkaTransportOptions): TransportDefinit
             makeProducer: (id) => transactionalProducer(kafka, settings, applicationName, id),
             positions: new PositionsTopic({ kafka, settings, applicationName, logger }),
             placement: new Placement(deskFor(kafka), positionsTopic),
-            transactionalIdPrefix:
-              transactionalIdPrefix ?? `waybill-${applicationName.replaceAll(/\s+/gu, '-')}`,
+            transactionalIdPrefix: transactionalIdPrefix ?? `waybill-${outbox}`,
             maxBytes,
             source,
           }),

@@ -13,7 +13,7 @@ export async function openFencedPublisher(
   brokers: readonly string[],
   options: Partial<KafkaTransportOptions>,
 ): Promise<FencedPublisher> {
-  return openTransport(brokers, options).openFencedPublisher!()
+  return openTransport(brokers, options).openFencedPublisher!(randomUUID())
 }
 
 /** Rows from `from`, with their numbers as payloads, over the keys in turn. */

@@ -10,6 +10,11 @@ export const migration0001: Migration = {
   version: 1,
   oldestCode: 1,
   sql: (s) => `
+-- One row: names this outbox to brokers, so that two services on one broker do not fence each other.
+create table ${s}.identity (
+  id uuid primary key default gen_random_uuid()
+);
+insert into ${s}.identity default values;
 create table ${s}.transports (
   transport text primary key,
   first_partition int not null unique,
