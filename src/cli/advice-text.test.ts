@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pc from 'picocolors'
 import { afterAll, describe, expect, it } from 'vitest'
+import type { GuaranteeFigures, GuaranteesMeasured } from '../../bench/guarantees-tasks.ts'
 import { advise } from './advice.ts'
 import { adviceText } from './advice-text.ts'
 import { readMeasuredCosts } from './measured-costs.ts'
@@ -18,7 +19,7 @@ function file(name: string, text: string): string {
   return path
 }
 
-const cost = { perSecond: 12_345.6, p50Ms: 2.34, p99Ms: 9.8, copies: 1, statements: 0.01 }
+const cost = { perSecond: 12_345.6, p50Ms: 2.34, p99Ms: 9.8, copies: 0, statements: 0.01 }
 const advice = advise({
   name: 'orders',
   mayBeLost: false,
@@ -30,16 +31,43 @@ const advice = advise({
 })
 
 describe('readMeasuredCosts', () => {
-  it('reads what was measured, and leaves out what is not a measurement', () => {
-    const table = { 'exactly-once': cost, 'at-least-once': { ...cost, copies: 'one' }, machine: 'a laptop' }
-    expect(readMeasuredCosts(file('good.json', JSON.stringify(table)))).toEqual({ 'exactly-once': cost })
+  it('reads what was measured over a transport, and leaves out what is not a measurement', () => {
+    const kafka = { 'exactly-once': cost, 'at-least-once': { ...cost, copies: 'one' }, 'once-or-twice': cost }
+    const path = file('good.json', JSON.stringify({ machine: 'a laptop', transports: { kafka } }))
+    expect(readMeasuredCosts('kafka', path)).toEqual({ 'exactly-once': cost })
+    for (const none of ['local', 'toString']) expect(readMeasuredCosts(none, path)).toEqual({})
   })
 
   it('does without where there is no table, or none that can be read', () => {
-    expect(readMeasuredCosts(join(folder, 'none.json'))).toEqual({})
-    for (const [i, text] of ['', 'null', '7', '{"exactly-once":null}'].entries()) {
-      expect(readMeasuredCosts(file(`${i}.json`, text))).toEqual({})
+    expect(readMeasuredCosts('kafka', join(folder, 'none.json'))).toEqual({})
+    for (const [i, text] of [
+      '',
+      'null',
+      '7',
+      '{"transports":null}',
+      '{"transports":{"kafka":[]}}',
+    ].entries()) {
+      expect(readMeasuredCosts('kafka', file(`${i}.json`, text))).toEqual({})
     }
+  })
+
+  it('reads the table that the benchmark writes', () => {
+    const figures: GuaranteeFigures = cost
+    const all = {
+      'at-most-once': figures,
+      'at-least-once': figures,
+      'effectively-once': figures,
+      'exactly-once': figures,
+    }
+    const table: GuaranteesMeasured = {
+      measuredOn: '2026-11-26',
+      machine: 'a laptop',
+      payloadBytes: 200,
+      rounds: 3,
+      transports: { kafka: all, local: all },
+    }
+    const path = file('bench.json', JSON.stringify(table))
+    expect([readMeasuredCosts('kafka', path), readMeasuredCosts('local', path)]).toEqual([all, all])
   })
 })
 
@@ -56,7 +84,7 @@ describe('adviceText', () => {
   it('puts the measured cost beside that of the others', () => {
     const costs = { 'at-least-once': { ...cost, perSecond: 20_000 }, 'exactly-once': cost }
     const text = adviceText(advice, costs, pc.createColors(false))
-    expect(text).toMatch(/\n {2}exactly-once +12,346 +2\.3 +9\.8 +1\.00 +0\.01\n/u)
+    expect(text).toMatch(/\n {2}exactly-once +12,346 +2\.3 +9\.8 +0 +0\.01\n/u)
     expect(text).toMatch(/\n {2}at-least-once +20,000 /u)
     expect(text).not.toMatch(/effectively-once +\d/u)
     expect(text.split('\n').filter((line) => line.length > 80)).toEqual([])

@@ -2,13 +2,11 @@ import { guarantees, guaranteeTerms, type Guarantee } from '../guarantees/guaran
 import type { Advice } from './advice.ts'
 import { number } from './demo-display.ts'
 import { lineWidth, point, wrap } from './lines.ts'
-import type { readMeasuredCosts } from './measured-costs.ts'
+import type { MeasuredCosts } from './measured-costs.ts'
 import type { Colors } from './output.ts'
 
-export type Costs = ReturnType<typeof readMeasuredCosts>
-
 /** The guarantee, why, what it costs, and what to paste. */
-export function adviceText(advice: Advice, costs: Costs, colors: Colors): string {
+export function adviceText(advice: Advice, costs: MeasuredCosts, colors: Colors): string {
   const { bold, cyan, dim, yellow } = colors
   const { guarantee, why, notes, definition } = advice
   const lines = [
@@ -37,7 +35,7 @@ const costWords: Readonly<Record<Guarantee, string>> = {
     'What at-least-once costs, and an inbox row for each message and consumer, or a transaction of the broker for each batch.',
 }
 
-function costLines({ guarantee }: Advice, costs: Costs, { bold, dim }: Colors): readonly string[] {
+function costLines({ guarantee }: Advice, costs: MeasuredCosts, { bold, dim }: Colors): readonly string[] {
   const words = point(costWords[guarantee])
   if (costs[guarantee] === undefined) return words
   const row = (...cells: readonly string[]): string =>
@@ -47,7 +45,7 @@ function costLines({ guarantee }: Advice, costs: Costs, { bold, dim }: Colors): 
     const cost = costs[each]
     if (cost === undefined) continue
     const { perSecond, p50Ms, p99Ms, copies, statements } = cost
-    const figures = [number(Math.round(perSecond)), p50Ms.toFixed(1), p99Ms.toFixed(1), copies.toFixed(2)]
+    const figures = [number(Math.round(perSecond)), p50Ms.toFixed(1), p99Ms.toFixed(1), String(copies)]
     const line = row(each, ...figures, statements.toFixed(2))
     lines.push(each === guarantee ? bold(line) : dim(line))
   }

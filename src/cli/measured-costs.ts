@@ -7,7 +7,7 @@ export interface MeasuredCost {
   readonly perSecond: number
   readonly p50Ms: number
   readonly p99Ms: number
-  /** On the wire, for each message. */
+  /** Messages on the wire beyond one of each, in a run without faults. */
   readonly copies: number
   /** Of the database, for each message. */
   readonly statements: number
@@ -15,26 +15,37 @@ export interface MeasuredCost {
 
 const names = ['perSecond', 'p50Ms', 'p99Ms', 'copies', 'statements'] as const
 
-/** By guarantee, of those that were measured; none where the table is not there or cannot be read. */
+export type MeasuredCosts = Partial<Readonly<Record<Guarantee, MeasuredCost>>>
+
+/**
+ * By guarantee, of those that were measured over this transport; none where the table is not there, cannot be read, or does
+ * not have the transport.
+ */
 export function readMeasuredCosts(
+  transport: string,
   file: URL | string = new URL('../../docs/guarantees-measured.json', import.meta.url),
-): Partial<Readonly<Record<Guarantee, MeasuredCost>>> {
-  let table: unknown
-  try {
-    table = JSON.parse(readFileSync(file, 'utf8'))
-  } catch {
-    return {}
-  }
-  if (typeof table !== 'object' || table === null) return {}
-  const lines = table as Readonly<Record<string, unknown>>
+): MeasuredCosts {
+  const lines = field(field(parse(file), 'transports'), transport)
   return Object.fromEntries(
     guarantees
-      .filter((guarantee) => isCost(lines[guarantee]))
-      .map((guarantee) => [guarantee, lines[guarantee]]),
-  ) as Partial<Readonly<Record<Guarantee, MeasuredCost>>>
+      .map((guarantee) => [guarantee, field(lines, guarantee)] as const)
+      .filter(([, cost]) => isCost(cost)),
+  ) as MeasuredCosts
+}
+
+function parse(file: URL | string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'))
+  } catch {
+    return null
+  }
+}
+
+function field(value: unknown, name: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined
+  return (value as Readonly<Record<string, unknown>>)[name]
 }
 
 function isCost(value: unknown): value is MeasuredCost {
-  if (typeof value !== 'object' || value === null) return false
-  return names.every((name) => typeof (value as Readonly<Record<string, unknown>>)[name] === 'number')
+  return names.every((name) => typeof field(value, name) === 'number')
 }

@@ -75,7 +75,7 @@ async function run(flags: AdviseFlags, isGiven: boolean): Promise<number> {
     return interrupted
   }
   const advice = advise(answers)
-  const costs = readMeasuredCosts()
+  const costs = readMeasuredCosts(answers.broker)
   output.say(adviceText(advice, costs, output.colors))
   output.result({ answers, ...advice, cost: costs[advice.guarantee] ?? null })
   return 0
