@@ -4,16 +4,17 @@ import { withDeadline } from '../../kernel/deadline.ts'
 import { WaybillError } from '../../kernel/errors.ts'
 import { findApi } from './broker-api.ts'
 import type { KafkaLibrary } from './client.ts'
+import {
+  done,
+  moved,
+  topicsOf,
+  type CommitArguments,
+  type CommitResponse,
+  type NextOffset,
+} from './commit-request.ts'
 import type { Coordinator } from './coordinator.ts'
 import { hasKafkaError, isRetryable, kafkaErrorName, responseIn } from './kafka-error.ts'
 import { streamName } from './record.ts'
-
-/** The next offset to be read of a topic partition: what a commit says. */
-export interface NextOffset {
-  readonly topic: string
-  readonly partition: number
-  readonly offset: bigint
-}
 
 /** Who commits. The broker refuses what is committed in the name of an older one. */
 export interface Membership {
@@ -41,17 +42,6 @@ export interface CommitsOptions {
 export type Taken = ReadonlySet<string>
 
 const pauseMs = 100
-const done = 0
-
-/** The group has a new assignment, or is making one: what is committed in the name of the old one is refused. */
-const moved: ReadonlySet<number> = new Set([
-  22, // ILLEGAL_GENERATION
-  25, // UNKNOWN_MEMBER_ID
-  27, // REBALANCE_IN_PROGRESS
-  82, // FENCED_INSTANCE_ID
-  110, // FENCED_MEMBER_EPOCH
-])
-
 /**
  * Commits of one assignment. The library's own `commit` speaks in the name of whatever generation it is in when the
  * request leaves, and after a refusal joins again and commits the old position into the new generation, where the partition
@@ -182,38 +172,6 @@ export class Commits {
 
 interface Attempt {
   state: 'waiting' | 'left' | 'over'
-}
-
-type CommitTopics = {
-  name: string
-  partitions: {
-    partitionIndex: number
-    committedOffset: bigint
-    committedLeaderEpoch: number
-    committedMetadata: null
-  }[]
-}[]
-type CommitArguments = [string, number, string, null, CommitTopics]
-interface CommitResponse {
-  readonly topics: readonly {
-    readonly name: string
-    readonly partitions: readonly { readonly partitionIndex: number; readonly errorCode: number }[]
-  }[]
-}
-
-function topicsOf(offsets: Iterable<NextOffset>): CommitTopics {
-  const topics = new Map<string, CommitTopics[number]>()
-  for (const { topic, partition, offset } of offsets) {
-    let entry = topics.get(topic)
-    if (entry === undefined) topics.set(topic, (entry = { name: topic, partitions: [] }))
-    entry.partitions.push({
-      partitionIndex: partition,
-      committedOffset: offset,
-      committedLeaderEpoch: -1,
-      committedMetadata: null,
-    })
-  }
-  return [...topics.values()]
 }
 
 function unreachable(group: string, code: string): WaybillError {

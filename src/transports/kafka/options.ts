@@ -33,7 +33,8 @@ export interface KafkaTransportOptions {
   readonly partitionsPerTopic?: number
   /**
    * How long the broker waits for a sign of life before it gives a consumer's partitions to others. The broker's own
-   * limits hold (`group.min.session.timeout.ms`).
+   * limits hold (`group.min.session.timeout.ms`). With the `consumer` protocol the broker alone decides
+   * (`group.consumer.session.timeout.ms`, 45 s by default), and this is how long it waits for partitions to be given back.
    * @default 10000
    */
   readonly sessionTimeoutMs?: number
