@@ -5,6 +5,7 @@ import { spawnChild } from '../../../src/testing/child.ts'
 import { until } from '../../../src/testing/until.ts'
 import { Commits, type Membership } from '../../../src/transports/kafka/commits.ts'
 import { Coordinator } from '../../../src/transports/kafka/coordinator.ts'
+import { GroupMember } from '../../../src/transports/kafka/group-member.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
 import { committedOffsets, createTopic, publish } from './broker-desk.ts'
 import type { MemberTask } from './children/member.ts'
@@ -134,5 +135,48 @@ describeWithKafka('the settlement of Kafka positions', () => {
     expect(await commit({ generationId: client.generationId - 1 }, 7n)).toEqual([])
     expect(await commit({ memberId: `${memberId}-gone` }, 8n)).toEqual([])
     expect(await committedOffsets(kafka.brokers, groupId, topic, 2)).toEqual([-1n, 5n])
+  })
+
+  it('goes again in the name of the next epoch of a member, and is refused of one that has left', async () => {
+    const topic = await createTopic(kafka.brokers, 1)
+    const groupId = randomUUID()
+    const client = new library.Consumer({
+      ...{ clientId: 'test', bootstrapBrokers: [...kafka.brokers], groupId },
+    })
+    onTestFinished(() => client.close(true))
+    const coordinator = new Coordinator(library, client, groupId)
+    const assigned = Promise.withResolvers<unknown>()
+    const member = new GroupMember({
+      ...{ kafka: library, client, coordinator, topics: [topic] },
+      ...{ rebalanceTimeoutMs: 3000, requestTimeoutMs: 3000 },
+      onAssigned: (streams) => void (streams.length > 0 && assigned.resolve(streams)),
+    })
+    const stop = new AbortController()
+    const belonging = member.belong(stop.signal)
+    expect(await assigned.promise).toEqual([{ topic, partitions: [0] }])
+    const epochs: number[] = []
+    const membership: Membership = {
+      memberId: member.memberId,
+      outlastsAssignments: true,
+      get generationId() {
+        const epoch = member.generationId - (epochs.length === 0 ? 1 : 0)
+        epochs.push(epoch)
+        return epoch
+      },
+    }
+    const commit = async (offset: bigint): Promise<string[]> => {
+      const onDoubt = (): void => {}
+      const commits = new Commits({
+        ...{ kafka: library, client, coordinator, membership, timeoutMs: 3000, onDoubt },
+      })
+      return [...(await commits.commit([{ topic, partition: 0, offset }], new AbortController().signal))]
+    }
+    expect(await commit(5n)).toEqual([`${topic}/0`])
+    expect(epochs).toHaveLength(2)
+    stop.abort()
+    await belonging
+    await member.leave(AbortSignal.timeout(3000))
+    expect(await commit(7n)).toEqual([])
+    expect(await committedOffsets(kafka.brokers, groupId, topic, 1)).toEqual([5n])
   })
 })
