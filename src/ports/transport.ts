@@ -105,7 +105,8 @@ export interface FencedMessage extends OutboundMessage {
 }
 
 /**
- * `committed`: all of it, with its note · `rejected`: none of it; a fate for each message tells which was the trouble ·
+ * `committed`: all of it, with its note · `rejected`: none of it; a fate for each message tells which was the trouble, the
+ * others are rejected as `WB_ABORTED` ·
  * `fenced`: none of it, a successor has taken over · `unknown`: perhaps; take over anew to learn it.
  */
 export type FencedOutcome =

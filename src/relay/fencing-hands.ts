@@ -1,6 +1,6 @@
 import type { Clock } from '../kernel/clock.ts'
 import { withDeadline } from '../kernel/deadline.ts'
-import { describeError } from '../kernel/errors.ts'
+import { describeError, isWaybillError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Lane } from '../ports/lane.ts'
@@ -75,6 +75,11 @@ export class FencingHands {
       failpoint('relay.after-fenced-remove')
       this.#mind.removedFenced(call, holds)
     } catch (error) {
+      if (isWaybillError(error) && error.code === 'WB_FENCED_MISMATCH') {
+        this.#warn(error, 'could not delete rows of a committed transaction; comparing anew')
+        this.#mind.fencedMismatch(call, this.#options.clock.now())
+        return
+      }
       this.#fail(call, error, 'could not delete rows of a committed transaction; trying again')
     }
   }
@@ -91,7 +96,7 @@ export class FencingHands {
 
   tellStopped({ partition, reason }: StoppedFencing): void {
     this.#options.logger.error(
-      { lane: this.#options.lane, partition, code: 'WB_FENCING_STOPPED', reason },
+      { lane: this.#options.lane, partition, code: 'WB_FENCED_MISMATCH', reason },
       'exactly-once has stopped on this partition: broker and database do not fit. Its exactly-once messages wait in the outbox, ' +
         'all others go on. Find out which of them the broker has already, then tell the database which transaction was the last',
     )

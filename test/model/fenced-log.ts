@@ -116,9 +116,9 @@ export class FencedLog {
   }
 }
 
-const innocent: Fate = { outcome: 'unknown', code: 'ABORTED', reason: 'aborted with its transaction' }
+const innocent: Fate = { ...rejected('message', true), code: 'WB_ABORTED' }
 
-function rejected(scope: 'message' | 'destination', retryable: boolean): Fate {
+function rejected(scope: 'message' | 'destination', retryable: boolean): Extract<Fate, { scope: string }> {
   return { outcome: 'rejected', scope, retryable, code: 'REFUSED', reason: 'refused' }
 }
 

@@ -159,5 +159,5 @@ export class RelayFences {
 function fateIn(told: FencedOutcome, i: number): Fate {
   if (told.outcome === 'committed') return { outcome: 'confirmed' }
   const fate = told.outcome === 'rejected' ? told.fates[i] : undefined
-  return fate === undefined || fate.outcome === 'confirmed' ? unknown : fate
+  return fate?.outcome !== 'rejected' || fate.code === 'WB_ABORTED' ? unknown : fate
 }

@@ -1,17 +1,16 @@
 import { describe, expect, it } from 'vitest'
-import {
-  ByHand,
-  confirmed,
-  lease,
-  lineage,
-  refused,
-  row,
-  unknown,
-  unreachable,
-} from '../../../test/model/by-hand.ts'
-import type { FencedNote } from '../../ports/transport.ts'
+import { ByHand, lease, lineage, refused, row, unknown, unreachable } from '../../../test/model/by-hand.ts'
+import type { Fate, FencedNote } from '../../ports/transport.ts'
 import type { MindOptions } from './types.ts'
 
+/** Not the trouble, but in one transaction with it. */
+const aborted: Fate = {
+  outcome: 'rejected',
+  scope: 'message',
+  retryable: true,
+  code: 'WB_ABORTED',
+  reason: 'no',
+}
 const committed = { outcome: 'committed' } as const
 const unanswered = { outcome: 'unknown', code: 'NO_ANSWER', reason: 'no answer' } as const
 
@@ -240,7 +239,7 @@ describe('a refused transaction', () => {
   it('gives a line to the message that was the trouble, and sends the others anew under the same number', () => {
     const hand = ready()
     hand.read([row(1, 'a'), row(2, 'b'), row(3, 'c')])
-    expect(hand.publishes({ outcome: 'rejected', fates: [confirmed, refused, unknown] })).toEqual([
+    expect(hand.publishes({ outcome: 'rejected', fates: [aborted, refused, aborted] })).toEqual([
       1n,
       'm1',
       'm2',
@@ -253,7 +252,7 @@ describe('a refused transaction', () => {
   it('does not let a line hold those of its key that stand before the trouble', () => {
     const hand = ready()
     hand.read([row(1, 'a'), row(2, 'a'), row(3, 'a')])
-    hand.publishes({ outcome: 'rejected', fates: [confirmed, refused, refused] })
+    hand.publishes({ outcome: 'rejected', fates: [aborted, refused, refused] })
     expect(hand.has('block')).toBe(false)
     expect(hand.publishes()).toEqual([1n, 'm1'])
     hand.removesFenced()
@@ -261,7 +260,7 @@ describe('a refused transaction', () => {
     expect(hand.take('block').lines).toMatchObject([{ id: 'm2', attempts: 1 }])
   })
 
-  it.each([[[unknown, unknown]], [[]], [[unreachable, unreachable]]])(
+  it.each([[[aborted, aborted]], [[unknown, unknown]], [[]], [[unreachable, unreachable]]])(
     'of which nobody is the trouble holds the destination: %#',
     (fates) => {
       const hand = ready()
@@ -312,6 +311,21 @@ describe('a commit that was not answered', () => {
     expect(hand.has('takeOver')).toBe(false)
     expect(hand.mind.inMemory).toBe(0)
   })
+})
+
+it('compares anew where the store has another last transaction than it was told', () => {
+  const hand = ready()
+  hand.read([row(1, 'a')])
+  hand.publishes()
+  hand.mind.fencedMismatch(hand.take('removeFenced').call, hand.now)
+  hand.decide()
+  hand.until('takeOver')
+  expect(hand.has('removeFenced')).toBe(false)
+  hand.takesOver(note(1, [1], lease.epoch), { number: 3n })
+  hand.mind.renewed([lease], 100_000)
+  hand.mind.renewed([lease], 100_000)
+  hand.decide()
+  expect(hand.take('fencingStopped').stopped.partition).toBe(0)
 })
 
 it('compares anew where another server answers: a standby may not know of the last transactions', () => {

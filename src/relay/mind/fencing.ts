@@ -172,9 +172,11 @@ export class Fencing {
     } else if (outcome.outcome === 'rejected') {
       fence.stage = 'ready'
       fence.batch = null
-      this.#verdicts.conclude(batch, troubles(batch, outcome.fates), now)
+      const told = troubles(batch, outcome.fates)
+      this.#verdicts.conclude(batch, told, now)
       // Nobody says which message it was: it is the destination, or all of them would be tried again at once and for ever.
-      if (outcome.fates.every((fate) => fate.outcome !== 'rejected')) hold(this.#core, batch.channel, now)
+      if (told.every((each) => each.outcome === 'aborted' && !each.isTrouble))
+        hold(this.#core, batch.channel, now)
     } else if (outcome.outcome === 'fenced') this.#lose(fenced)
     else {
       fence.doubt = outcome
@@ -211,6 +213,13 @@ export class Fencing {
     fence.failures += 1
     const { hold: pause, random } = this.#core.options
     fence.tryAt = now + backoffMs(fence.failures, pause, random)
+  }
+
+  /** The store has another last transaction than was compared: all of it is looked at anew. */
+  mismatched(call: number, now: number): void {
+    const fence = this.#calls.get(call)?.fence
+    this.failed(call, now)
+    if (fence !== undefined) fence.isOutdated = true
   }
 
   /** The leases still held have just been found to be ours. */

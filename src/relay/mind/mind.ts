@@ -126,6 +126,11 @@ export class RelayMind {
     this.#fencing.removed(call, holds)
   }
 
+  /** See `WB_FENCED_MISMATCH` of `Outbox.removeFenced`. */
+  fencedMismatch(call: number, now: number): void {
+    this.#fencing.mismatched(call, now)
+  }
+
   /** A take-over, a question for the state or a fenced delete has failed, or nobody knows. */
   fencedCallFailed(call: number, now: number): void {
     this.#fencing.failed(call, now)

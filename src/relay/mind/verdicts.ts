@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../kernel/errors.ts'
 import type { Fate } from '../../ports/transport.ts'
 import type { MindCore } from './core.ts'
 import type { Finishing } from './finishing.ts'
@@ -118,12 +119,15 @@ export class Verdicts {
   }
 }
 
+/** The code of a message that was refused only because another of its transaction was. */
+const abortedCode: ErrorCode = 'WB_ABORTED'
+
 /** The fates of a transaction that was refused: none of it is there, and whoever was not the trouble is only sent anew. */
 export function troubles({ entries }: Underway, fates: readonly Fate[]): Told[] {
   const innocent = new Set<KeyState>()
   return entries.map(({ key }, i) => {
     const fate = fates[i]
-    const isTrouble = fate?.outcome === 'rejected'
+    const isTrouble = fate?.outcome === 'rejected' && fate.code !== abortedCode
     // A line would hold the whole key, with those before it that have not been sent.
     if (isTrouble && (key === null || !innocent.has(key))) return fate
     if (key !== null) innocent.add(key)
