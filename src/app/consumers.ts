@@ -87,6 +87,7 @@ function optionsFor(
     consumer,
     handlers: new Map(handlers),
     inbox: parts.store.inbox,
+    checkpoints: parts.store.checkpoints,
     transactions: parts.transactions,
     batchSize: settings.consumerBatchSize,
     window: settings.consumerWindow,

@@ -2,24 +2,64 @@ import type { Envelope } from '../kernel/message.ts'
 import type { Inbox } from '../ports/inbox.ts'
 import type { OutboxRow } from '../ports/outbox.ts'
 import type { SqlExecutor } from '../ports/sql.ts'
+import type { Delivery } from '../ports/transport.ts'
 import type { HandlerTable } from './handler.ts'
+import type { StreamCheckpoints } from './stream-checkpoints.ts'
+import type { WindowEntry } from './window-entry.ts'
 
-/** In the handlers' transaction, before any of them: notes messages as handled and returns the ids that are to be run. */
-export type Admit<Ref> = (
-  transaction: SqlExecutor,
-  items: readonly { readonly envelope: Envelope; readonly ref: Ref }[],
-) => Promise<ReadonlySet<string>>
+interface Item<Ref> {
+  readonly envelope: Envelope
+  readonly ref: Ref
+}
+
+/** What keeps messages from having their effect twice, in the handlers' own transaction. */
+export interface Admission<Ref> {
+  /**
+   * Before any handler: notes messages as handled and returns the ids that are to be run. It waits for the end of another
+   * transaction that is noting one of them. Throws `CheckpointMovedError` where that has moved their checkpoint.
+   */
+  admit(transaction: SqlExecutor, items: readonly Item<Ref>[]): Promise<ReadonlySet<string>>
+  /** The transaction has committed. */
+  committed?(items: readonly Item<Ref>[]): void
+  /** A checkpoint was found moved: `true` where `admit` knows better now, `false` where only a new assignment helps. */
+  lookAgain?(stream: string): Promise<boolean>
+}
+
+type Admit<Ref> = Admission<Ref>['admit']
 
 /**
- * For messages of a broker: those of the form `inbox` pass it, the others run whenever they come. `undefined` where no
- * channel has that form: nothing is noted then.
+ * For messages of a broker: those of the form `inbox` pass it, those of a stream with a checkpoint move that, the others run
+ * whenever they come. `undefined` where no channel has one of these forms: nothing is noted then.
  */
 export function brokerAdmission(
   inbox: Inbox,
   consumer: string,
   handlers: HandlerTable,
-): Admit<unknown> | undefined {
-  return admission(handlers, (transaction, items) => inbox.admit(transaction, consumer, items.map(idOf)))
+  checkpoints: StreamCheckpoints,
+): Admission<WindowEntry> | undefined {
+  const noted = admission<WindowEntry>(handlers, (transaction, items) =>
+    inbox.admit(transaction, consumer, items.map(idOf)),
+  )
+  if (![...handlers.values()].some(({ form }) => form === 'checkpoint')) return noted
+  return {
+    async admit(transaction, items) {
+      // What is past was handled by another, or by a transaction of our own whose commit was not answered.
+      const ahead = items.filter(({ ref }) => !isKept(ref) || !checkpoints.isPast(ref.delivery))
+      await checkpoints.advance(transaction, deliveriesOf(ahead))
+      return (await noted?.admit(transaction, ahead)) ?? new Set(ahead.map(idOf))
+    },
+    committed: (items) => checkpoints.moved(deliveriesOf(items)),
+    lookAgain: (stream) => checkpoints.lookAgain(stream),
+  }
+}
+
+/** Those whose checkpoint moves with them: all of one stream, or none. */
+function deliveriesOf(items: readonly Item<WindowEntry>[]): Delivery[] {
+  return items.filter(({ ref }) => isKept(ref)).map(({ ref }) => ref.delivery)
+}
+
+function isKept(entry: WindowEntry): boolean {
+  return entry.form === 'checkpoint'
 }
 
 /**
@@ -30,7 +70,7 @@ export function localAdmission(
   inbox: Inbox,
   consumer: string,
   handlers: HandlerTable,
-): Admit<OutboxRow> | undefined {
+): Admission<OutboxRow> | undefined {
   return admission(handlers, (transaction, items) =>
     inbox.take(
       transaction,
@@ -40,14 +80,16 @@ export function localAdmission(
   )
 }
 
-function admission<Ref>(handlers: HandlerTable, note: Admit<Ref>): Admit<Ref> | undefined {
+function admission<Ref>(handlers: HandlerTable, note: Admit<Ref>): Admission<Ref> | undefined {
   const isNoted = (channel: string): boolean => handlers.get(channel)?.form === 'inbox'
   if (![...handlers.keys()].some(isNoted)) return undefined
-  return async (transaction, items) => {
-    const noted = items.filter((item) => isNoted(item.envelope.channel))
-    const others = items.filter((item) => !isNoted(item.envelope.channel))
-    const admitted = noted.length === 0 ? [] : await note(transaction, noted)
-    return new Set([...admitted, ...others.map(idOf)])
+  return {
+    async admit(transaction, items) {
+      const noted = items.filter((item) => isNoted(item.envelope.channel))
+      const others = items.filter((item) => !isNoted(item.envelope.channel))
+      const admitted = noted.length === 0 ? [] : await note(transaction, noted)
+      return new Set([...admitted, ...others.map(idOf)])
+    },
   }
 }
 

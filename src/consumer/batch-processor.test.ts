@@ -47,7 +47,13 @@ describe('a message that fails', () => {
     failing.set('b', Object.assign(new Error('no stock'), { code: 'E_STOCK' }))
     const [, first] = await processor.process([item('a'), item('b')], never)
     const [second] = await processor.process([alone('b')], never)
-    const common = { outcome: 'failed', retryable: true, code: 'E_STOCK', reason: 'no stock' }
+    const common = {
+      outcome: 'failed',
+      retryable: true,
+      isParked: false,
+      code: 'E_STOCK',
+      reason: 'no stock',
+    }
     expect(first).toEqual({ ...common, attempts: 1 })
     expect(second).toEqual({ ...common, attempts: 2 })
   })

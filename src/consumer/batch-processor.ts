@@ -5,20 +5,20 @@ import { runTogether, type Ready, type TransactionParts } from './batch-transact
 import { decode } from './decode.ts'
 import { noHandler, orderKey, type HandlerTable } from './handler.ts'
 import { failed, notDone, skipped, type Outcome } from './outcome.ts'
-
-/** A message to be handled, and what the caller knows it by. */
-export interface WorkItem<Ref> {
-  readonly envelope: Envelope
-  readonly ref: Ref
-  /** Runs in a transaction of its own and is counted before it starts: it has failed before, or may have killed a process (O6). */
-  readonly isAlone: boolean
-}
+import type { WorkItem } from './work-item.ts'
 
 export interface BatchProcessorOptions<Ref> extends TransactionParts<Ref> {
   readonly handlers: HandlerTable
   readonly inbox: Pick<Inbox, 'countStart'>
   /** For channels that declare none of their own. */
   readonly maxAttempts: number
+  /**
+   * What a message is kept in order with, or `null`.
+   * @default its key, where its channel is ordered
+   */
+  readonly keyOf?: (item: WorkItem<Ref>) => string | null
+  /** Why a message may not be run where it came from; it is given up then. */
+  readonly refuse?: (item: WorkItem<Ref>) => WaybillError | undefined
 }
 
 /**
@@ -70,18 +70,22 @@ export class BatchProcessor<Ref> {
     ready: Ready<Ref>[],
   ): Promise<Outcome | undefined> {
     const { envelope } = item
-    const key = orderKey(this.#options.handlers, envelope)
-    if (key !== null && pass.stoppedKeys.has(key)) return skipped
+    if (this.#isStopped(pass, item)) return skipped
+    const refusal = this.#options.refuse?.(item)
+    if (refusal !== undefined) {
+      this.#stopKey(pass, item)
+      return failed(refusal, 1, false)
+    }
     const entry = this.#options.handlers.get(envelope.channel)
     if (entry === undefined) {
       // Never done (P15): it is tried again, for the handler may come with the next deployment, and then kept as a dead letter.
-      return await this.#count(pass, envelope, noHandler(this.#options.consumer, envelope))
+      return await this.#count(pass, item, noHandler(this.#options.consumer, envelope))
     }
     try {
       ready.push({ index, item, entry, message: await decode(envelope, entry.channel) })
       return undefined
     } catch (error) {
-      this.#stopKey(pass, envelope)
+      this.#stopKey(pass, item)
       return failed(error, 1, false)
     }
   }
@@ -96,24 +100,26 @@ export class BatchProcessor<Ref> {
       case 'commit-unknown':
         for (const one of ready) pass.outcomes[one.index] = notDone('unknown', result.error)
         return true
+      case 'moved':
+      case 'stale':
       case 'unavailable':
-        pass.trouble = notDone('unavailable', result.error)
+        pass.trouble = notDone(result.kind === 'stale' ? 'stale' : 'unavailable', result.error)
         for (const one of ready) pass.outcomes[one.index] = pass.trouble
         return true
       case 'message':
       case 'conflict':
         if (ready.length > 1) return false
         // It was alone already: the failure counts, and is not tried a second time at once.
-        pass.outcomes[ready[0]!.index] = await this.#count(pass, ready[0]!.item.envelope, result.error)
+        pass.outcomes[ready[0]!.index] = await this.#count(pass, ready[0]!.item, result.error)
         return true
     }
   }
 
-  async #count(pass: Pass, envelope: Envelope, error: unknown): Promise<Outcome> {
+  async #count(pass: Pass, item: WorkItem<Ref>, error: unknown): Promise<Outcome> {
     const { inbox, consumer } = this.#options
     try {
-      const attempts = await inbox.countStart(consumer, envelope.id)
-      this.#stopKey(pass, envelope)
+      const attempts = await inbox.countStart(consumer, item.envelope.id)
+      this.#stopKey(pass, item)
       return failed(error, attempts, true)
     } catch (storeError) {
       return (pass.trouble = notDone('unavailable', storeError))
@@ -122,9 +128,9 @@ export class BatchProcessor<Ref> {
 
   async #alone(pass: Pass, one: Ready<Ref>, stop: AbortSignal): Promise<Outcome> {
     const { inbox, consumer, maxAttempts } = this.#options
-    const { envelope } = one.item
-    const key = orderKey(this.#options.handlers, envelope)
-    if (key !== null && pass.stoppedKeys.has(key)) return skipped
+    const { item } = one
+    const { envelope } = item
+    if (this.#isStopped(pass, item)) return skipped
     if (stop.aborted) return (pass.trouble = notDone('unavailable', stop.reason))
     let starts: number
     try {
@@ -133,27 +139,39 @@ export class BatchProcessor<Ref> {
       return (pass.trouble = notDone('unavailable', error))
     }
     if (starts > (one.entry.channel.maxAttempts ?? maxAttempts)) {
-      this.#stopKey(pass, envelope)
+      this.#stopKey(pass, item)
       return failed(neverEnded(envelope, starts - 1), starts - 1, false)
     }
     const result = await runTogether(this.#options, [one], starts, stop)
     switch (result.kind) {
       case 'committed':
         return result.outcomes[0]!
+      case 'moved':
+      case 'stale':
       case 'unavailable':
-        return (pass.trouble = notDone('unavailable', result.error))
+        return (pass.trouble = notDone(result.kind === 'stale' ? 'stale' : 'unavailable', result.error))
       case 'commit-unknown':
-        this.#stopKey(pass, envelope)
+        this.#stopKey(pass, item)
         return notDone('unknown', result.error)
       case 'message':
       case 'conflict':
-        this.#stopKey(pass, envelope)
+        this.#stopKey(pass, item)
         return failed(result.error, starts, true)
     }
   }
 
-  #stopKey(pass: Pass, envelope: Envelope): void {
-    const key = orderKey(this.#options.handlers, envelope)
+  #isStopped(pass: Pass, item: WorkItem<Ref>): boolean {
+    const key = this.#keyOf(item)
+    return key !== null && pass.stoppedKeys.has(key)
+  }
+
+  #keyOf(item: WorkItem<Ref>): string | null {
+    const { keyOf, handlers } = this.#options
+    return keyOf === undefined ? orderKey(handlers, item.envelope) : keyOf(item)
+  }
+
+  #stopKey(pass: Pass, item: WorkItem<Ref>): void {
+    const key = this.#keyOf(item)
     if (key !== null) pass.stoppedKeys.add(key)
   }
 }

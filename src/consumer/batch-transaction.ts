@@ -3,20 +3,22 @@ import { withDeadline } from '../kernel/deadline.ts'
 import { isWaybillError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
 import { idempotencyKey } from '../kernel/ids.ts'
-import type { Envelope, Message } from '../kernel/message.ts'
+import type { Message } from '../kernel/message.ts'
 import { backoffMs, type Backoff } from '../kernel/retry.ts'
 import type { OpenTransaction, TransactionRunner } from '../ports/transaction-runner.ts'
-import type { Admit } from './admission.ts'
+import type { Admission } from './admission.ts'
 import { decode } from './decode.ts'
 import { failureKind, type FailureKind, type Phase } from './failure.ts'
 import type { HandlerEntry } from './handler.ts'
+import { CheckpointMovedError } from './stream-checkpoints.ts'
+import type { WorkItem } from './work-item.ts'
 import { duplicate, handled, type Outcome } from './outcome.ts'
 
 export interface TransactionParts<Ref> {
   readonly consumer: string
   readonly transactions: TransactionRunner
   /** `undefined`: every message is run. */
-  readonly admit: Admit<Ref> | undefined
+  readonly admission: Admission<Ref> | undefined
   readonly handlerTimeoutMs: number
   /** The server ends a transaction that stood idle so long; above `handlerTimeoutMs`, or it ends those of slow handlers. */
   readonly idleTimeoutMs: number
@@ -27,7 +29,7 @@ export interface TransactionParts<Ref> {
 /** A message that can be run: it has a handler, and its payload could be decoded. */
 export interface Ready<Ref> {
   readonly index: number
-  readonly item: { readonly envelope: Envelope; readonly ref: Ref }
+  readonly item: WorkItem<Ref>
   readonly entry: HandlerEntry
   /** Spent by the first run: a handler may change what it is given, so a second run decodes anew. */
   message: Message | undefined
@@ -35,7 +37,7 @@ export interface Ready<Ref> {
 
 export type TransactionResult =
   | { readonly kind: 'committed'; readonly outcomes: readonly Outcome[] }
-  | { readonly kind: FailureKind; readonly error: unknown }
+  | { readonly kind: FailureKind | 'stale'; readonly error: unknown }
 
 /** Conflicts in a row after which a batch is redone one by one, and a message that runs alone counts as failed. */
 const conflictLimit = 5
@@ -53,8 +55,13 @@ export async function runTogether<Ref>(
 ): Promise<TransactionResult> {
   for (let failures = 1; ; failures++) {
     const result = await runOnce(parts, ready, attempt, stop)
-    const isDecidable = result.kind === 'commit-unknown' && parts.admit !== undefined
-    if (result.kind !== 'conflict' && !isDecidable) return result
+    const isDecidable = result.kind === 'commit-unknown' && parts.admission !== undefined
+    if (result.kind === 'moved') {
+      const found = await lookAgain(parts.admission, result.error)
+      if (found !== undefined) return found
+    } else if (result.kind !== 'conflict' && !isDecidable) {
+      return result
+    }
     if (failures >= conflictLimit || stop.aborted) return result
     await parts.clock.sleep(backoffMs(failures, conflictBackoff, parts.random), stop)
   }
@@ -73,7 +80,7 @@ export async function runOnce<Ref>(
   let outcomes: readonly Outcome[]
 
   const work = async ({ handle, executor }: OpenTransaction): Promise<readonly Outcome[]> => {
-    const toRun = await parts.admit?.(
+    const toRun = await parts.admission?.admit(
       executor,
       ready.map(({ item }) => item),
     )
@@ -116,8 +123,22 @@ export async function runOnce<Ref>(
     // Whatever a handler throws when it is told to stop is no failure of its message.
     return { kind: stop.aborted && kind !== 'commit-unknown' ? 'unavailable' : kind, error }
   }
+  parts.admission?.committed?.(ready.map(({ item }) => item))
   failpoint('consumer.after-commit')
   return { kind: 'committed', outcomes }
+}
+
+/** `undefined`: the admission has learned where its checkpoint is, and the batch is to be tried again. */
+async function lookAgain<Ref>(
+  admission: Admission<Ref> | undefined,
+  error: unknown,
+): Promise<TransactionResult | undefined> {
+  try {
+    const stream = error instanceof CheckpointMovedError ? error.stream : ''
+    return (await admission?.lookAgain?.(stream)) === true ? undefined : { kind: 'stale', error }
+  } catch (storeError) {
+    return { kind: 'unavailable', error: storeError }
+  }
 }
 
 async function callHandler<Ref>(

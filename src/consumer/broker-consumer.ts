@@ -1,14 +1,17 @@
 import { withDeadline } from '../kernel/deadline.ts'
 import { WaybillError } from '../kernel/errors.ts'
 import { Lifecycle } from '../kernel/lifecycle.ts'
+import type { AssignedStream } from '../ports/transport.ts'
 import { brokerAdmission } from './admission.ts'
 import { BatchProcessor } from './batch-processor.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
 import { ConsumerRun } from './consumer-run.ts'
 import { guarded } from './events.ts'
 import { Membership } from './membership.ts'
-import { streamForm } from './stream-form.ts'
+import { StreamCheckpoints } from './stream-checkpoints.ts'
+import { misplaced, streamForm, type StreamForm } from './stream-form.ts'
 import { StreamWindow } from './stream-window.ts'
+import type { WindowEntry } from './window-entry.ts'
 
 /** After handlers were given up, so long at most until `stop` closes all the same. */
 const lastWordMs = 2000
@@ -50,27 +53,41 @@ export class BrokerConsumer {
     const options = this.#options
     const { handlers, consumer, inbox } = options
     const giveUp = new AbortController()
-    const processor = new BatchProcessor({ ...options, admit: brokerAdmission(inbox, consumer, handlers) })
-    const window = new StreamWindow(options.cautious, (stream) => streamForm(handlers, stream))
+    const checkpoints = new StreamCheckpoints(options.checkpoints, consumer)
+    const processor = new BatchProcessor<WindowEntry>({
+      ...options,
+      admission: brokerAdmission(inbox, consumer, handlers, checkpoints),
+      keyOf: ({ ref }) => ref.key,
+      refuse: ({ ref }) => misplaced(handlers, ref),
+    })
+    const formOf = (stream: string): StreamForm => streamForm(handlers, stream)
+    const window = new StreamWindow(options.cautious, formOf)
     const channels = [...handlers.values()].map(({ channel: { name, address } }) => ({
       channel: name,
       address,
     }))
+    const seeking = [...handlers.values()].some(({ form }) => form === 'checkpoint')
+      ? {
+          startAt: (streams: readonly AssignedStream[]) =>
+            checkpoints.startAt(streams.filter(({ stream }) => formOf(stream) === 'checkpoint')),
+        }
+      : {}
     const membership = new Membership({
       ...options,
       closeTimeoutMs: options.settleTimeoutMs,
-      subscribe: (onRevoked) => options.subscribe({ consumer, channels, onRevoked }),
-      onRevoked: (streams) => {
-        window.revoke(streams)
-        run.makeRoom()
-      },
-      onGivenUp: () => {
-        window.revokeAll()
-        run.makeRoom()
-      },
+      subscribe: (onRevoked) => options.subscribe({ consumer, channels, onRevoked, ...seeking }),
+      onRevoked: (streams) => run.revoke(streams),
+      onGivenUp: () => run.revoke(undefined),
     })
     const tell = guarded(options.onEvent)
-    const run = new ConsumerRun(options, { window, membership, processor, tell, giveUp: giveUp.signal })
+    const run = new ConsumerRun(options, {
+      window,
+      membership,
+      processor,
+      checkpoints,
+      tell,
+      giveUp: giveUp.signal,
+    })
     await membership.open()
     return { run, membership, giveUp, ended: run.start() }
   }

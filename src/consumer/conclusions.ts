@@ -2,30 +2,51 @@ import { describeError } from '../kernel/errors.ts'
 import type { Envelope } from '../kernel/message.ts'
 import { backoffMs } from '../kernel/retry.ts'
 import type { RefusedMessage } from '../ports/inbox.ts'
-import type { WorkItem } from './batch-processor.ts'
 import { brokenEnvelope } from './broken-delivery.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
 import type { ConsumerListener } from './events.ts'
 import type { Failed, Outcome } from './outcome.ts'
-import { isMisplaced } from './stream-form.ts'
+import { CheckpointMovedError, type StreamCheckpoints } from './stream-checkpoints.ts'
 import type { StreamWindow } from './stream-window.ts'
 import type { WindowEntry } from './window-entry.ts'
+import type { WorkItem } from './work-item.ts'
 
 type Parts = Pick<
   BrokerConsumerOptions,
-  'consumer' | 'handlers' | 'inbox' | 'maxAttempts' | 'retry' | 'clock' | 'random' | 'logger'
+  | 'consumer'
+  | 'handlers'
+  | 'inbox'
+  | 'transactions'
+  | 'idleTimeoutMs'
+  | 'maxAttempts'
+  | 'retry'
+  | 'clock'
+  | 'random'
+  | 'logger'
 >
+
+export interface ConclusionParts {
+  readonly window: StreamWindow
+  readonly checkpoints: StreamCheckpoints
+  readonly tell: ConsumerListener
+  /** A checkpoint went back: only a new assignment begins where it is now. */
+  readonly onStale: () => void
+}
 
 /** What follows from the outcome of a delivery: done, tried again after a pause, or among the dead letters. */
 export class Conclusions {
   readonly #options: Parts
   readonly #window: StreamWindow
+  readonly #checkpoints: StreamCheckpoints
+  readonly #onStale: () => void
   readonly #tell: ConsumerListener
 
-  constructor(options: Parts, window: StreamWindow, tell: ConsumerListener) {
+  constructor(options: Parts, around: ConclusionParts) {
     this.#options = options
-    this.#window = window
-    this.#tell = tell
+    this.#window = around.window
+    this.#checkpoints = around.checkpoints
+    this.#tell = around.tell
+    this.#onStale = around.onStale
   }
 
   /** Moves the entry of an outcome on: out of the way of its key, or to wait. Never rejects. */
@@ -37,6 +58,7 @@ export class Conclusions {
         this.#window.finish(entry)
         break
       case 'skipped':
+      case 'stale':
       case 'unavailable':
         this.#window.release(entry)
         break
@@ -59,7 +81,7 @@ export class Conclusions {
       logger.warn({ consumer, channel, id, attempts, code, error }, 'handling failed; it will be tried again')
       return
     }
-    const reason = outcome.retryable ? 'attempts-exhausted' : 'rejected'
+    const reason = outcome.isParked ? 'parked' : outcome.retryable ? 'attempts-exhausted' : 'rejected'
     await this.#bury(entry, { envelope, attempts, reason, errorCode: code, error })
   }
 
@@ -76,31 +98,36 @@ export class Conclusions {
     })
   }
 
-  /** Whether it is of a channel that may not be run on a stream like this; see {@link isMisplaced}. */
-  isMisplaced({ delivery: { envelope }, form }: WindowEntry): boolean {
-    return envelope !== null && isMisplaced(this.#options.handlers.get(envelope.channel)?.form, form)
+  /** On a stream with a checkpoint the dead letter moves it, in the same transaction. */
+  async #write(entry: WindowEntry, message: RefusedMessage): Promise<boolean> {
+    const { consumer, inbox, transactions, idleTimeoutMs } = this.#options
+    if (entry.form !== 'checkpoint') return await inbox.bury(consumer, message)
+    const { delivery } = entry
+    // Written before, by a transaction whose commit was not answered.
+    if (this.#checkpoints.isPast(delivery)) return false
+    const isBuried = await transactions.run({ idleTimeoutMs }, async ({ executor }) => {
+      await this.#checkpoints.advance(executor, [delivery])
+      return await inbox.bury(consumer, message, executor)
+    })
+    this.#checkpoints.moved([delivery])
+    return isBuried
   }
 
-  async buryMisplaced(entry: WindowEntry): Promise<void> {
-    const envelope = entry.delivery.envelope!
-    const { stream } = entry.delivery
-    const error = `it came over "${stream}", which is of another channel, where nothing keeps it from running twice`
-    await this.#bury(entry, {
-      envelope,
-      attempts: 1,
-      reason: 'parked',
-      errorCode: 'WB_ENVELOPE_INVALID',
-      error,
-    })
+  async #lookAgain(stream: string): Promise<void> {
+    try {
+      if (!(await this.#checkpoints.lookAgain(stream))) this.#onStale()
+    } catch {
+      // The store again: the next try finds it moved once more.
+    }
   }
 
   /** Where the dead letter cannot be written the message has only failed once more, and its key waits (B7, F39). */
   async #bury(entry: WindowEntry, message: RefusedMessage): Promise<void> {
-    const { consumer, inbox, logger, clock, retry, random } = this.#options
+    const { consumer, logger, clock, retry, random } = this.#options
     const { envelope, attempts, errorCode: code, error } = message
     const { id, channel } = envelope
     try {
-      const isBuried = await inbox.bury(consumer, message)
+      const isBuried = await this.#write(entry, message)
       this.#window.finish(entry)
       if (!isBuried) return
       this.#tell({ type: 'dead', consumer, channel, id, code })
@@ -109,6 +136,7 @@ export class Conclusions {
         'given up; the message is among the dead letters',
       )
     } catch (storeError) {
+      if (storeError instanceof CheckpointMovedError) await this.#lookAgain(storeError.stream)
       this.#window.hold(entry, clock.now() + backoffMs(attempts, retry, random))
       logger.warn(
         { consumer, channel, id, error: describeError(storeError) },

@@ -1,6 +1,7 @@
 import type { Clock, Random } from '../kernel/clock.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Backoff } from '../kernel/retry.ts'
+import type { Checkpoints } from '../ports/checkpoints.ts'
 import type { Inbox } from '../ports/inbox.ts'
 import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import type { SubscribeRequest, Subscription } from '../ports/transport.ts'
@@ -13,6 +14,7 @@ export interface BrokerConsumerOptions {
   readonly handlers: HandlerTable
   readonly subscribe: (request: SubscribeRequest) => Promise<Subscription>
   readonly inbox: Inbox
+  readonly checkpoints: Checkpoints
   readonly transactions: TransactionRunner
   /** Messages in one transaction, at most. */
   readonly batchSize: number

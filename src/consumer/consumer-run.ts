@@ -2,24 +2,26 @@ import { describeError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
 import { backoffMs } from '../kernel/retry.ts'
 import type { Delivery } from '../ports/transport.ts'
-import type { BatchProcessor, WorkItem } from './batch-processor.ts'
+import type { BatchProcessor } from './batch-processor.ts'
 import { Conclusions } from './conclusions.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
 import { tellDone, type ConsumerListener } from './events.ts'
 import { orderKey } from './handler.ts'
 import type { Membership } from './membership.ts'
 import { OnceDesk } from './once-desk.ts'
-import type { Outcome } from './outcome.ts'
 import { Settlement } from './settlement.ts'
+import type { StreamCheckpoints } from './stream-checkpoints.ts'
 import type { StreamWindow } from './stream-window.ts'
 import { Wake } from './wake.ts'
 import type { Turn, WindowEntry } from './window-entry.ts'
+import type { WorkItem } from './work-item.ts'
 
 /** What a run works with; `BrokerConsumer` makes them. */
 export interface RunParts {
   readonly window: StreamWindow
   readonly membership: Membership
   readonly processor: BatchProcessor<WindowEntry>
+  readonly checkpoints: StreamCheckpoints
   readonly tell: ConsumerListener
   /** Gives up what is running. */
   readonly giveUp: AbortSignal
@@ -43,7 +45,8 @@ export class ConsumerRun {
     const { window, membership, tell } = parts
     this.#options = options
     this.#parts = parts
-    this.#conclusions = new Conclusions(options, window, tell)
+    const onStale = (): void => void membership.renew()
+    this.#conclusions = new Conclusions(options, { ...parts, onStale })
     this.#settlement = new Settlement(options, window, membership, tell)
     this.#once = new OnceDesk(options, tell)
     this.#work = new Wake(options.clock)
@@ -62,8 +65,15 @@ export class ConsumerRun {
     this.#stop.abort()
   }
 
-  /** Something has left the window without being settled: there is room. */
-  makeRoom(): void {
+  /** The broker took these streams away; `undefined`: all of them. */
+  revoke(streams: readonly string[] | undefined): void {
+    if (streams === undefined) {
+      this.#parts.window.revokeAll()
+      this.#once.revokeAll()
+    } else {
+      this.#parts.window.revoke(streams)
+      this.#once.revoke(streams)
+    }
     this.#room.set()
   }
 
@@ -126,28 +136,38 @@ export class ConsumerRun {
   /** `false`: nothing could be done, and a pause is due. */
   async #run({ kind, entries }: Turn): Promise<boolean> {
     if (kind === 'settle') return await this.#runFirst(entries)
-    const { processor, giveUp, tell } = this.#parts
+    const { processor, giveUp, tell, membership } = this.#parts
     const items: WorkItem<WindowEntry>[] = []
     for (const entry of entries) {
       const { envelope } = entry.delivery
-      if (envelope === null) await this.#conclusions.buryBroken(entry)
-      else if (this.#conclusions.isMisplaced(entry)) await this.#conclusions.buryMisplaced(entry)
-      else items.push({ envelope, ref: entry, isAlone: kind === 'alone' })
+      if (envelope !== null) items.push({ envelope, ref: entry, isAlone: kind === 'alone' })
     }
+    if (kind === 'broken') await this.#conclude(entries, (entry) => this.#conclusions.buryBroken(entry))
     if (items.length === 0) return true
     const outcomes = await processor.process(items, giveUp)
     const done = items.map((item, i) => ({ channel: item.envelope.channel, outcome: outcomes[i]!.outcome }))
     tellDone(this.#options.consumer, done, tell)
-    let trouble: Outcome | undefined
-    for (const [i, item] of items.entries()) {
-      const outcome = outcomes[i]!
-      if (outcome.outcome === 'unavailable') trouble = outcome
-      await this.#conclusions.conclude(item, outcome)
+    const trouble = outcomes.find(({ outcome }) => outcome === 'unavailable' || outcome === 'stale')
+    await this.#conclude(entries, (_entry, i) => this.#conclusions.conclude(items[i]!, outcomes[i]!))
+    if (trouble?.outcome === 'stale') {
+      this.#warn({ code: trouble.code, message: trouble.reason }, 'a checkpoint went back; joining anew')
+      void membership.renew()
     }
     if (trouble?.outcome === 'unavailable' && !this.#stop.signal.aborted) {
       this.#warn({ code: trouble.code, message: trouble.reason }, 'the store is not available; trying again')
     }
     return trouble === undefined
+  }
+
+  /** In order, and on a stream with a checkpoint no further than to the first that is not done: a hole would be for ever. */
+  async #conclude(
+    entries: readonly WindowEntry[],
+    conclude: (entry: WindowEntry, index: number) => Promise<void>,
+  ): Promise<void> {
+    for (const [i, entry] of entries.entries()) {
+      await conclude(entry, i)
+      if (entry.form === 'checkpoint' && entry.state !== 'done') return
+    }
   }
 
   /** At most once: settled, and only then handed to the desk that runs it (I7). */

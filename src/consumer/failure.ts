@@ -1,13 +1,15 @@
 import { isWaybillError } from '../kernel/errors.ts'
+import { CheckpointMovedError } from './stream-checkpoints.ts'
 
 /** Where a batch's transaction was when it failed. */
 export type Phase = 'admit' | 'handler' | 'commit'
 
 /**
- * `message`: one of the messages is the trouble · `conflict`: with another transaction, redone and not counted ·
- * `commit-unknown`: it may have committed · `unavailable`: the store, or the consumer stops.
+ * `message`: one of the messages is the trouble · `conflict`: with another transaction, redone and not counted · `moved`: the
+ * checkpoint was not where it should be, and is to be looked at · `commit-unknown`: it may have committed · `unavailable`: the
+ * store, or the consumer stops.
  */
-export type FailureKind = 'message' | 'conflict' | 'commit-unknown' | 'unavailable'
+export type FailureKind = 'message' | 'conflict' | 'moved' | 'commit-unknown' | 'unavailable'
 
 /** SQLSTATE: serialization_failure, deadlock_detected. */
 const conflicts = new Set(['40001', '40P01'])
@@ -25,6 +27,7 @@ const sqlState = /^[0-9A-Z]{5}$/u
  * At COMMIT a deferred constraint or a statement nobody awaited is the message's too; what is left there is the store's.
  */
 export function failureKind(error: unknown, phase: Phase): FailureKind {
+  if (error instanceof CheckpointMovedError) return 'moved'
   if (isConflict(error)) return 'conflict'
   if (phase === 'handler') return 'message'
   if (isWaybillError(error)) {

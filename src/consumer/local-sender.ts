@@ -3,7 +3,8 @@ import { failpoint } from '../kernel/failpoint.ts'
 import type { OutboxRow } from '../ports/outbox.ts'
 import type { Fate } from '../ports/transport.ts'
 import { localAdmission } from './admission.ts'
-import { BatchProcessor, type WorkItem } from './batch-processor.ts'
+import { BatchProcessor } from './batch-processor.ts'
+import type { WorkItem } from './work-item.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
 import { guarded, tellDone } from './events.ts'
 import { orderKey } from './handler.ts'
@@ -36,8 +37,8 @@ export interface LocalSender {
 
 export function createLocalSender(options: LocalSenderOptions): LocalSender {
   const { consumer, handlers, inbox, clock, batchSize, cautious } = options
-  const admit = localAdmission(inbox, consumer, handlers)
-  const processor = new BatchProcessor<OutboxRow>({ ...options, admit })
+  const admission = localAdmission(inbox, consumer, handlers)
+  const processor = new BatchProcessor<OutboxRow>({ ...options, admission })
   const tell = guarded(options.onEvent)
   const seen = new Map<number, number>()
   let most = batchSize
@@ -119,6 +120,7 @@ function fateOf(outcome: Outcome): Fate {
     }
     case 'unknown':
       return outcome
+    case 'stale':
     case 'unavailable': {
       const { code, reason } = outcome
       return { outcome: 'rejected', scope: 'destination', retryable: true, code, reason }

@@ -1,5 +1,6 @@
-import { describeError } from '../kernel/errors.ts'
+import { describeError, WaybillError } from '../kernel/errors.ts'
 import type { Loss } from '../ports/outbox.ts'
+import type { Delivery } from '../ports/transport.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
 import type { ConsumerListener } from './events.ts'
 import { orderKey } from './handler.ts'
@@ -8,16 +9,23 @@ import { StreamWindow } from './stream-window.ts'
 import type { WindowEntry } from './window-entry.ts'
 
 const stream = 'settled'
+const takenAway = ''
+const overtaken = AbortSignal.abort(
+  new WaybillError('WB_ABORTED', 'Its stream was taken away before its handler began.'),
+)
 
 /**
  * Messages of a broker that were settled and are now to be run, each once, in the order of their keys. The broker has forgotten
- * them: they are run also after their stream was taken away, and when the consumer stops.
+ * them, so they are run also when the consumer stops. Where their stream was taken away somebody may be at work on later ones
+ * of their keys already: those that have a key are lost then, since to run them now would break its order.
  */
 export class OnceDesk {
   readonly #options: BrokerConsumerOptions
   readonly #runner: OnceRunner
   /** The same window that keeps the broker's streams in order, over one stream of our own. */
   readonly #window = new StreamWindow(0)
+  /** The broker's stream of each that has a key and has not begun. */
+  readonly #origins = new Map<bigint, string>()
   #position = 0n
   #losses: Loss[] = []
   #isCounting = false
@@ -38,13 +46,26 @@ export class OnceDesk {
 
   add(entries: readonly WindowEntry[]): void {
     const { handlers } = this.#options
-    this.#window.add(
-      entries.map(({ delivery: { envelope, raw } }) => {
-        this.#position += 1n
-        return { envelope, raw, stream, position: this.#position, assignment: 1 }
-      }),
-      ({ envelope }) => (envelope === null ? null : orderKey(handlers, envelope)),
-    )
+    const keyOf = ({ envelope }: Delivery): string | null =>
+      envelope === null ? null : orderKey(handlers, envelope)
+    for (const { delivery, state } of entries) {
+      this.#position += 1n
+      if (keyOf(delivery) !== null) {
+        this.#origins.set(this.#position, state === 'dropped' ? takenAway : delivery.stream)
+      }
+      this.#window.add([{ ...delivery, stream, position: this.#position, assignment: 1 }], keyOf)
+    }
+  }
+
+  /** The broker took these streams away. */
+  revoke(streams: readonly string[]): void {
+    for (const [position, origin] of this.#origins) {
+      if (streams.includes(origin)) this.#origins.set(position, takenAway)
+    }
+  }
+
+  revokeAll(): void {
+    this.revoke([...new Set(this.#origins.values())])
   }
 
   take(most: number): readonly WindowEntry[] {
@@ -55,7 +76,10 @@ export class OnceDesk {
   async run(entries: readonly WindowEntry[], stop: AbortSignal): Promise<boolean> {
     let isCalm = true
     for (const entry of entries) {
-      const loss = await this.#runner.run(entry.delivery.envelope!, stop)
+      const { position, envelope } = entry.delivery
+      const isLate = this.#origins.get(position) === takenAway
+      this.#origins.delete(position)
+      const loss = await this.#runner.run(envelope!, isLate ? overtaken : stop)
       if (loss !== null) {
         this.#losses.push(loss)
         isCalm = false

@@ -32,7 +32,7 @@ export class OnceRunner {
 
   constructor(options: OnceRunnerOptions, tell: ConsumerListener) {
     this.#options = options
-    this.#parts = { ...options, admit: undefined }
+    this.#parts = { ...options, admission: undefined }
     this.#tell = tell
   }
 
@@ -58,11 +58,11 @@ export class OnceRunner {
   async #bury(envelope: Envelope, error: Error): Promise<Loss | null> {
     const { consumer, inbox, logger } = this.#options
     const { id, channel } = envelope
-    const { code, reason } = failed(error, 1, false)
+    const { code, reason, isParked } = failed(error, 1, false)
     const isBuried = await inbox.bury(consumer, {
       envelope,
       attempts: 1,
-      reason: 'rejected',
+      reason: isParked ? 'parked' : 'rejected',
       errorCode: code,
       error: reason,
     })
@@ -86,7 +86,7 @@ export class OnceRunner {
 async function prepare(envelope: Envelope, entry: HandlerEntry): Promise<Ready<null> | Error> {
   try {
     const message = await decode(envelope, entry.channel)
-    return { index: 0, item: { envelope, ref: null }, entry, message }
+    return { index: 0, item: { envelope, ref: null, isAlone: true }, entry, message }
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error))
   }

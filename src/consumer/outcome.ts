@@ -1,9 +1,14 @@
-import { describeError } from '../kernel/errors.ts'
+import { describeError, WaybillError } from '../kernel/errors.ts'
+
+/** Why a message cannot be handled here, though nothing is wrong with it. */
+export class ParkedError extends WaybillError {}
 
 export interface Failed {
   readonly outcome: 'failed'
   /** `false`: it can never succeed, as a payload that does not parse. */
   readonly retryable: boolean
+  /** It is kept as it is for somebody who can make something of it; nothing is wrong with it. */
+  readonly isParked: boolean
   /** Failed attempts so far, this one included. */
   readonly attempts: number
   readonly code: string
@@ -15,7 +20,7 @@ export interface Failed {
  * `handled`: its transaction is committed · `duplicate`: it had been handled before, no handler ran · `failed`: rolled back
  * by its own fault, counted · `skipped`: not run, since an earlier message of its key failed · `unknown`: the answer to
  * COMMIT was lost · `unavailable`: not run or rolled back by no fault of its own (the database cannot be reached, the
- * consumer stops), not counted.
+ * consumer stops), not counted · `stale`: not run, since what is known of its stream is no longer so.
  */
 export type Outcome =
   | { readonly outcome: 'handled' }
@@ -23,7 +28,7 @@ export type Outcome =
   | Failed
   | { readonly outcome: 'skipped' }
   | { readonly outcome: 'unknown'; readonly code: string; readonly reason: string }
-  | { readonly outcome: 'unavailable'; readonly code: string; readonly reason: string }
+  | { readonly outcome: 'unavailable' | 'stale'; readonly code: string; readonly reason: string }
 
 export const handled: Outcome = { outcome: 'handled' }
 export const duplicate: Outcome = { outcome: 'duplicate' }
@@ -31,10 +36,11 @@ export const skipped: Outcome = { outcome: 'skipped' }
 
 export function failed(error: unknown, attempts: number, retryable: boolean): Failed {
   const { code, message } = describeError(error)
-  return { outcome: 'failed', retryable, attempts, code, reason: message }
+  const isParked = error instanceof ParkedError
+  return { outcome: 'failed', retryable, isParked, attempts, code, reason: message }
 }
 
-export function notDone(outcome: 'unknown' | 'unavailable', error: unknown): Outcome {
+export function notDone(outcome: 'unknown' | 'unavailable' | 'stale', error: unknown): Outcome {
   const { code, message } = describeError(error)
   return { outcome, code, reason: message }
 }

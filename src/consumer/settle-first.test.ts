@@ -51,13 +51,40 @@ describe('an at-most-once consumer of a broker', () => {
     expect(store.effects).toEqual(['b'])
   })
 
-  it('runs what was settled although its stream was taken away meanwhile: nobody else will get it', async () => {
+  it('runs what was settled although its stream was taken away meanwhile, where it has no key: nobody else will get it', async () => {
     const { store, broker, consumer } = setUpConsumer({ form })
     broker.onSettle = () => broker.requests[0]!.onRevoked(['orders/0'])
-    broker.put(delivery('a', 0, 'A'))
+    broker.put(delivery('a', 0), delivery('b', 1, 'B'))
     await consumer.start()
-    await until('effects', () => store.effects.length === 1)
-    expect(broker.settled).toEqual(['orders/0@0'])
+    await until('effects and a loss', () => store.effects.length + store.losses.length === 2)
+    expect(broker.settled).toEqual(['orders/0@1'])
+    expect(store.effects).toEqual(['a'])
+    // The stream's new owner may be at work on later ones of its key: losing it is allowed, breaking the order is not.
+    expect(store.losses).toMatchObject([{ id: idOf('b'), code: 'WB_ABORTED' }])
+  })
+
+  it('loses what is owed of a key when its stream is taken away, and ends what has begun', async () => {
+    const gate = Promise.withResolvers<void>()
+    const started = Promise.withResolvers<void>()
+    const { store, broker, consumer } = setUpConsumer({
+      form,
+      handle: (name) => {
+        if (name !== 'a1') return
+        started.resolve()
+        return gate.promise
+      },
+    })
+    broker.put(delivery('a1', 0, 'A'), delivery('a2', 1, 'A'), {
+      ...delivery('b', 0, 'B'),
+      stream: 'orders/1',
+    })
+    await consumer.start()
+    await started.promise
+    broker.requests[0]!.onRevoked(['orders/0'])
+    gate.resolve()
+    await until('the rest', () => store.effects.length === 2 && store.losses.length === 1)
+    expect(store.effects).toEqual(['a1', 'b'])
+    expect(store.losses).toMatchObject([{ id: idOf('a2') }])
   })
 
   it('never runs one twice: a failure, a conflict and an unknown commit are losses, counted once each', async () => {

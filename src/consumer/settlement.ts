@@ -34,7 +34,10 @@ export class Settlement {
   /** Everything that is done. Rejects where the broker did not answer; it is to be called again then. */
   settle(): Promise<void> {
     return this.#inTurn(async () => {
-      const positions = this.#window.settleable()
+      const done = this.#window.settleable()
+      const positions = done.filter(({ form }) => form !== 'checkpoint')
+      const kept = done.filter(({ form }) => form === 'checkpoint')
+      if (kept.length > 0) await this.#mention(kept)
       if (positions.length === 0) return
       try {
         await this.#ask(positions)
@@ -77,6 +80,20 @@ export class Settlement {
       }
       return isTaken
     })
+  }
+
+  /** The checkpoints are what counts; the broker is told so that its own view of the lag is right. */
+  async #mention(positions: readonly SettledPosition[]): Promise<void> {
+    try {
+      await this.#ask(positions)
+    } catch (error) {
+      const { consumer, logger } = this.#options
+      logger.debug(
+        { consumer, error: describeError(error) },
+        'could not tell the broker how far it is handled',
+      )
+    }
+    this.#forget(positions)
   }
 
   async #ask(positions: readonly SettledPosition[]): Promise<readonly boolean[]> {

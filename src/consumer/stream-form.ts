@@ -1,5 +1,6 @@
-import type { ConsumerForm } from '../guarantees/plan.ts'
 import type { HandlerEntry, HandlerTable } from './handler.ts'
+import { ParkedError } from './outcome.ts'
+import type { WindowEntry } from './window-entry.ts'
 
 /**
  * How a stream is worked through, all of it alike, since the broker keeps one position for it. `first`: settled, then run ·
@@ -32,10 +33,19 @@ export function entriesOf(handlers: HandlerTable, stream: string): readonly Hand
 }
 
 /**
- * Whether a message of this form may not be run on such a stream: somebody has put it at an address of another channel, where
- * nothing would keep it from running twice.
+ * Why a message may not be run on the stream it came over: somebody has put it at an address of another channel, where nothing
+ * would keep it from running twice.
  */
-export function isMisplaced(form: ConsumerForm | undefined, stream: StreamForm): boolean {
-  if (form === 'settle-first') return stream !== 'first'
-  return form === 'checkpoint' && stream === 'after'
+export function misplaced(handlers: HandlerTable, entry: WindowEntry): ParkedError | undefined {
+  const { envelope, stream } = entry.delivery
+  const form = envelope === null ? undefined : handlers.get(envelope.channel)?.form
+  const isRight =
+    entry.form === 'first' ||
+    (form !== 'settle-first' && (form !== 'checkpoint' || entry.form === 'checkpoint'))
+  if (isRight) return undefined
+  return new ParkedError(
+    'WB_ENVELOPE_INVALID',
+    `Message ${envelope!.id} of channel "${envelope!.channel}" came over "${stream}", which is of another channel: ` +
+      'there nothing keeps it from running twice.',
+  )
 }

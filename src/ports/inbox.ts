@@ -36,9 +36,10 @@ export interface Inbox {
   countStart(consumer: string, id: string): Promise<number>
   /**
    * Gives a message up: inserts its inbox row and the dead letter in one transaction. Where the inbox row is there already,
-   * nothing is written (another has handled it) and `false` is returned.
+   * nothing is written (another has handled it) and `false` is returned. In `transaction` where one is given, in one of its own
+   * otherwise.
    */
-  bury(consumer: string, message: RefusedMessage): Promise<boolean>
+  bury(consumer: string, message: RefusedMessage, transaction?: SqlExecutor): Promise<boolean>
   /**
    * Deletes at most `limit` inbox rows that were written more than `olderThanMs` ago by the database's clock (G1, G2), and
    * returns how many; 0 where nothing is left to delete. Rows stay whose message still waits in the outbox, has a line, or is a

@@ -30,9 +30,12 @@ export function brokenDelivery(position: number, error = 'no ce_id'): Delivery {
 type Handle = (name: string, signal: AbortSignal) => Promise<void> | void
 
 interface SetUpOptions extends Partial<BrokerConsumerOptions> {
+  readonly store?: FakeStore
   readonly form?: ConsumerForm
   readonly handle?: Handle
   readonly entry?: Partial<HandlerEntry>
+  /** Not stopped when the test is over: it may be dead. */
+  readonly isMortal?: boolean
 }
 
 export interface ConsumerSetUp {
@@ -47,8 +50,14 @@ export interface ConsumerSetUp {
 
 /** A consumer of channel `orders`, whose handler writes the name of each message; over a store and a broker in memory. */
 export function setUpConsumer(options: SetUpOptions = {}): ConsumerSetUp {
-  const { form = 'inbox', handle = () => {}, entry: entryOptions, ...more } = options
-  const store = new FakeStore()
+  const {
+    form = 'inbox',
+    handle = () => {},
+    entry: entryOptions,
+    store = new FakeStore(),
+    isMortal,
+    ...more
+  } = options
   const broker = new FakeBroker()
   const clock = new FakeClock()
   const events: ConsumerEvent[] = []
@@ -66,6 +75,7 @@ export function setUpConsumer(options: SetUpOptions = {}): ConsumerSetUp {
     handlers: new Map([['orders', entry]]),
     subscribe: broker.subscribe,
     inbox: store.inbox,
+    checkpoints: store.checkpoints,
     transactions: store.transactions,
     batchSize: 10,
     window: 100,
@@ -83,7 +93,7 @@ export function setUpConsumer(options: SetUpOptions = {}): ConsumerSetUp {
     onEvent: (event) => events.push(event),
     ...more,
   })
-  onTestFinished(() => consumer.stop())
+  if (isMortal !== true) onTestFinished(() => consumer.stop())
   const count = (type: ConsumerEvent['type']): number => events.filter((event) => event.type === type).length
   return { store, broker, clock, events, consumer, count }
 }

@@ -1,5 +1,6 @@
-import { BatchProcessor, type WorkItem } from '../../src/consumer/batch-processor.ts'
+import { BatchProcessor } from '../../src/consumer/batch-processor.ts'
 import type { HandlerEntry } from '../../src/consumer/handler.ts'
+import type { WorkItem } from '../../src/consumer/work-item.ts'
 import type { Envelope } from '../../src/kernel/message.ts'
 import { defineChannel } from '../../src/outbox/channel.ts'
 import { FakeClock } from './clock.ts'
@@ -49,15 +50,17 @@ export function setUp(
     handlers,
     transactions: store.transactions,
     inbox: store.inbox,
-    admit:
+    admission:
       options.admission === false
         ? undefined
-        : (executor, items) =>
-            store.inbox.admit(
-              executor,
-              'shipping',
-              items.map((item) => item.envelope.id),
-            ),
+        : {
+            admit: (executor, items) =>
+              store.inbox.admit(
+                executor,
+                'shipping',
+                items.map((item) => item.envelope.id),
+              ),
+          },
     maxAttempts: options.maxAttempts ?? 10,
     handlerTimeoutMs: options.handlerTimeoutMs ?? 5000,
     idleTimeoutMs: 10_000,

@@ -1,4 +1,5 @@
 import { WaybillError } from '../../src/kernel/errors.ts'
+import { FakeCheckpoints } from './checkpoints.ts'
 import type { Inbox, RefusedMessage } from '../../src/ports/inbox.ts'
 import type { Loss } from '../../src/ports/outbox.ts'
 import type { SqlExecutor } from '../../src/ports/sql.ts'
@@ -12,6 +13,7 @@ export interface FakeTransaction {
 interface State extends FakeTransaction {
   readonly effects: string[]
   readonly noted: Set<string>
+  readonly buried: RefusedMessage[]
   isOpen: boolean
 }
 
@@ -22,6 +24,7 @@ export class FakeStore {
   readonly starts: Map<string, number> = new Map()
   readonly dead: RefusedMessage[] = []
   readonly losses: Loss[] = []
+  readonly checkpoints: FakeCheckpoints = new FakeCheckpoints()
   /** Signals of the transactions run, in order. */
   readonly signals: AbortSignal[] = []
   commits = 0
@@ -49,10 +52,16 @@ export class FakeStore {
       this.starts.set(id, starts)
       return starts
     },
-    bury: async (_consumer, message) => {
+    bury: async (_consumer, message, transaction) => {
       this.#mustBeUp()
       if (!this.canBury) throw new WaybillError('WB_STORE_FAILED', 'no dead letters today')
       if (this.handled.has(message.envelope.id)) return false
+      if (transaction !== undefined) {
+        const state = this.#open.get(transaction)!
+        state.noted.add(message.envelope.id)
+        state.buried.push(message)
+        return true
+      }
       this.handled.add(message.envelope.id)
       this.dead.push(message)
       return true
@@ -71,6 +80,7 @@ export class FakeStore {
       const state: State = {
         effects: [],
         noted: new Set(),
+        buried: [],
         isOpen: true,
         write: (effect) => {
           if (!state.isOpen) throw new Error('the transaction is over')
@@ -82,8 +92,11 @@ export class FakeStore {
       try {
         const result = await work({ handle: state, executor })
         this.#mustBeUp()
+        if (!state.isOpen) throw new Error('the connection was lost')
         this.beforeCommit.shift()?.()
         this.commits += 1
+        this.checkpoints.end(executor, true)
+        this.dead.push(...state.buried)
         this.effects.push(...state.effects)
         for (const id of state.noted) this.handled.add(id)
         this.afterCommit.shift()?.()
@@ -93,9 +106,19 @@ export class FakeStore {
         throw this.runnerError ?? error
       } finally {
         state.isOpen = false
+        this.checkpoints.end(executor, false)
         this.#open.delete(executor)
       }
     },
+  }
+
+  /** The process that has them died: its transactions roll back. */
+  abandonOpen(): void {
+    for (const [executor, state] of this.#open) {
+      state.isOpen = false
+      this.checkpoints.end(executor, false)
+      this.#open.delete(executor)
+    }
   }
 
   #note(transaction: SqlExecutor, ids: readonly string[]): ReadonlySet<string> {

@@ -57,7 +57,7 @@ export function createInbox(
       const values = [consumer, ...lossColumns(losses)]
       await connection.query({ ...countLosses, values }, 'count what was lost')
     },
-    async bury(consumer: string, message: RefusedMessage) {
+    async bury(consumer: string, message: RefusedMessage, transaction?: SqlExecutor) {
       const { envelope: e, attempts, reason, errorCode, error } = message
       const payload = Buffer.from(e.payload.buffer, e.payload.byteOffset, e.payload.byteLength)
       const values: unknown[] = [
@@ -70,11 +70,11 @@ export function createInbox(
         JSON.stringify(e.headers),
       ]
       values.push(e.createdAt.toISOString(), attempts, reason, errorCode, error)
-      const [row] = await connection.query<{ written: string }>(
-        { ...refuse, values },
-        `write message ${e.id} to the dead letters`,
-      )
-      return Number(row!.written) === 1
+      const [row] =
+        transaction === undefined
+          ? await connection.query({ ...refuse, values }, `write message ${e.id} to the dead letters`)
+          : await transaction.execute(refuse, values)
+      return Number(row!['written']) === 1
     },
   }
 
