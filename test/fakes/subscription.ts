@@ -1,9 +1,13 @@
-import type { Delivery, SubscribeRequest, Subscription } from '../../src/ports/transport.ts'
+import type { AssignedStream, Delivery, SubscribeRequest, Subscription } from '../../src/ports/transport.ts'
 
 /** A broker's side of one consumer: what is put into it is received, what is settled is noted. */
 export class FakeBroker {
   readonly settled: string[] = []
   readonly requests: SubscribeRequest[] = []
+  /** What each new subscription is assigned. */
+  readonly streams: readonly AssignedStream[] = ['orders/0', 'orders/1'].map((stream) => {
+    return { stream, lineage: 'log' }
+  })
   /** Most deliveries that `receive` was asked for, each time. */
   readonly asked: number[] = []
   /** Each is thrown by one call. */
@@ -25,8 +29,13 @@ export class FakeBroker {
 
   readonly subscribe = async (request: SubscribeRequest): Promise<Subscription> => {
     this.requests.push(request)
+    let isAssigned = false
     return {
-      receive: (most, signal) => this.#receive(most, signal),
+      receive: async (most, signal) => {
+        if (!isAssigned) await request.startAt?.(this.streams)
+        isAssigned = true
+        return await this.#receive(most, signal)
+      },
       settle: async (positions) => {
         this.onSettle()
         if (this.settleErrors.length > 0) throw this.settleErrors.shift()
