@@ -64,11 +64,15 @@ function open(brokers: readonly string[], options: object): TextProducer {
   return producer
 }
 
-/** All that Java's console consumer reads as read_committed, until nothing comes for two seconds. */
-export async function readByJava(brokers: readonly string[], topic: string): Promise<string[]> {
+/** What Java's console consumer reads first as read_committed: as many as `count`, which it waits for. */
+export async function readByJava(
+  brokers: readonly string[],
+  topic: string,
+  count: number,
+): Promise<string[]> {
   const printed = await java('consumer.ConsoleConsumer', [
     ...['--bootstrap-server', brokers[0]!, '--topic', topic, '--from-beginning'],
-    ...['--isolation-level', 'read_committed', '--timeout-ms', '2000'],
+    ...['--isolation-level', 'read_committed', '--max-messages', String(count), '--timeout-ms', '30000'],
   ])
   return printed.split('\n').filter((line) => line !== '')
 }
