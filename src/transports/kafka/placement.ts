@@ -7,6 +7,7 @@ import { bucketOf } from './partitioner.ts'
 import type { OutgoingRecord } from './record.ts'
 import type { TopicDesk } from './topic-desk.ts'
 import type { PlacedRecord } from './sends.ts'
+import { lostNotes } from './transaction-judgement.ts'
 
 /** Finds the topics of a transaction's records, and their partitions. */
 export class Placement {
@@ -71,12 +72,6 @@ export class Placement {
       throw error
     }
   }
-}
-
-const lostNotes: FencedOutcome = {
-  outcome: 'unknown',
-  code: 'UNKNOWN_TOPIC_OR_PARTITION',
-  reason: 'It was not begun: the topic of the notes has gone. Taking over makes it anew, and finds it empty.',
 }
 
 function all(records: readonly unknown[], fate: Fate): FencedOutcome {

@@ -18,6 +18,7 @@ export type Judgement =
   /** One of them may be the trouble, or only their number: smaller batches will tell. */
   | { readonly kind: 'refused'; readonly batches: readonly RefusedBatch[] }
 
+const unknownTopic = 3
 const sizeCodes: readonly number[] = [10, 18]
 
 /**
@@ -43,11 +44,20 @@ export function judge(failed: FailedTransaction, records: readonly PlacedRecord[
     // A refused message stands alone in the last send; others of its partition went before, or would have come after.
     if (refusal.scope === 'message' && !last.has(placed)) continue
     hasCulprit = true
+    if (placed.index === null && code === unknownTopic) return outcome(lostNotes)
     if (placed.index === null) noteFate = notSent(refusal.name, `Its note was refused: ${refusal.name}.`)
     else fates[placed.index] = rejectedBy(refusal)
   }
   const others = noteFate ?? (hasCulprit ? abortedTogether : notTaken(kafkaErrorName(error)))
   return outcome({ outcome: 'rejected', fates: fates.map((fate) => fate ?? others) })
+}
+
+/** Trying again is no use: only a take-over looks for the topic, and makes it. */
+export const lostNotes: FencedOutcome = {
+  outcome: 'unknown',
+  code: 'UNKNOWN_TOPIC_OR_PARTITION',
+  reason:
+    'Nothing of it is there, but the topic of the notes has gone. Taking over makes it anew, and finds it empty.',
 }
 
 const unknownCommit: FencedOutcome = {

@@ -37,15 +37,18 @@ export function outcomeOf(outcome: FencedOutcome): string {
   return outcome.outcome === 'unknown' ? `unknown: ${outcome.code}` : outcome.outcome
 }
 
-/** What Java's console consumer sees of a topic in read_committed, from its beginning: keys and payloads. */
+/**
+ * The first `count` messages that Java's console consumer sees of a topic in read_committed: keys and payloads. Where the last of
+ * them is the last that was committed in its only partition, these are all there are up to it.
+ */
 export async function seenByJava(
   brokers: readonly string[],
   topic: string,
-  idleMs = 3000,
+  count: number,
 ): Promise<{ key: string; text: string }[]> {
   const printed = await java('consumer.ConsoleConsumer', [
     ...['--bootstrap-server', brokers[0]!, '--topic', topic, '--from-beginning'],
-    ...['--isolation-level', 'read_committed', '--timeout-ms', String(idleMs)],
+    ...['--isolation-level', 'read_committed', '--max-messages', String(count), '--timeout-ms', '30000'],
     ...['--formatter-property', 'print.key=true'],
   ])
   return printed
