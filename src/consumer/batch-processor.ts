@@ -1,8 +1,9 @@
 import { WaybillError } from '../kernel/errors.ts'
 import type { Envelope } from '../kernel/message.ts'
 import type { Inbox } from '../ports/inbox.ts'
-import { runTogether, type Ready, type TransactionParts } from './batch-transaction.ts'
-import { decode } from './decode.ts'
+import { runTogether, type TransactionParts } from './batch-transaction.ts'
+import type { Ready } from './call-handler.ts'
+import { decode, UpcastError } from './decode.ts'
 import { noHandler, orderKey, type HandlerTable } from './handler.ts'
 import { failed, notDone, skipped, type Outcome } from './outcome.ts'
 import type { WorkItem } from './work-item.ts'
@@ -120,7 +121,7 @@ export class BatchProcessor<Ref> {
     try {
       const attempts = await inbox.countStart(consumer, item.envelope.id)
       this.#stopKey(pass, item)
-      return failed(error, attempts, true)
+      return failed(error, attempts, canSucceed(error))
     } catch (storeError) {
       return (pass.trouble = notDone('unavailable', storeError))
     }
@@ -156,7 +157,7 @@ export class BatchProcessor<Ref> {
       case 'message':
       case 'conflict':
         this.#stopKey(pass, item)
-        return failed(result.error, starts, true)
+        return failed(result.error, starts, canSucceed(result.error))
     }
   }
 
@@ -183,6 +184,10 @@ interface Pass {
   readonly stoppedKeys: Set<string>
   /** The store cannot be reached, or the consumer stops: nothing more is run. */
   trouble: Outcome | undefined
+}
+
+function canSucceed(error: unknown): boolean {
+  return !(error instanceof UpcastError)
 }
 
 function neverEnded(envelope: Envelope, starts: number): WaybillError {

@@ -2,16 +2,12 @@ import type { Clock, Random } from '../kernel/clock.ts'
 import { withDeadline } from '../kernel/deadline.ts'
 import { isWaybillError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
-import { idempotencyKey } from '../kernel/ids.ts'
-import type { Message } from '../kernel/message.ts'
 import { backoffMs, type Backoff } from '../kernel/retry.ts'
 import type { OpenTransaction, TransactionRunner } from '../ports/transaction-runner.ts'
 import type { Admission } from './admission.ts'
-import { decode } from './decode.ts'
+import { callHandler, callsOf, type Ready } from './call-handler.ts'
 import { failureKind, type FailureKind, type Phase } from './failure.ts'
-import type { HandlerEntry } from './handler.ts'
 import { CheckpointMovedError } from './stream-checkpoints.ts'
-import type { WorkItem } from './work-item.ts'
 import { duplicate, handled, type Outcome } from './outcome.ts'
 
 export interface TransactionParts<Ref> {
@@ -24,15 +20,6 @@ export interface TransactionParts<Ref> {
   readonly idleTimeoutMs: number
   readonly clock: Clock
   readonly random: Random
-}
-
-/** A message that can be run: it has a handler, and its payload could be decoded. */
-export interface Ready<Ref> {
-  readonly index: number
-  readonly item: WorkItem<Ref>
-  readonly entry: HandlerEntry
-  /** Spent by the first run: a handler may change what it is given, so a second run decodes anew. */
-  message: Message | undefined
 }
 
 export type TransactionResult =
@@ -86,19 +73,13 @@ export async function runOnce<Ref>(
     )
     failpoint('consumer.after-admit')
     at.phase = 'handler'
-    const done: Outcome[] = []
-    const ran = new Set<string>()
-    for (const one of ready) {
-      const { id } = one.item.envelope
-      if (toRun !== undefined && (!toRun.has(id) || ran.has(id))) {
-        done.push(duplicate)
-        continue
-      }
-      ran.add(id)
-      const what = `the handler of message ${id} on channel "${one.entry.channel.name}"`
+    const fresh = firstOfEach(ready, toRun)
+    const call = { consumer: parts.consumer, tx: handle, signal, attempt }
+    for (const together of callsOf([...fresh])) {
       try {
-        const call = callHandler(parts.consumer, one, handle, signal, attempt)
-        await withDeadline(call, parts.handlerTimeoutMs, what, stop)
+        // The deadline runs before the first line of the call does.
+        const called = Promise.resolve().then(() => callHandler(together, call))
+        await withDeadline(called, timeoutOf(parts, together[0]!), nameOf(together), stop)
       } catch (error) {
         // A handler past its time may still use the client. The signal tells it to end, and tells the runner to end the
         // connection instead of handing it to the next transaction, where those statements would then be committed.
@@ -107,15 +88,14 @@ export async function runOnce<Ref>(
         throw error
       }
       failpoint('consumer.after-handler')
-      done.push(handled)
     }
     at.phase = 'commit'
     failpoint('consumer.before-commit')
-    return done
+    return ready.map((one) => (fresh.has(one) ? handled : duplicate))
   }
 
   try {
-    outcomes = await parts.transactions.run({ idleTimeoutMs: parts.idleTimeoutMs, signal }, work)
+    outcomes = await parts.transactions.run({ idleTimeoutMs: idleTimeoutOf(parts, ready), signal }, work)
   } catch (error) {
     // A runner that reports something else than what the handler threw knows better: its connection was lost under it.
     const phase = at.phase === 'handler' && error !== at.thrown ? 'commit' : at.phase
@@ -141,22 +121,33 @@ async function lookAgain<Ref>(
   }
 }
 
-async function callHandler<Ref>(
-  consumer: string,
-  one: Ready<Ref>,
-  tx: unknown,
-  signal: AbortSignal,
-  attempt: number,
-): Promise<void> {
-  const message = one.message ?? (await decode(one.item.envelope, one.entry.channel))
-  one.message = undefined
-  await one.entry.handle(message, {
-    tx,
-    signal,
-    attempt,
-    // Made when it is asked for: most handlers need none.
-    get idempotencyKey() {
-      return idempotencyKey(consumer, message.id)
-    },
-  })
+/** Those to be run: each id once, though two copies may have come together. */
+function firstOfEach<Ref>(
+  ready: readonly Ready<Ref>[],
+  toRun: ReadonlySet<string> | undefined,
+): ReadonlySet<Ready<Ref>> {
+  if (toRun === undefined) return new Set(ready)
+  const byId = new Map<string, Ready<Ref>>()
+  for (const one of ready) {
+    const { id } = one.item.envelope
+    if (toRun.has(id) && !byId.has(id)) byId.set(id, one)
+  }
+  return new Set(byId.values())
+}
+
+function timeoutOf<Ref>(parts: TransactionParts<Ref>, { entry }: Ready<Ref>): number {
+  return entry.timeoutMs ?? parts.handlerTimeoutMs
+}
+
+/** The transaction stands idle while a handler that has longer than the others waits for something else. */
+function idleTimeoutOf<Ref>(parts: TransactionParts<Ref>, ready: readonly Ready<Ref>[]): number {
+  const longest = Math.max(...ready.map((one) => timeoutOf(parts, one)))
+  return parts.idleTimeoutMs + Math.max(0, longest - parts.handlerTimeoutMs)
+}
+
+function nameOf<Ref>(together: readonly Ready<Ref>[]): string {
+  const [first, ...rest] = together
+  const { item, entry } = first!
+  const more = rest.length === 0 ? '' : ` and ${rest.length} more`
+  return `the handler of message ${item.envelope.id}${more} on channel "${entry.channel.name}"`
 }

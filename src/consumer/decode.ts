@@ -1,24 +1,69 @@
 import { WaybillError } from '../kernel/errors.ts'
-import type { Envelope, Message } from '../kernel/message.ts'
+import { payloadVersionHeader, type Envelope, type Message } from '../kernel/message.ts'
 import type { SomeChannel } from '../outbox/channel.ts'
 import { isJson } from '../outbox/payload.ts'
 import { validate } from '../outbox/standard-schema.ts'
+import { ParkedError } from './outcome.ts'
 
 // Not a stripping decoder: a byte order mark is not JSON, and bytes that are not UTF-8 are not silently replaced.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
- * An envelope as its handler sees it: JSON parsed, other content types as bytes. The payload of a message that Waybill wrote
- * is the output of the channel's schema already, and a schema that transforms would refuse its own output; so only foreign
- * messages are validated, and their handler gets what the schema makes of them. Rejects with what no retry can change.
+ * An envelope as its handler sees it, but for {@link upcast}: JSON parsed, other content types as bytes. The payload of a
+ * message that Waybill wrote is the output of the channel's schema already, and a schema that transforms would refuse its own
+ * output; so only foreign messages are validated, and their handler gets what the schema makes of them. Rejects with what no
+ * retry can change; with a `ParkedError` where the message is of a version that this channel cannot read, or is a foreign one and
+ * no schema says what it has to look like.
  */
 export async function decode(envelope: Envelope, channel: SomeChannel): Promise<Message> {
   const { id, key, headers, createdAt } = envelope
+  const version = versionOf(envelope, channel)
   let payload = parse(envelope)
   if (channel.schema !== undefined && isForeign(envelope)) {
     payload = await validate(channel.schema, payload, `message ${id} on channel "${channel.name}"`)
   }
-  return { id, channel: envelope.channel, key, payload, headers, createdAt }
+  return { id, channel: envelope.channel, key, payload, version, headers, createdAt }
+}
+
+/** An upcast threw: it would throw again, whatever else is tried. */
+export class UpcastError extends WaybillError {}
+
+/** The message with a payload of the channel's own version. Throws {@link UpcastError}. */
+export function upcast(message: Message, channel: SomeChannel): Message {
+  const { id, version, payload } = message
+  if (version === channel.version) return message
+  try {
+    return { ...message, payload: channel.upcast(payload, version) }
+  } catch (cause) {
+    throw new UpcastError(
+      'WB_UPCAST_FAILED',
+      `The upcast of message ${id} on channel "${channel.name}" from version ${version} to ${channel.version} threw.`,
+      { cause },
+    )
+  }
+}
+
+function versionOf(envelope: Envelope, channel: SomeChannel): number {
+  const which = `Message ${envelope.id} on channel "${channel.name}"`
+  if (isForeign(envelope)) {
+    if (channel.schema !== undefined) return channel.version
+    throw new ParkedError(
+      'WB_ENVELOPE_INVALID',
+      `${which} was not written by Waybill, and the channel has no schema to judge it by.`,
+    )
+  }
+  const text = envelope.headers[payloadVersionHeader] ?? '1'
+  const version = /^[1-9]\d{0,14}$/u.test(text) ? Number(text) : undefined
+  if (version === channel.version) return version
+  if (version !== undefined && version < channel.version && channel.hasUpcast) return version
+  const remedy =
+    version !== undefined && version < channel.version
+      ? 'give the channel an `upcast`'
+      : 'update this service'
+  throw new ParkedError(
+    'WB_VERSION_UNKNOWN',
+    `${which} has version "${text.slice(0, 20)}", and version ${channel.version} is handled here: ${remedy}.`,
+  )
 }
 
 function parse(envelope: Envelope): unknown {

@@ -20,10 +20,28 @@ export interface HandlerContext<Transaction = unknown> {
   readonly idempotencyKey: string
 }
 
+/** The same for a handler of many messages at once. */
+export interface BatchContext<Transaction = unknown> extends Omit<
+  HandlerContext<Transaction>,
+  'idempotencyKey'
+> {
+  /** One for each message, in their order; see {@link HandlerContext.idempotencyKey}. */
+  readonly idempotencyKeys: readonly string[]
+}
+
 /** Handles one message. What it throws rolls its transaction back, and the message is tried again later. */
 export type Handler<Payload = unknown, Transaction = unknown> = (
   message: Message<Payload>,
   context: HandlerContext<Transaction>,
+) => Promise<void> | void
+
+/**
+ * Handles messages of one channel, in order: as many as came together, one at least. What it throws rolls all of them back,
+ * and they are tried again one by one.
+ */
+export type BatchHandler<Payload = unknown, Transaction = unknown> = (
+  messages: readonly Message<Payload>[],
+  context: BatchContext<Transaction>,
 ) => Promise<void> | void
 
 /** A channel that a consumer handles. */
@@ -31,8 +49,20 @@ export interface HandlerEntry {
   readonly channel: SomeChannel
   /** How its messages are handled, from the channel's compiled plan. */
   readonly form: ConsumerForm
+  /**
+   * How long a call of the handler may take.
+   * @default the setting of all
+   */
+  readonly timeoutMs?: number
+  /**
+   * Transactions with messages of this channel at one time, at most. The order of each key is kept.
+   * @default 1
+   */
+  readonly concurrency?: number
   // A method, so that a handler of one payload type can stand in a table of them; the payload is checked on arrival.
   handle(message: Message, context: HandlerContext): Promise<void> | void
+  /** Where it is there, messages of the channel that follow each other in a transaction go to it in one call, and none to `handle`. */
+  handleAll?(messages: readonly Message[], context: BatchContext): Promise<void> | void
 }
 
 /** By channel name. */

@@ -158,6 +158,15 @@ export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
     means: 'A message on the wire cannot be read, or cannot be written there.',
     remedy: 'It is kept as a dead letter; see who wrote it, and with which version.',
   },
+  WB_VERSION_UNKNOWN: {
+    means:
+      'A message is of a version of its channel that this service does not know; it was parked among the dead letters.',
+    remedy: 'Deploy the version that knows it, or give the channel an `upcast`; then replay the dead letter.',
+  },
+  WB_UPCAST_FAILED: {
+    means: "The channel's `upcast` threw on a message of an older version; it is among the dead letters.",
+    remedy: 'Mend the `upcast`, then replay the dead letter.',
+  },
   WB_HANDLER_FAILED: {
     means: 'A handler failed, or was started again and again and never ended.',
     remedy:

@@ -27,10 +27,16 @@ export interface Message<Payload = unknown> {
   readonly id: string
   readonly channel: string
   readonly key: string | null
+  /** Of the channel's own version, whatever version it was published in. */
   readonly payload: Payload
+  /** The version it was published in. */
+  readonly version: number
   readonly headers: MessageHeaders
   readonly createdAt: Date
 }
+
+/** The header that names the version of a payload; a message of ours without it is of version 1. */
+export const payloadVersionHeader = 'waybill-version'
 
 const dangerous = new Set(['__proto__', 'constructor', 'prototype'])
 

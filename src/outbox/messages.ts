@@ -1,5 +1,6 @@
 import { WaybillError } from '../kernel/errors.ts'
 import { isUuid, newMessageId } from '../kernel/ids.ts'
+import { payloadVersionHeader } from '../kernel/message.ts'
 import { didYouMean } from '../kernel/suggest.ts'
 import type { NewMessage } from '../ports/outbox-writer.ts'
 import type { SomeChannel } from './channel.ts'
@@ -154,5 +155,5 @@ function newMessage(
 
 /** Version 1 goes without saying: most channels never have another, and every row would carry it. */
 function versionOf(channel: SomeChannel): readonly (readonly [string, string])[] {
-  return channel.version === 1 ? [] : [['waybill-version', String(channel.version)]]
+  return channel.version === 1 ? [] : [[payloadVersionHeader, String(channel.version)]]
 }

@@ -32,7 +32,7 @@ export class FakeBroker {
     let isAssigned = false
     return {
       receive: async (most, signal) => {
-        if (!isAssigned) await request.startAt?.(this.streams)
+        if (!isAssigned && request.startAt !== undefined) await request.startAt(this.streams)
         isAssigned = true
         return await this.#receive(most, signal)
       },

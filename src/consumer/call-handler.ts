@@ -1,0 +1,65 @@
+import { idempotencyKey } from '../kernel/ids.ts'
+import type { Message } from '../kernel/message.ts'
+import { decode, upcast } from './decode.ts'
+import type { HandlerEntry } from './handler.ts'
+import type { WorkItem } from './work-item.ts'
+
+/** A message that can be run: it has a handler, and its payload could be decoded. */
+export interface Ready<Ref> {
+  readonly index: number
+  readonly item: WorkItem<Ref>
+  readonly entry: HandlerEntry
+  /** Spent by the first run: a handler may change what it is given, so a second run decodes anew. */
+  message: Message | undefined
+}
+
+/** What the calls of one transaction have in common. */
+export interface Call {
+  readonly consumer: string
+  readonly tx: unknown
+  readonly signal: AbortSignal
+  readonly attempt: number
+}
+
+/** The messages of each call, in order: those that follow each other on a channel with a batch handler share one. */
+export function callsOf<Ref>(ready: readonly Ready<Ref>[]): readonly (readonly Ready<Ref>[])[] {
+  const calls: Ready<Ref>[][] = []
+  for (const one of ready) {
+    const last = calls.at(-1)
+    if (last?.[0]?.entry === one.entry && one.entry.handleAll !== undefined) last.push(one)
+    else calls.push([one])
+  }
+  return calls
+}
+
+/** Upcasts what is of an older version, and calls the handler. Rejects with what it throws. */
+export async function callHandler<Ref>(
+  together: readonly Ready<Ref>[],
+  { consumer, tx, signal, attempt }: Call,
+): Promise<void> {
+  const { entry } = together[0]!
+  const messages: Message[] = []
+  for (const one of together) messages.push(await messageOf(one))
+  const [message] = messages
+  if (entry.handleAll !== undefined) {
+    const idempotencyKeys = messages.map(({ id }) => idempotencyKey(consumer, id))
+    await entry.handleAll(messages, { tx, signal, attempt, idempotencyKeys })
+    return
+  }
+  await entry.handle(message!, {
+    tx,
+    signal,
+    attempt,
+    // Made when it is asked for: most handlers need none.
+    get idempotencyKey() {
+      return idempotencyKey(consumer, message!.id)
+    },
+  })
+}
+
+async function messageOf<Ref>(one: Ready<Ref>): Promise<Message> {
+  const { channel } = one.entry
+  const message = one.message ?? (await decode(one.item.envelope, channel))
+  one.message = undefined
+  return upcast(message, channel)
+}
