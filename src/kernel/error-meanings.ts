@@ -144,12 +144,6 @@ export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
     remedy:
       'Find out which of the two was restored or made anew before the partition goes on; the message names it.',
   },
-  WB_FENCING_STOPPED: {
-    means:
-      'Exactly-once has stopped on a partition of the outbox: what the broker and the database know of its last transaction does not fit.',
-    remedy:
-      'The log line names the partition and why. Find out which messages the broker has, then tell the database the last number.',
-  },
   WB_TRANSACTION_ROLLED_BACK: {
     means: 'The transaction had failed before its COMMIT, which the database turned into a rollback.',
     remedy: 'Let the error of the failed statement through in place of catching it.',
