@@ -1,5 +1,6 @@
 export { createWaybill } from './app/waybill.ts'
-export type { ConsumeOptions } from './app/consume-options.ts'
+export type { BatchConsumeOptions, ConsumeOptions } from './app/consume-options.ts'
+export type { Middleware } from './app/middleware.ts'
 export type { TransactionOptions, Waybill } from './app/waybill.ts'
 export { defineConfig } from './app/config.ts'
 export type { WaybillConfig } from './app/config.ts'
@@ -14,7 +15,8 @@ export type { PublishOptions } from './outbox/messages.ts'
 export type { Publish } from './outbox/publish.ts'
 export type { Send, SendOptions } from './outbox/send.ts'
 export type { StandardSchema } from './outbox/standard-schema.ts'
-export type { Handler, HandlerContext } from './consumer/handler.ts'
+export type { BatchContext, BatchHandler, Handler, HandlerContext } from './consumer/handler.ts'
+export type { ConsumeMiddleware } from './consumer/handler-entry.ts'
 export type { Guarantee } from './guarantees/guarantees.ts'
 export {
   CommitOutcomeUnknownError,

@@ -21,16 +21,37 @@ export interface ConsumeOptions {
    * @default 'inbox'
    */
   readonly form?: 'inbox' | 'checkpoint'
+  /**
+   * How long one call of the handler may take, in milliseconds.
+   * @default the setting `handlerTimeoutMs`
+   */
+  readonly timeoutMs?: number
+  /**
+   * Transactions side by side, at most: messages of different keys are handled in them at one time, those of one key never.
+   * @default 1
+   */
+  readonly concurrency?: number
 }
 
-const names = ['consumer', 'idempotent', 'form'] as const
+/** For a handler that takes all messages that came together in one call. */
+export interface BatchConsumeOptions extends ConsumeOptions {
+  readonly batch: true
+}
+
+const names = ['consumer', 'idempotent', 'form', 'timeoutMs', 'concurrency', 'batch'] as const
+
+/** What was asked for at a registration, judged. */
+export interface CheckedOptions {
+  readonly facts: ConsumerFacts
+  readonly isBatch: boolean
+}
 
 /** What `consume` was given, judged. Throws `WB_INVALID_OPTION`. */
 export function checkConsumeOptions(
-  options: ConsumeOptions,
+  options: ConsumeOptions & { readonly batch?: boolean },
   handler: unknown,
   settings: Settings,
-): { readonly consumer: string; readonly facts: ConsumerFacts } {
+): CheckedOptions {
   const refuse = (sentence: string): never => {
     throw new WaybillError('WB_INVALID_OPTION', sentence)
   }
@@ -39,7 +60,8 @@ export function checkConsumeOptions(
   if (typeof handler !== 'function') {
     refuse('consume(channel, { consumer }, handler) takes a function as handler.')
   }
-  const { consumer, idempotent = false, form } = options ?? {}
+  const { consumer, idempotent = false, form, batch = false } = options ?? {}
+  const { timeoutMs = settings.handlerTimeoutMs, concurrency = 1 } = options ?? {}
   if (typeof consumer !== 'string' || !/^[A-Za-z0-9._-]{1,200}$/u.test(consumer)) {
     refuse(
       "A consumer has a name of 1 to 200 letters, digits, dots, underscores and hyphens: { consumer: 'shipping' }.",
@@ -49,15 +71,24 @@ export function checkConsumeOptions(
   if (form !== undefined && form !== 'inbox' && form !== 'checkpoint') {
     refuse(`Consumer "${consumer}": \`form\` must be 'inbox' or 'checkpoint'.`)
   }
+  if (typeof batch !== 'boolean') refuse(`Consumer "${consumer}": \`batch\` must be true or false.`)
+  for (const [name, value, most] of [
+    ['timeoutMs', timeoutMs, 3_600_000],
+    ['concurrency', concurrency, 256],
+  ] as const) {
+    if (!Number.isSafeInteger(value) || value < 1 || value > most) {
+      refuse(`Consumer "${consumer}": \`${name}\` must be a whole number from 1 to ${most}.`)
+    }
+  }
   return {
-    consumer,
     facts: {
       name: consumer,
       isIdempotent: idempotent,
       form,
       transforms: false,
-      concurrency: 1,
-      handlerTimeoutMs: settings.handlerTimeoutMs,
+      concurrency,
+      handlerTimeoutMs: timeoutMs,
     },
+    isBatch: batch,
   }
 }

@@ -2,21 +2,22 @@ import { WaybillError } from '../kernel/errors.ts'
 import { BrokerConsumer } from '../consumer/broker-consumer.ts'
 import type { BrokerConsumerOptions } from '../consumer/consumer-options.ts'
 import type { ConsumerEvent } from '../consumer/events.ts'
-import type { ConsumerFacts } from '../guarantees/plan.ts'
-import type { Handler, HandlerEntry } from '../consumer/handler.ts'
+import type { BatchHandler, Handler, HandlerEntry } from '../consumer/handler.ts'
+import { createEntry } from '../consumer/handler-entry.ts'
 import { createLocalOnce } from '../consumer/local-once.ts'
 import { createLocalSender } from '../consumer/local-sender.ts'
 import type { SubscribeRequest, Subscription } from '../ports/transport.ts'
+import type { CheckedOptions } from './consume-options.ts'
 import type { ChannelRoute } from './config.ts'
 import { type Parts, startRelay, takenTogether } from './relays.ts'
 import type { ConsumerCounters, Running } from './running.ts'
+import type { Settings } from './settings.ts'
 
 /** A handler, and what it is for. */
-export interface Registration {
+export interface Registration extends CheckedOptions {
   readonly consumer: string
   readonly route: ChannelRoute
-  readonly handler: Handler<unknown, unknown>
-  readonly facts: ConsumerFacts
+  readonly handler: Handler<never, never> | BatchHandler<never, never>
 }
 
 /**
@@ -49,13 +50,15 @@ export async function startConsumers(
       )
       running.push({ stop: async () => {}, wake() {}, status: describe })
       const lane = { transport: route.transport, consumer }
+      const slowest = slowestOf(group)
       const senders = {
         sender: createLocalSender(options),
         once: createLocalOnce(options),
         // What was taken is nobody else's: each of its handlers may take its time.
-        onceTimeoutMs: takenTogether * parts.config.settings.handlerTimeoutMs,
+        onceTimeoutMs: takenTogether * slowest,
       }
-      await startRelay(parts, lane, routes, forms, senders, running)
+      const sendTimeoutMs = handlingTimeoutMs(slowest, parts.config.settings)
+      await startRelay(parts, { lane, routes, forms, senders, sendTimeoutMs }, running)
       continue
     }
     const subscribe = (request: SubscribeRequest): Promise<Subscription> => {
@@ -75,14 +78,7 @@ function optionsFor(
   counters: Counters,
 ): Omit<BrokerConsumerOptions, 'subscribe'> {
   const { settings, logger } = parts.config
-  const handlers = group.map(({ route, handler }): [string, HandlerEntry] => [
-    route.channel.name,
-    {
-      channel: route.channel,
-      form: parts.plans.get(route.channel.name)!.consumers[consumer]!,
-      handle: handler,
-    },
-  ])
+  const handlers = group.map((each) => [each.route.channel.name, entryOf(parts, each)] as const)
   return {
     consumer,
     handlers: new Map(handlers),
@@ -96,7 +92,7 @@ function optionsFor(
     retry: { initialMs: settings.retryInitialMs, maxMs: settings.retryMaxMs },
     trouble: { initialMs: settings.holdInitialMs, maxMs: settings.holdMaxMs },
     handlerTimeoutMs: settings.handlerTimeoutMs,
-    idleTimeoutMs: settings.handlerTimeoutMs + 1000,
+    idleTimeoutMs: slowestOf(group) + 1000,
     settleTimeoutMs: settings.publishTimeoutMs,
     stopTimeoutMs: settings.stopTimeoutMs,
     clock: parts.clock,
@@ -104,6 +100,36 @@ function optionsFor(
     logger,
     onEvent: (event) => counters.count(event),
   }
+}
+
+/** A little more than one handler may take, and less than what is left of a lease that is renewed at a third of it. */
+function handlingTimeoutMs(handlerTimeoutMs: number, { leaseMs }: Settings): number {
+  return Math.max(handlerTimeoutMs, Math.min(handlerTimeoutMs * 1.2, leaseMs * 0.65))
+}
+
+function slowestOf(group: readonly Registration[]): number {
+  return Math.max(...group.map(({ facts }) => facts.handlerTimeoutMs))
+}
+
+function entryOf(
+  { plans, middleware }: Parts,
+  { consumer, route, handler, facts, isBatch }: Registration,
+): HandlerEntry {
+  const { channel } = route
+  const options = {
+    channel,
+    form: plans.get(channel.name)!.consumers[consumer]!,
+    timeoutMs: facts.handlerTimeoutMs,
+    concurrency: facts.concurrency,
+  }
+  // Its types were checked where it was registered; here it stands among others of other types.
+  return isBatch
+    ? createEntry(options, {
+        batch: true,
+        handler: handler as BatchHandler,
+        middleware: middleware.consumeBatch,
+      })
+    : createEntry(options, { handler: handler as Handler, middleware: middleware.consume })
 }
 
 class Counters implements ConsumerCounters {

@@ -6,6 +6,7 @@ import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import type { ChannelRules } from '../relay/mind/types.ts'
 import { Relay } from '../relay/relay.ts'
 import type { ChannelRoute, ResolvedConfig } from './config.ts'
+import type { MiddlewareStack } from './middleware.ts'
 import type { OpenTransports } from './open-transports.ts'
 import { openSenders, type Senders } from './relay-senders.ts'
 import type { Running } from './running.ts'
@@ -20,6 +21,7 @@ export interface Parts {
   /** The store's, with what the app adds around each transaction. */
   readonly transactions: TransactionRunner
   readonly transports: OpenTransports
+  readonly middleware: MiddlewareStack
   readonly clock: Clock
   readonly random: Random
 }
@@ -39,26 +41,25 @@ export async function startRelays(parts: Parts, running: Running[]): Promise<voi
     if (capabilities.isLocal || routes.length === 0) continue
     const forms = new Map(routes.map(({ channel }) => [channel.name, relayFormOf(parts, channel.name)]))
     const lane = { transport: name, consumer: '' }
-    await startRelay(
-      parts,
-      lane,
-      routes,
-      forms,
-      await openSenders(parts, name, routes, forms, running),
-      running,
-    )
+    const senders = await openSenders(parts, name, routes, forms, running)
+    const { publishTimeoutMs } = parts.config.settings
+    await startRelay(parts, { lane, routes, forms, senders, sendTimeoutMs: publishTimeoutMs }, running)
   }
 }
 
+/** What a relay is to do: its lane, the channels of it that are handled here, and what it sends with. */
+export interface LaneWork {
+  readonly lane: Lane
+  readonly routes: readonly ChannelRoute[]
+  /** By channel name. */
+  readonly forms: ReadonlyMap<string, ChannelRules['form']>
+  readonly senders: Senders
+  readonly sendTimeoutMs: number
+}
+
 /** Starts the relay of one lane. */
-export async function startRelay(
-  parts: Parts,
-  lane: Lane,
-  routes: readonly ChannelRoute[],
-  forms: ReadonlyMap<string, ChannelRules['form']>,
-  senders: Senders,
-  running: Running[],
-): Promise<void> {
+export async function startRelay(parts: Parts, work: LaneWork, running: Running[]): Promise<void> {
+  const { lane, routes, forms, senders, sendTimeoutMs } = work
   const { settings, logger } = parts.config
   const { capabilities } = parts.transports.get(lane.transport)
   const relay = new Relay({
@@ -86,7 +87,7 @@ export async function startRelay(
       maxKeyBacklog: 2 * settings.batchSize,
       maxSends: settings.maxSends,
       removeLimit: 5 * settings.batchSize,
-      sendTimeoutMs: capabilities.isLocal ? handlingTimeoutMs(settings) : settings.publishTimeoutMs,
+      sendTimeoutMs,
       poll: { initialMs: settings.pollMinMs, maxMs: settings.pollMaxMs },
       hold: { initialMs: settings.holdInitialMs, maxMs: settings.holdMaxMs },
     },
@@ -97,11 +98,6 @@ export async function startRelay(
     wake: () => relay.wake(),
     status: () => ({ kind: 'relay', relay: relay.status() }),
   })
-}
-
-/** A little more than one handler may take, and less than what is left of a lease that is renewed at a third of it. */
-function handlingTimeoutMs({ handlerTimeoutMs, leaseMs }: Settings): number {
-  return Math.max(handlerTimeoutMs, Math.min(handlerTimeoutMs * 1.2, leaseMs * 0.65))
 }
 
 function rulesOf(

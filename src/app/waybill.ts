@@ -2,19 +2,19 @@ import { systemClock, systemRandom } from '../kernel/clock.ts'
 import { WaybillError } from '../kernel/errors.ts'
 import { Lifecycle } from '../kernel/lifecycle.ts'
 import { didYouMean } from '../kernel/suggest.ts'
-import type { Handler } from '../consumer/handler.ts'
+import type { BatchHandler, Handler } from '../consumer/handler.ts'
 import type { Plan } from '../guarantees/plan.ts'
 import type { SomeChannel } from '../outbox/channel.ts'
-import type { PublishMiddleware } from '../outbox/middleware.ts'
 import { createPublish, type Publish } from '../outbox/publish.ts'
 import { createSend, type Send } from '../outbox/send.ts'
 import type { Store } from '../ports/store.ts'
 import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import { bindTransactions, executorFor } from '../transactions/registry.ts'
 import { startCleanup } from './cleanup.ts'
-import { checkConsumeOptions, type ConsumeOptions } from './consume-options.ts'
+import { type BatchConsumeOptions, checkConsumeOptions, type ConsumeOptions } from './consume-options.ts'
 import { type ResolvedConfig, resolveConfig, type WaybillConfig } from './config.ts'
 import { type Registration, startConsumers } from './consumers.ts'
+import { type Middleware, MiddlewareStack } from './middleware.ts'
 import { OpenTransports } from './open-transports.ts'
 import { PendingPublishes } from './pending-publishes.ts'
 import { plansOf } from './plans.ts'
@@ -51,13 +51,19 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
    * other error nothing of it is stored.
    */
   transaction<T>(work: (tx: Handle) => Promise<T>, options?: TransactionOptions): Promise<T>
-  /** Stands around every later `publish` and `send`; the one that was given first is outermost. */
-  use(middleware: PublishMiddleware): void
+  /** Adds middleware around every `publish` and `send`, and every handler; the one that was given first is outermost. */
+  use(middleware: Middleware): void
   /** Registers a handler; call it before `start()`. One handler for each channel and consumer. */
   consume<Payload, Input>(
     channel: SomeChannel<Payload, Input>,
     options: ConsumeOptions,
     handler: Handler<Payload, Handle>,
+  ): void
+  /** The same for a handler that takes all messages of the channel that came together, in order, in one call. */
+  consume<Payload, Input>(
+    channel: SomeChannel<Payload, Input>,
+    options: BatchConsumeOptions,
+    handler: BatchHandler<Payload, Handle>,
   ): void
   /** Brings the store's schema up to date and registers the channels. Returns the versions applied. */
   migrate(): Promise<readonly number[]>
@@ -96,7 +102,7 @@ class Instance<Handle> implements Waybill<Handle> {
   readonly #config: ResolvedConfig<Handle>
   readonly #registrations: Registration[] = []
   readonly #lifecycle: Lifecycle
-  readonly #middleware: PublishMiddleware[] = []
+  readonly #middleware = new MiddlewareStack()
   readonly #pending = new PendingPublishes()
   readonly #transports: OpenTransports
   readonly #sends: Sends
@@ -119,7 +125,7 @@ class Instance<Handle> implements Waybill<Handle> {
       // Not committed yet: the relay of this process looks in quick steps for a moment (PROTOCOLS 8).
       onAppended: () => this.#wake(),
       onStarted: (started) => this.#pending.note(started),
-      middleware: this.#middleware,
+      middleware: this.#middleware.publish,
     })
     const { transports, settings, logger } = config
     const { applicationName, source } = settings
@@ -138,7 +144,7 @@ class Instance<Handle> implements Waybill<Handle> {
     this.send = createSend({
       targets: config.routes,
       outletFor: (channel) => this.#sends.outletFor(channel),
-      middleware: this.#middleware,
+      middleware: this.#middleware.publish,
       deadlineMs: settings.sendDeadlineMs,
     })
   }
@@ -154,22 +160,13 @@ class Instance<Handle> implements Waybill<Handle> {
     return result
   }
 
-  use(middleware: PublishMiddleware): void {
-    if (typeof middleware !== 'function') {
-      throw new WaybillError(
-        'WB_INVALID_OPTION',
-        'use(middleware) takes a function: (publication, next) => next(publication).',
-      )
-    }
-    this.#middleware.push(middleware)
+  use(middleware: Middleware): void {
+    this.#middleware.add(middleware)
   }
 
-  consume<Payload, Input>(
-    channel: SomeChannel<Payload, Input>,
-    options: ConsumeOptions,
-    handler: Handler<Payload, Handle>,
-  ): void {
-    const { consumer, facts } = checkConsumeOptions(options, handler, this.#config.settings)
+  consume(channel: SomeChannel, options: ConsumeOptions, handler: Registration['handler']): void {
+    const checked = checkConsumeOptions(options, handler, this.#config.settings)
+    const consumer = checked.facts.name
     const route = this.#config.routes.get(channel.name)
     if (route === undefined) {
       const hint = didYouMean(channel.name, this.#config.routes.keys())
@@ -186,7 +183,7 @@ class Instance<Handle> implements Waybill<Handle> {
         `Consumer "${consumer}" of channel "${channel.name}" ${why}.`,
       )
     }
-    this.#registrations.push({ consumer, route, facts, handler: handler as Handler<unknown, unknown> })
+    this.#registrations.push({ ...checked, consumer, route, handler })
   }
 
   async migrate(): Promise<readonly number[]> {
@@ -258,6 +255,7 @@ class Instance<Handle> implements Waybill<Handle> {
       store,
       transactions: this.#runner(store),
       transports,
+      middleware: this.#middleware,
       clock: systemClock,
       random: systemRandom,
     }
