@@ -7,18 +7,24 @@ import { mutants } from './mutants.ts'
 import { runs } from './steps.ts'
 
 // A fixed seed: whether a flaw is found must not be a matter of luck from one run to the next.
-const seed = 145
+const seed = 7
+// Nothing here waits for anything; a machine that is busy with other tests only takes longer.
+const patienceMs = 300_000
 
-it.each(mutants)('finds a mind or a database that $name', ({ breaks, patch, ...mutant }) => {
-  const restore = patch?.()
-  try {
-    const result = fc.check(
-      fc.property(runs, (run) => check(run, new Coverage(), mutant)),
-      { seed, numRuns: 40_000, endOnFailure: true },
-    )
-    expect(result.errorInstance).toBeInstanceOf(Broken)
-    expect(breaks).toContain((result.errorInstance as Broken).invariant)
-  } finally {
-    restore?.()
-  }
-})
+it.each(mutants)(
+  'finds a mind or a database that $name',
+  ({ breaks, patch, ...mutant }) => {
+    const restore = patch?.()
+    try {
+      const result = fc.check(
+        fc.property(runs, (run) => check(run, new Coverage(), mutant)),
+        { seed, numRuns: 40_000, endOnFailure: true },
+      )
+      expect(result.errorInstance).toBeInstanceOf(Broken)
+      expect(breaks).toContain((result.errorInstance as Broken).invariant)
+    } finally {
+      restore?.()
+    }
+  },
+  patienceMs,
+)

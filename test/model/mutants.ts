@@ -157,7 +157,7 @@ export const mutants: readonly NamedMutant[] = [
   },
   {
     name: 'reads a partition before the rows of its last note are deleted',
-    breaks: [once, early],
+    breaks: [once, early, order],
     patch: patch({
       gain(partition, epoch, until) {
         gain.call(this, partition, epoch, until)
@@ -184,7 +184,7 @@ export const mutants: readonly NamedMutant[] = [
   },
   {
     name: 'takes an unanswered commit for a failed one',
-    breaks: [once],
+    breaks: [once, others],
     ...tap(() => ({
       outcome: (outcome) => (outcome.outcome === 'unknown' ? { outcome: 'rejected', fates: [] } : outcome),
     })),
@@ -204,7 +204,7 @@ export const mutants: readonly NamedMutant[] = [
   },
   {
     name: 'forgets a row as soon as its delete is acknowledged',
-    breaks: [twice],
+    breaks: [twice, 'memory returns to nothing'],
     patch: patch({
       settle(entry) {
         settle.call(this, entry)
