@@ -61,4 +61,29 @@ describeWithKafka('a fenced Kafka publisher', () => {
     const seen = await seenByJava(brokers, topic, 20)
     expect(seen.map(({ text }) => Number(text))).toEqual([...first, ...second].map(({ seq }) => Number(seq)))
   })
+
+  it('writes 10,000 messages of 500 bytes in one transaction, with a note of them all', async () => {
+    const topic = await createTopic(brokers, 4)
+    const own = service()
+    const publisher = await openFencedPublisher(brokers, own)
+    await publisher.takeOver(0, timeoutMs)
+    const keys = Array.from({ length: 100 }, (_, i) => `key-${i}`)
+    const rows = rowsTo(topic, 1_000_000_000, 10_000, keys).map((row) => ({
+      ...row,
+      envelope: { ...row.envelope, payload: Buffer.from(String(row.seq).padEnd(500, '.')) },
+    }))
+    const outcome = await publisher.publish(0, { epoch: 1n, number: 1n }, rows, timeoutMs)
+    expect(outcomeOf(outcome)).toBe('committed')
+    expect((await publisher.takeOver(0, timeoutMs)).last).toEqual({
+      epoch: 1n,
+      number: 1n,
+      rows: rowsOf(rows),
+    })
+    const seen = await seenByJava(brokers, topic, 10_000)
+    const ofKey = new Map<string, number[]>(keys.map((key) => [key, []]))
+    for (const { key, text } of seen) ofKey.get(key)!.push(Number.parseInt(text, 10))
+    for (const [i, key] of keys.entries()) {
+      expect(ofKey.get(key)).toEqual(Array.from({ length: 100 }, (_, j) => 1_000_000_000 + i + 100 * j))
+    }
+  })
 })
