@@ -150,7 +150,7 @@ async function whole(
   await waybill.migrate()
   const latencies = createHistogram()
   const committedAt = new Map<number, number>()
-  let handled = 0
+  const progress = { handled: 0 }
   let isPaced = false
   waybill.consume(
     channel,
@@ -161,7 +161,7 @@ async function whole(
         text: 'insert into effects (n) values ($1)',
         values: [message.payload.n],
       })
-      handled += 1
+      progress.handled += 1
       if (!isPaced) return
       const at = committedAt.get(message.payload.n)
       if (at !== undefined) latencies.record(Math.max(1, Math.round((performance.now() - at) * 1000)))
@@ -177,7 +177,7 @@ async function whole(
   }
   const until = async (count: number): Promise<void> => {
     // At most once may lose none here: nothing fails.
-    while (handled < count) await new Promise((resolve) => setTimeout(resolve, 5))
+    while (progress.handled < count) await new Promise((resolve) => setTimeout(resolve, 5))
   }
   await place(-10, 10)
   await until(10)

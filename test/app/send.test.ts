@@ -50,10 +50,10 @@ describe('send over Kafka', () => {
   })
 
   /** Without a store: a service that only sends needs none. */
-  function sender(topic: string): { waybill: Waybill; channel: typeof pinged } {
+  function sender(topic: string, publishTimeoutMs = 5000): { waybill: Waybill; channel: typeof pinged } {
     const pinged = defineChannel<number>({ name: topic, outbox: false })
     const transports = { kafka: kafkaTransport({ brokers: kafka.brokers, requestTimeoutMs: 1000 }) }
-    const waybill = started({ transports, channels: [pinged], publishTimeoutMs: 500, retryInitialMs: 20 })
+    const waybill = started({ transports, channels: [pinged], publishTimeoutMs, retryInitialMs: 20 })
     return { waybill, channel: pinged }
   }
 
@@ -74,7 +74,7 @@ describe('send over Kafka', () => {
 
   it('tries again with the same id while the broker’s answers are lost, and throws what it does not know', async () => {
     const topic = newTopic()
-    const { waybill, channel } = sender(topic)
+    const { waybill, channel } = sender(topic, 500)
     await waybill.send(channel, 0)
     let isLosing = true
     const lose = (): void => {
