@@ -223,6 +223,7 @@ describe('send at most once', () => {
           calls.push(batch.map(({ envelope }) => envelope.id))
           return batch.map(() => left.shift() ?? { outcome: 'dispatched' })
         },
+        isReady: async () => true,
         close: async () => {},
       }),
       timeoutMs: 100,

@@ -80,6 +80,11 @@ export type Dispatch =
  */
 export interface Dispatcher {
   dispatch(batch: readonly OutboundMessage[], timeoutMs: number): Promise<readonly Dispatch[]>
+  /**
+   * Whether what is dispatched to this address now would be taken by somebody: asked before rows are given up for it. False
+   * where that is not known within `timeoutMs`; never rejects.
+   */
+  isReady(address: string, timeoutMs: number): Promise<boolean>
   close(): Promise<void>
 }
 

@@ -21,7 +21,7 @@ export interface OnceSender {
    * False while it is known that nothing can be sent (no broker is reachable): then nothing is taken and the rows wait. Asked
    * before each take, never after it. Answers within `timeoutMs`; a rejection is a no.
    */
-  isReady?(timeoutMs: number): Promise<boolean>
+  isReady?(channel: string, timeoutMs: number): Promise<boolean>
   /**
    * One result for each row, in order, within `timeoutMs` and a little; what has no result, and everything where it rejects,
    * is counted as lost. Sends may overlap, but never two of one key.

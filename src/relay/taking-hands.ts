@@ -85,7 +85,7 @@ export class TakingHands {
     if (once?.isReady === undefined) return true
     try {
       const timeoutMs = mind.sendTimeoutMs
-      if (await withDeadline(once.isReady(timeoutMs), timeoutMs + 500, 'the transport')) return true
+      if (await withDeadline(once.isReady(channel, timeoutMs), timeoutMs + 500, 'the transport')) return true
       logger.warn({ lane, channel }, 'the transport is not ready; messages wait, none was taken')
     } catch (error) {
       this.#warn(error, 'the transport is not ready; messages wait, none was taken')

@@ -92,6 +92,19 @@ export class KafkaDispatcher implements Dispatcher {
     return this.#conclude(call)
   }
 
+  async isReady(address: string, timeoutMs: number): Promise<boolean> {
+    const end = new AbortController()
+    try {
+      const looking = this.#ready.find(address, end.signal, () => {})
+      const state = await withDeadline(looking, timeoutMs, 'Looking for a topic')
+      return state !== undefined && !('code' in state)
+    } catch {
+      return false
+    } finally {
+      end.abort()
+    }
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     for (const { end } of this.#calls) end.abort()

@@ -92,6 +92,17 @@ describeWithKafka('a Kafka dispatcher whose broker is in trouble', () => {
     },
   )
 
+  it('says before a send whether anybody is there for it', async () => {
+    const topic = await createTopic(kafka.brokers, 1)
+    const dispatcher = await openDispatcher(kafka.brokers)
+    expect(await dispatcher.isReady(topic, 10_000)).toBe(true)
+    kafka.proxy.refuse()
+    kafka.proxy.reset()
+    await until('it knows', async () => !(await dispatcher.isReady(topic, 100)))
+    await kafka.proxy.heal()
+    expect(await dispatcher.isReady(topic, 10_000)).toBe(true)
+  })
+
   it('knows that nothing has left while no broker can be reached', async () => {
     const topic = await createTopic(kafka.brokers, 1)
     const dispatcher = await warmDispatcher(kafka.brokers, topic)

@@ -48,7 +48,7 @@ const transport = kafkaTransport({
   transactionalIdPrefix: prefix,
   positionsTopic,
 }).open({ logger: silentLogger, applicationName: 'relay', source: '/test' })
-const publisher = await transport.openFencedPublisher!()
+const publisher = await transport.openFencedPublisher!('an outbox')
 say('open')
 const { last } = await publisher.takeOver(0, timeoutMs)
 const named = (last?.rows ?? []).map(({ seq, id }) => {
