@@ -10,6 +10,7 @@ import { orderKey } from './handler.ts'
 import type { Membership } from './membership.ts'
 import { OnceDesk } from './once-desk.ts'
 import { Settlement } from './settlement.ts'
+import { Slots } from './slots.ts'
 import type { StreamCheckpoints } from './stream-checkpoints.ts'
 import type { StreamWindow } from './stream-window.ts'
 import { Wake } from './wake.ts'
@@ -28,7 +29,7 @@ export interface RunParts {
 }
 
 /**
- * One run of a consumer, from its start to its stop: a loop that receives, and one that handles and settles. Neither ends
+ * One run of a consumer, from its start to its stop: a loop that receives, and some that handle and settle. None ends
  * by an error: it is logged, and tried again after a pause that grows (I4, O3).
  */
 export class ConsumerRun {
@@ -38,7 +39,9 @@ export class ConsumerRun {
   readonly #settlement: Settlement
   readonly #once: OnceDesk
   readonly #stop = new AbortController()
-  readonly #work: Wake
+  readonly #slots: Slots
+  /** One for each slot. */
+  readonly #workers: readonly Wake[]
   readonly #room: Wake
 
   constructor(options: BrokerConsumerOptions, parts: RunParts) {
@@ -49,13 +52,14 @@ export class ConsumerRun {
     this.#conclusions = new Conclusions(options, { ...parts, onStale })
     this.#settlement = new Settlement(options, window, membership, tell)
     this.#once = new OnceDesk(options, tell)
-    this.#work = new Wake(options.clock)
+    this.#slots = new Slots(options.handlers)
+    this.#workers = Array.from({ length: this.#slots.count }, () => new Wake(options.clock))
     this.#room = new Wake(options.clock)
   }
 
-  /** Resolves when both loops have ended, after `stop`. Never rejects. */
+  /** Resolves when its loops have ended, after `stop`. Never rejects. */
   async start(): Promise<void> {
-    await Promise.all([this.#receiveAll(), this.#handleAll()])
+    await Promise.all([this.#receiveAll(), ...this.#workers.map((worker) => this.#handleAll(worker))])
     // The last turn's settlement may have failed, and so may the last count.
     await this.#settlement.settle().catch(() => {})
     await this.#once.count()
@@ -90,7 +94,7 @@ export class ConsumerRun {
         const deliveries = await membership.receive(room, stop)
         // Into the window before anything else can throw: what is not there would be settled past.
         window.add(deliveries, (delivery) => this.#keyOf(delivery))
-        this.#work.set()
+        for (const worker of this.#workers) worker.set()
         failpoint('consumer.after-receive')
         failures = deliveries.length > 0 ? 0 : failures + 1
       } catch (error) {
@@ -101,36 +105,59 @@ export class ConsumerRun {
     }
   }
 
-  async #handleAll(): Promise<void> {
-    const { window } = this.#parts
+  /** One of several that take turns side by side. Which entries they take never overlap, and no two hold the same key. */
+  async #handleAll(work: Wake): Promise<void> {
     const stop = this.#stop.signal
     for (let failures = 0; ;) {
-      const { clock, batchSize } = this.#options
-      // What was settled runs first, and also when the consumer stops: nobody would hand it over again.
-      const owed = this.#once.take(batchSize)
-      if (owed.length > 0) {
-        const isCalm = await this.#once.run(owed, this.#parts.giveUp)
-        failures = isCalm ? 0 : failures + 1
-        if (failures > 0) await this.#pause(failures)
-        continue
-      }
-      if (stop.aborted) return
-      const turn = window.take(batchSize, clock.now(), this.#once.room)
-      let isCalm = false
-      try {
-        isCalm = await this.#run(turn)
-        await this.#settlement.settle()
-      } catch (error) {
-        isCalm = false
-        this.#warn(describeError(error), 'could not finish what was received')
-      }
-      // What is still marked as running was left by an error on the way: it has not been finished.
-      for (const entry of turn.entries) window.release(entry)
-      this.#room.set()
+      const { clock, trouble } = this.#options
+      const now = clock.now()
+      let turn = this.#take(now)
+      if (turn === undefined && stop.aborted) return
+      // With nothing to run there may still be a settlement that has failed before.
+      const { entries } = (turn ??= { kind: 'batch', entries: [] })
+      const isCalm = await this.#slots.during(entries, () => this.#work(turn))
+      if (entries.length > 0) this.#wakeOthers(work)
       failures = isCalm ? 0 : failures + 1
-      if (failures > 0) await this.#pause(failures)
-      else if (turn.entries.length === 0) await this.#work.wait(window.nextDueAt() - clock.now(), stop)
+      if (failures > 0) {
+        await this.#pause(failures)
+      } else if (entries.length === 0) {
+        const dueInMs = this.#parts.window.nextDueAt() - now
+        // Due already and not taken: a turn that is under way holds it up, and wakes the others at its end.
+        await work.wait(dueInMs > 0 ? dueInMs : trouble.maxMs, stop)
+      }
     }
+  }
+
+  #take(now: number): Turn | undefined {
+    const { window } = this.#parts
+    // What was settled runs first, and also when the consumer stops: nobody would hand it over again.
+    const owed = this.#once.take(this.#slots)
+    if (owed.length > 0) return { kind: 'owed', entries: owed }
+    if (this.#stop.signal.aborted) return undefined
+    const limits = { ...this.#slots.limits(window), mostSettled: this.#once.room }
+    const turn = window.take(this.#options.batchSize, now, limits)
+    return turn.entries.length > 0 ? turn : undefined
+  }
+
+  /** `false`: a pause is due. Never rejects. */
+  async #work(turn: Turn): Promise<boolean> {
+    if (turn.kind === 'owed') return await this.#once.run(turn.entries, this.#parts.giveUp)
+    let isCalm = false
+    try {
+      isCalm = await this.#run(turn)
+      await this.#settlement.settle()
+    } catch (error) {
+      isCalm = false
+      this.#warn(describeError(error), 'could not finish what was received')
+    }
+    // What is still marked as running was left by an error on the way: it has not been finished.
+    for (const entry of turn.entries) this.#parts.window.release(entry)
+    this.#room.set()
+    return isCalm
+  }
+
+  #wakeOthers(own: Wake): void {
+    for (const wake of this.#workers) if (wake !== own) wake.set()
   }
 
   /** `false`: nothing could be done, and a pause is due. */

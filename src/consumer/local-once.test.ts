@@ -37,6 +37,7 @@ function setUp(
         {
           channel: defineChannel<string>({ name: 'orders', key: (name) => name }),
           form: 'settle-first',
+          concurrency: 2,
           async handle(message, { tx }) {
             const name = message.payload as string
             ran.push(name)
@@ -65,6 +66,18 @@ describe('rows that were taken for their one run', () => {
     expect(await once.send([row('a'), row('b')], 5000)).toEqual([null, null])
     expect([store.effects, store.commits, store.handled.size]).toEqual([['a', 'b'], 2, 0])
     expect(events.map(({ type }) => type)).toEqual(['handled', 'handled'])
+  })
+
+  it('are run side by side where the channel allows it, those of a key in order', async () => {
+    const gate = Promise.withResolvers<void>()
+    const { ran, store, once } = setUp((name) => {
+      if (name === 'b1') gate.resolve()
+      return name === 'a1' ? gate.promise : undefined
+    })
+    const rows = [row('a1'), row('a2'), row('b1', { key: 'B' })]
+    expect(await once.send(rows, 5000)).toEqual([null, null, null])
+    expect(ran).toEqual(['a1', 'b1', 'a2'])
+    expect(store.commits).toBe(3)
   })
 
   it('are lost where they fail, whatever the failure, and those behind them run', async () => {
@@ -111,7 +124,7 @@ describe('rows that were taken for their one run', () => {
     const { store, once } = setUp()
     const bad = row('bad', { payload: new Uint8Array([123]) })
     expect(await once.send([bad, row('x', { channel: 'elsewhere' })], 5000)).toEqual([null, null])
-    expect(store.dead.map(({ errorCode }) => errorCode)).toEqual([
+    expect(store.dead.map(({ errorCode }) => errorCode).toSorted()).toEqual([
       'WB_ENVELOPE_INVALID',
       'WB_UNKNOWN_CHANNEL',
     ])

@@ -2,6 +2,8 @@ import { describeError, WaybillError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
 import type { Loss, OutboxRow } from '../ports/outbox.ts'
 import { guarded, type ConsumerListener } from './events.ts'
+import { orderKey } from './handler.ts'
+import { keyGroups } from './key-groups.ts'
 import { OnceRunner, type OnceRunnerOptions } from './once-runner.ts'
 
 export type LocalOnceOptions = OnceRunnerOptions & { readonly onEvent?: ConsumerListener }
@@ -9,7 +11,7 @@ export type LocalOnceOptions = OnceRunnerOptions & { readonly onEvent?: Consumer
 /** Runs the handlers of outbox rows that were taken, by a committed delete, before. */
 export interface LocalOnce {
   /**
-   * Each row is run once, in the order given, in a transaction of its own. One answer for each: `null`, or how it was lost. Never
+   * Each row is run once, those of a key in the order given, in a transaction of its own. One answer for each: `null`, or how it was lost. Never
    * rejects. What has not ended after `timeoutMs` is lost too: the rows may soon be another's to account for, and nobody
    * may still be running them then.
    */
@@ -19,7 +21,7 @@ export interface LocalOnce {
 type Answer = Pick<Loss, 'cause' | 'code'>
 
 export function createLocalOnce(options: LocalOnceOptions): LocalOnce {
-  const { consumer, clock } = options
+  const { consumer, clock, handlers } = options
   const runner = new OnceRunner(options, guarded(options.onEvent))
   return {
     async send(rows, timeoutMs) {
@@ -28,14 +30,18 @@ export function createLocalOnce(options: LocalOnceOptions): LocalOnce {
       void clock.sleep(timeoutMs, ended.signal).then(() => {
         if (!ended.signal.aborted) limit.abort(outOfTime(consumer))
       })
-      const answers: (Answer | null)[] = []
+      const answers = new Map<OutboxRow, Answer | null>()
+      const runAll = async (group: readonly OutboxRow[]): Promise<void> => {
+        for (const row of group) answers.set(row, answerOf(await runner.run(row, limit.signal)))
+      }
       try {
         failpoint('consumer.after-receive')
-        for (const row of rows) answers.push(answerOf(await runner.run(row, limit.signal)))
-        return answers
+        const concurrency = handlers.get(rows[0]?.channel ?? '')?.concurrency ?? 1
+        await Promise.all(keyGroups(rows, (row) => orderKey(handlers, row), concurrency).map(runAll))
+        return rows.map((row) => answers.get(row) ?? null)
       } catch (error) {
         const { code } = describeError(error)
-        return rows.map((_, i) => answers[i] ?? { cause: 'handler-failed', code })
+        return rows.map((row) => answers.get(row) ?? { cause: 'handler-failed', code })
       } finally {
         ended.abort()
       }

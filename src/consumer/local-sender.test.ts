@@ -16,8 +16,10 @@ function row(name: string, key: string | null = name, more: Partial<OutboxRow> =
   return { ...envelope(name, key), partition: 0, seq: 1n, origin: 'upper', attempts: 0, ...more }
 }
 
-function setUp(options: { handle?: Handle; form?: ConsumerForm } & Partial<LocalSenderOptions> = {}) {
-  const { handle = () => {}, form = 'inbox', ...more } = options
+function setUp(
+  options: { handle?: Handle; form?: ConsumerForm; concurrency?: number } & Partial<LocalSenderOptions> = {},
+) {
+  const { handle = () => {}, form = 'inbox', concurrency = 1, ...more } = options
   const store = new FakeStore()
   const events: ConsumerEvent[] = []
   const ran: string[] = []
@@ -29,6 +31,7 @@ function setUp(options: { handle?: Handle; form?: ConsumerForm } & Partial<Local
         {
           channel: defineChannel<string>({ name: 'orders', key: (name) => name }),
           form,
+          concurrency,
           async handle(message, { tx, signal }) {
             const name = message.payload as string
             ran.push(name)
@@ -135,6 +138,32 @@ describe('rows handed to handlers of the same database', () => {
     await sender.send([row('a'), row('b'), row('c', 'c', { partition: 1 })], 5000)
     await sender.send([row('d')], 5000)
     expect([...store.starts.keys()]).toEqual([idOf('a'), idOf('c')])
+  })
+})
+
+describe('rows of a channel that allows more than one transaction at a time', () => {
+  it('are handled side by side, those of a key in order, and each gets its own fate', async () => {
+    const gate = Promise.withResolvers<void>()
+    const { store, ran, sender } = setUp({
+      concurrency: 2,
+      handle: (name) => {
+        // Ends only once the other key is at work too.
+        if (name === 'b1') gate.resolve()
+        if (name === 'bad') throw new Error('no')
+        return name === 'a1' ? gate.promise : undefined
+      },
+    })
+    const rows = [row('a1', 'A'), row('b1', 'B'), row('a2', 'A'), row('bad', 'B'), row('b3', 'B')]
+    const fates = await sender.send(rows, 5000)
+    expect(fates.map(({ outcome }) => outcome)).toEqual([
+      'confirmed',
+      'confirmed',
+      'confirmed',
+      'rejected',
+      'rejected',
+    ])
+    expect(ran.filter((name) => name.startsWith('a'))).toEqual(['a1', 'a2'])
+    expect(store.effects.toSorted()).toEqual(['a1', 'a2', 'b1'])
   })
 })
 

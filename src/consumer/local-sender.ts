@@ -8,6 +8,7 @@ import type { WorkItem } from './work-item.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
 import { guarded, tellDone } from './events.ts'
 import { orderKey } from './handler.ts'
+import { keyGroups } from './key-groups.ts'
 import { notDone, skipped, type Outcome } from './outcome.ts'
 
 export type LocalSenderOptions = Pick<
@@ -50,14 +51,28 @@ export function createLocalSender(options: LocalSenderOptions): LocalSender {
     return { envelope: row, ref: row, isAlone: before < cautious || row.attempts > 0 }
   }
 
+  const keyOf = (item: WorkItem<OutboxRow>): string | null => orderKey(handlers, item.envelope)
+
+  /** The groups side by side, each in as many transactions as it takes. */
   const sendAll = async (rows: readonly OutboxRow[], limit: AbortSignal): Promise<Outcome[]> => {
     const items = rows.map(itemOf)
+    const concurrency = handlers.get(rows[0]?.channel ?? '')?.concurrency ?? 1
+    const outcomes = new Map<WorkItem<OutboxRow>, Outcome>()
+    const work = keyGroups(items, keyOf, concurrency).map(async (group) => {
+      const results = await sendGroup(group, limit)
+      for (const [i, item] of group.entries()) outcomes.set(item, results[i]!)
+    })
+    await Promise.all(work)
+    return items.map((item) => outcomes.get(item)!)
+  }
+
+  const sendGroup = async (items: readonly WorkItem<OutboxRow>[], limit: AbortSignal): Promise<Outcome[]> => {
     const outcomes: Outcome[] = []
     const stopped = new Set<string>()
     let trouble: Outcome | undefined
     while (outcomes.length < items.length && trouble === undefined && !limit.aborted) {
       const chunk = items.slice(outcomes.length, outcomes.length + most)
-      const keys = chunk.map((item) => orderKey(handlers, item.envelope))
+      const keys = chunk.map(keyOf)
       const runnable = chunk.filter((_, i) => keys[i] === null || !stopped.has(keys[i]!))
       const results = await processor.process(runnable, limit)
       let next = 0
@@ -72,7 +87,7 @@ export function createLocalSender(options: LocalSenderOptions): LocalSender {
       trouble = results.find(({ outcome }) => outcome === 'unavailable')
     }
     const left = trouble ?? notDone('unavailable', outOfTime(consumer))
-    return rows.map((_, i) => outcomes[i] ?? left)
+    return items.map((_, i) => outcomes[i] ?? left)
   }
 
   return {

@@ -5,6 +5,7 @@ import type { BrokerConsumerOptions } from './consumer-options.ts'
 import type { ConsumerListener } from './events.ts'
 import { orderKey } from './handler.ts'
 import { OnceRunner } from './once-runner.ts'
+import type { Slots } from './slots.ts'
 import { StreamWindow } from './stream-window.ts'
 import type { WindowEntry } from './window-entry.ts'
 
@@ -40,10 +41,6 @@ export class OnceDesk {
     return Math.max(0, this.#options.batchSize - this.#window.size)
   }
 
-  get waiting(): number {
-    return this.#window.waiting
-  }
-
   add(entries: readonly WindowEntry[]): void {
     const { handlers } = this.#options
     const keyOf = ({ envelope }: Delivery): string | null =>
@@ -68,8 +65,8 @@ export class OnceDesk {
     this.revoke([...new Set(this.#origins.values())])
   }
 
-  take(most: number): readonly WindowEntry[] {
-    return this.#window.take(most, 0).entries
+  take(slots: Slots): readonly WindowEntry[] {
+    return this.#window.take(this.#options.batchSize, 0, slots.limits(this.#window)).entries
   }
 
   /** Runs them one after another. `false`: there were losses, and a pause is due: what is wrong may be the store. */

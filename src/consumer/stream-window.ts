@@ -47,11 +47,18 @@ export class StreamWindow {
     return this.#size
   }
 
-  /** Deliveries that wait to be run, those behind another of their key included. */
-  get waiting(): number {
+  /** How many turns could be taken side by side: fresh deliveries that have no key, and keys. */
+  headsOf(isFull: (entry: WindowEntry) => boolean): number {
     let count = 0
-    for (const { entries } of this.#streams.values()) {
-      for (const { state } of entries) if (state === 'waiting') count += 1
+    for (const [name, { entries }] of this.#streams) {
+      if (this.#orphans.has(name)) continue
+      const seen = new Set<string>()
+      for (const entry of entries) {
+        const { state, key } = entry
+        if (state === 'done' || (key !== null && seen.has(key))) continue
+        if (state === 'waiting' && !isFull(entry)) count += 1
+        if (key !== null) seen.add(key)
+      }
     }
     return count
   }
@@ -82,17 +89,17 @@ export class StreamWindow {
   }
 
   /**
-   * What may be done now, at most `most`, and of streams that are settled first at most `mostSettled`. Retries and fresh
-   * deliveries take turns, so that neither starves the other (P7). A turn of a stream that is one key holds nothing else.
+   * What may be done now, at most `most`. Retries and fresh deliveries take turns, so that neither starves the other (P7). A
+   * turn of a stream that is one key holds nothing else. Several turns may be under way at once: none holds a key of another.
    */
-  take(most: number, now: number, mostSettled: number = most): Turn {
-    const found: Found = { kind: undefined, fresh: [], retry: undefined }
+  take(most: number, now: number, limits: TurnLimits = {}): Turn {
+    const found: Found = { kind: undefined, fresh: [], heads: 0, retry: undefined }
     for (const [name, stream] of this.#streams) {
       if (this.#orphans.has(name)) continue
       const form = found.fresh[0]?.form ?? stream.form
       const hasRoom = found.fresh.length === 0 || (form === 'after' && stream.form === 'after')
-      const limit = stream.form === 'first' ? Math.min(most, mostSettled) : most
-      this.#look(stream, hasRoom ? limit : 0, now, found)
+      const limit = stream.form === 'first' ? Math.min(most, limits.mostSettled ?? most) : most
+      this.#look(stream, { ...limits, most: hasRoom ? limit : 0, now }, found)
     }
     const useRetry = found.retry !== undefined && (!this.#lastWasRetry || found.fresh.length === 0)
     this.#lastWasRetry = useRetry
@@ -181,17 +188,22 @@ export class StreamWindow {
     return next
   }
 
-  #look(stream: Stream, most: number, now: number, found: Found): void {
+  #look(stream: Stream, { most, now, isFull, mostHeads = Infinity }: Looking, found: Found): void {
     const closed = new Set<string>()
     const opened = new Set<string>()
     for (const entry of stream.entries) {
       const { state, key } = entry
       if (state === 'done' || (key !== null && closed.has(key))) continue
-      if (state === 'waiting') {
+      if (isFull?.(entry) === true) {
+        // It may not run now, and neither may what is behind it in its key.
+      } else if (state === 'waiting') {
         const kind = kindOf(entry, false)
-        if (found.fresh.length < most && (found.kind ?? kind) === kind) {
+        const isFollower = key !== null && opened.has(key)
+        const hasRoom = found.fresh.length < most && (isFollower || found.heads < mostHeads)
+        if (hasRoom && (found.kind ?? kind) === kind) {
           // Followers of its key may come into the same turn: that keeps their order.
           found.kind = kind
+          if (!isFollower) found.heads += 1
           found.fresh.push(entry)
           if (key !== null) opened.add(key)
           continue
@@ -226,11 +238,27 @@ export class StreamWindow {
   }
 }
 
+/** What a turn may not have although it could run. */
+export interface TurnLimits {
+  /** Deliveries of a stream that is settled first, at most. */
+  readonly mostSettled?: number
+  /** Of what {@link StreamWindow.headsOf} counts, at most; the rest is for others that are free. */
+  readonly mostHeads?: number
+  /** Whether as much of its kind runs already as may. */
+  readonly isFull?: (entry: WindowEntry) => boolean
+}
+
+interface Looking extends TurnLimits {
+  readonly most: number
+  readonly now: number
+}
+
 /** The key of every delivery of a stream that is kept in order as a whole. */
 const wholeStream = '\0'
 
 interface Found {
   kind: Turn['kind'] | undefined
   readonly fresh: WindowEntry[]
+  heads: number
   retry: WindowEntry | undefined
 }

@@ -15,10 +15,11 @@ export interface WindowEntry {
 
 /**
  * What is to be done next: `batch` to be run together, `alone` one by one (a retry, or the first after an assignment), `settle`
- * before anything of it is run, `broken` ones are deliveries that could not be decoded.
+ * before anything of it is run, `owed` was settled and is now to be run once, `broken` ones are deliveries that could not be
+ * decoded.
  */
 export interface Turn {
-  readonly kind: 'batch' | 'alone' | 'settle' | 'broken'
+  readonly kind: 'batch' | 'alone' | 'settle' | 'owed' | 'broken'
   readonly entries: readonly WindowEntry[]
 }
 
