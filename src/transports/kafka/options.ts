@@ -55,9 +55,9 @@ export interface KafkaTransportOptions {
   readonly producerExpiryMs?: number
   /**
    * How the transactional ids of this service begin; an outbox partition's is `<prefix>-outbox-<partition>`. It belongs to one
-   * database: two that share a cluster under one prefix fence each other off all the time. Changing it needs a stop of
-   * everything that runs under the old one.
-   * @default 'waybill-' and the application's name
+   * outbox: two that share a cluster under one prefix fence each other off all the time. Changing it needs a stop of everything
+   * that runs under the old one. Where Kafka has access rules, they name these ids by their prefix.
+   * @default 'waybill-' and the identity of the outbox in its database, so that two databases stay apart by themselves
    */
   readonly transactionalIdPrefix?: string
   /**

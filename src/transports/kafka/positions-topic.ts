@@ -56,6 +56,7 @@ export class PositionsTopic {
   last(partition: number, key: string, signal: AbortSignal): Promise<FoundNote> {
     const { kafka, settings, applicationName } = this.#options
     return persist(signal, async () => {
+      await this.ready(partition, signal)
       const client = new kafka.Consumer({
         ...clientOptions(settings, applicationName),
         // Never joined: the library wants a name.
@@ -67,7 +68,7 @@ export class PositionsTopic {
           findLastNote(kafka, client, { topic: this.name, partition, key }, signal),
         )
       } catch (error) {
-        // It may have been removed since: the next call looks, and makes it anew.
+        // It may have been removed since: the next attempt looks, and makes it anew.
         this.#known = 0
         throw error
       }

@@ -23,7 +23,7 @@ export interface OutgoingRecord {
  * Record timestamps are left to the moment of sending: retention goes by them, and a message that waited in the outbox for
  * days may not be old on arrival. When it was published stands in `ce_time`.
  */
-export function encodeRecord({ envelope, address }: OutboundMessage, source: string): OutgoingRecord {
+function encodeRecord({ envelope, address }: OutboundMessage, source: string): OutgoingRecord {
   const { payload } = envelope
   const key = envelope.key === null ? null : Buffer.from(envelope.key)
   const value = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)

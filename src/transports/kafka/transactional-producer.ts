@@ -37,10 +37,17 @@ export function transactionalProducer(
     ): void {
       super[kafka.kGetApi]<Arguments, Response>(name, (error, api) => {
         if (error || !steps.includes(name) || api === undefined) callback(error, api)
-        else callback(null, watched(name as TransactionStep, api as never) as never)
+        else callback(null, watched(name as TransactionStep, forClients(name, api as never)) as never)
       })
     }
   }
+
+  /**
+   * The library takes the newest version there is, and from version 4 on this request is one of brokers among themselves: where
+   * there are access rules it asks for the right to act as one. Version 3 is called in the same way.
+   */
+  const forClients = (name: string, api: (...args: unknown[]) => void): ((...args: unknown[]) => void) =>
+    name === 'AddPartitionsToTxn' ? (kafka.addPartitionsToTxnV3.api as never) : api
 
   const watched = (step: TransactionStep, api: (...args: unknown[]) => void) => {
     return (...args: unknown[]): void => {
