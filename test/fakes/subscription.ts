@@ -16,7 +16,7 @@ export class FakeBroker {
   /** Each is what one call is answered, for every position; where there is none, `true`. */
   readonly settleAnswers: boolean[] = []
   /** Called when a settlement arrives, before it is answered. */
-  onSettle: () => void = () => {}
+  onSettle: () => Promise<void> | void = () => {}
   closed = 0
   readonly #waiting: Delivery[] = []
   #arrived: () => void = () => {}
@@ -37,7 +37,7 @@ export class FakeBroker {
         return await this.#receive(most, signal)
       },
       settle: async (positions) => {
-        this.onSettle()
+        await this.onSettle()
         if (this.settleErrors.length > 0) throw this.settleErrors.shift()
         if (this.settleAnswers.shift() === false) return positions.map(() => false)
         for (const { stream, position } of positions) this.settled.push(`${stream}@${position}`)
