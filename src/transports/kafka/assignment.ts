@@ -2,7 +2,7 @@ import type { Consumer, GroupAssignment } from '@platformatic/kafka'
 import { systemClock, systemRandom } from '../../kernel/clock.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { backoffMs } from '../../kernel/retry.ts'
-import type { Delivery, SubscribeRequest } from '../../ports/transport.ts'
+import type { CommitResult, Delivery, OutboundMessage, SubscribeRequest } from '../../ports/transport.ts'
 import type { FetchResponse, KafkaLibrary } from './client.ts'
 import { Commits, type Membership, type Taken } from './commits.ts'
 import type { Coordinator } from './coordinator.ts'
@@ -15,6 +15,8 @@ import type { KafkaSettings } from './options.ts'
 import { Positions } from './positions.ts'
 import { streamName } from './record.ts'
 import { findStarts } from './starts.ts'
+import { addPositions } from './transaction-positions.ts'
+import type { TransformWriter } from './transform-writer.ts'
 
 export interface AssignmentOptions {
   readonly kafka: KafkaLibrary
@@ -61,6 +63,7 @@ export class Assignment {
   readonly #fetcher: Fetcher
   readonly #busy = new Set<number>()
   #isPaused = false
+  #isInDoubt = false
   #failures = 0
 
   constructor(options: AssignmentOptions) {
@@ -125,6 +128,28 @@ export class Assignment {
 
   settle(positions: readonly Pick<Delivery, 'stream' | 'position'>[]): Promise<Taken> {
     return this.#commits.commit(this.#positions.toCommit(positions), this.#end.signal)
+  }
+
+  /**
+   * The same in a transaction with outputs. One whose outcome is not known ends the assignment: what it has handled could
+   * otherwise be handled again.
+   */
+  async transact(
+    writer: TransformWriter,
+    positions: readonly Pick<Delivery, 'stream' | 'position'>[],
+    outputs: readonly OutboundMessage[],
+    timeoutMs: number,
+  ): Promise<CommitResult> {
+    const isOver = (): boolean => this.#isInDoubt || this.#end.signal.aborted
+    const offsets = this.#positions.toCommit(positions)
+    if (offsets.length < positions.length) return { outcome: 'refused' }
+    const add = addPositions(this.#options, offsets)
+    const result = await writer.commit({ isOver, add }, outputs, timeoutMs)
+    if (result.outcome === 'unknown') {
+      this.#isInDoubt = true
+      this.#options.onDoubt()
+    }
+    return result
   }
 
   /** Resolves when no commit of it is on its way any more. */

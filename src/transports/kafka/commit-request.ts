@@ -16,6 +16,15 @@ export const moved: ReadonlySet<number> = new Set([
   110, // FENCED_MEMBER_EPOCH
 ])
 
+/** The same by their names, as the library gives them. */
+export const movedNames = [
+  'ILLEGAL_GENERATION',
+  'UNKNOWN_MEMBER_ID',
+  'REBALANCE_IN_PROGRESS',
+  'FENCED_INSTANCE_ID',
+  'FENCED_MEMBER_EPOCH',
+] as const
+
 type CommitTopics = {
   name: string
   partitions: {
@@ -26,6 +35,17 @@ type CommitTopics = {
   }[]
 }[]
 export type CommitArguments = [string, number, string, null, CommitTopics]
+
+export type TransactionCommitArguments = [
+  transactionalId: string,
+  groupId: string,
+  producerId: bigint,
+  producerEpoch: number,
+  generationId: number,
+  memberId: string,
+  instanceId: null,
+  topics: CommitTopics,
+]
 
 export interface CommitResponse {
   readonly topics: readonly {

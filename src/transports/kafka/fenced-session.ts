@@ -21,6 +21,11 @@ interface Failure {
   readonly over: Promise<unknown>
 }
 
+type Transaction = Awaited<ReturnType<Producer['beginTransaction']>>
+
+/** What else belongs to a transaction, before its commit. What it asks of the broker is written down in the log. */
+export type LastStep = (transaction: Transaction, log: TransactionLog) => Promise<void>
+
 /**
  * One producer under one transactional.id, from its fence to its end; one transaction at a time. After a failure the
  * transaction is aborted and the producer's epoch raised: nothing of it that is still on its way can get into the next one,
@@ -47,12 +52,13 @@ export class FencedSession {
   }
 
   /**
-   * Writes these records, send after send, and commits; `undefined` when that is done. Past its time no request leaves any
-   * more.
+   * Writes these records, send after send, does the last step and commits; `undefined` when that is done. Past its time no
+   * request leaves any more.
    */
   async transact(
     sends: readonly (readonly PlacedRecord[])[],
     timeoutMs: number,
+    lastStep?: LastStep,
   ): Promise<FailedTransaction | undefined> {
     const log = new TransactionLog()
     let isOver = false
@@ -64,6 +70,7 @@ export class FencedSession {
       this.#producer.watch(log)
       const transaction = await this.client.beginTransaction()
       for (sending of sends) await transaction.send({ messages: sending.map(messageOf) })
+      await lastStep?.(transaction, log)
       await transaction.commit()
       this.#failure = undefined
     }

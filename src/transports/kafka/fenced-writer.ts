@@ -9,9 +9,9 @@ import { decodeNote, encodeNote } from './note.ts'
 import type { Placement } from './placement.ts'
 import type { PositionsTopic } from './positions-topic.ts'
 import type { OutgoingRecord } from './record.ts'
-import { cutIntoSends, type PlacedRecord } from './sends.ts'
-import { judge } from './transaction-judgement.ts'
+import type { PlacedRecord } from './sends.ts'
 import type { TransactionalProducer } from './transactional-producer.ts'
+import { writeTogether, type BatchLimits } from './write-together.ts'
 
 export interface FencedWriterOptions {
   /** The outbox partition, and that of its notes. */
@@ -27,8 +27,7 @@ export interface FencedWriterOptions {
 export class FencedWriter {
   readonly #options: FencedWriterOptions
   #session: FencedSession | undefined
-  /** By topic, in bytes: half of what the broker has refused as too large. */
-  readonly #limits = new Map<string, number>()
+  readonly #limits: BatchLimits = new Map()
 
   constructor(options: FencedWriterOptions) {
     this.#options = options
@@ -76,19 +75,12 @@ export class FencedWriter {
     const placed = await placement.place(session.client, records, partition, timeoutMs)
     if ('outcome' in placed) return this.#conclude(session, placed)
     const all = [...placed.records, this.#noteRecord(note)]
-    const limits = new Map(this.#limits)
-    for (;;) {
-      const sends = cutIntoSends(all, (topic) => limits.get(topic) ?? maxBytes)
-      const failed = await session.transact(sends, end - systemClock.now())
-      if (failed === undefined) return { outcome: 'committed' }
-      const judgement = judge(failed, all, records.length)
-      if (judgement.kind === 'outcome') return this.#conclude(session, judgement.outcome)
-      for (const { topic, bytes, isSize } of judgement.batches) {
-        limits.set(topic, bytes >> 1)
-        // A refusal for another reason says nothing about the next transaction's batches.
-        if (isSize) this.#limits.set(topic, bytes >> 1)
-      }
-    }
+    const { outcome } = await writeTogether(session, all, records.length, {
+      limits: this.#limits,
+      maxBytes,
+      end,
+    })
+    return outcome.outcome === 'committed' ? outcome : this.#conclude(session, outcome)
   }
 
   async release(): Promise<void> {

@@ -9,6 +9,11 @@ import type { TopicDesk } from './topic-desk.ts'
 import type { PlacedRecord } from './sends.ts'
 import { lostNotes } from './transaction-judgement.ts'
 
+interface Placed {
+  readonly records: PlacedRecord[]
+}
+type NotBegun = Extract<FencedOutcome, { outcome: 'rejected' | 'unknown' }>
+
 /** Finds the topics of a transaction's records, and their partitions. */
 export class Placement {
   readonly #topics: TopicDesk
@@ -21,16 +26,19 @@ export class Placement {
     this.#positionsTopic = positionsTopic
   }
 
-  /** The records with their partitions, or why the transaction is not begun: `unknown` where the topic of the notes has gone. */
+  /**
+   * The records with their partitions, or why the transaction is not begun: `unknown` where the topic of the notes has gone. A
+   * transaction without a note has `null` for its partition.
+   */
   async place(
     client: Producer,
     records: readonly OutgoingRecord[],
-    notePartition: number,
+    notePartition: number | null,
     timeoutMs: number,
-  ): Promise<{ readonly records: PlacedRecord[] } | FencedOutcome> {
+  ): Promise<Placed | NotBegun> {
     const end = new AbortController()
     let trouble: string | undefined
-    const look = async (): Promise<{ readonly records: PlacedRecord[] } | FencedOutcome> => {
+    const look = async (): Promise<Placed | NotBegun> => {
       const counts = new Map<string, number>()
       const missing = new Map<string, Fate>()
       for (const topic of new Set(records.map((record) => record.topic))) {
@@ -43,7 +51,7 @@ export class Placement {
         const fates = records.map(({ topic }) => missing.get(topic) ?? abortedTogether)
         return { outcome: 'rejected', fates }
       }
-      if (!(await this.#hasNotes(client, notePartition))) return lostNotes
+      if (notePartition !== null && !(await this.#hasNotes(client, notePartition))) return lostNotes
       return { records: records.map((record, index) => this.#placed(record, index, counts)) }
     }
     try {
@@ -74,6 +82,6 @@ export class Placement {
   }
 }
 
-function all(records: readonly unknown[], fate: Fate): FencedOutcome {
+function all(records: readonly unknown[], fate: Fate): NotBegun {
   return { outcome: 'rejected', fates: records.map(() => fate) }
 }

@@ -3,7 +3,14 @@ import { systemClock, systemRandom } from '../../kernel/clock.ts'
 import { withDeadline } from '../../kernel/deadline.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { backoffMs } from '../../kernel/retry.ts'
-import type { Delivery, SubscribeRequest, SettledPosition, Subscription } from '../../ports/transport.ts'
+import type {
+  CommitResult,
+  Delivery,
+  OutboundMessage,
+  SettledPosition,
+  SubscribeRequest,
+  Subscription,
+} from '../../ports/transport.ts'
 import { Assignment, type AssignmentOptions } from './assignment.ts'
 import type { KafkaLibrary } from './client.ts'
 import type { Membership } from './commits.ts'
@@ -14,6 +21,7 @@ import { GroupMember } from './group-member.ts'
 import { kafkaErrorName } from './kafka-error.ts'
 import type { KafkaSettings } from './options.ts'
 import type { TopicDesk } from './topic-desk.ts'
+import type { TransformWriter } from './transform-writer.ts'
 
 export interface SubscriptionOptions {
   readonly kafka: KafkaLibrary
@@ -22,6 +30,8 @@ export interface SubscriptionOptions {
   readonly logger: Logger
   readonly topics: TopicDesk
   readonly request: SubscribeRequest
+  /** Where the request `transforms`. */
+  readonly writer: TransformWriter | undefined
 }
 
 const trouble = { initialMs: 100, maxMs: 2000 }
@@ -32,6 +42,7 @@ const closeMs = 3000
  * answer, heartbeats that stay away) it starts over as a new member, for ever (I8).
  */
 export class KafkaSubscription implements Subscription {
+  readonly commit?: NonNullable<Subscription['commit']>
   readonly #options: SubscriptionOptions
   readonly #channels = new Map<string, string[]>()
   readonly #arrival = new Gate()
@@ -48,6 +59,8 @@ export class KafkaSubscription implements Subscription {
       if (channels === undefined) this.#channels.set(address, [channel])
       else channels.push(channel)
     }
+    const { writer } = options
+    if (writer !== undefined) this.commit = (...call) => this.#transact(writer, ...call)
     this.#ended = this.#keepBelonging()
   }
 
@@ -74,6 +87,19 @@ export class KafkaSubscription implements Subscription {
   async close(): Promise<void> {
     this.#closed.abort()
     await this.#ended
+    await this.#options.writer?.close()
+  }
+
+  async #transact(
+    writer: TransformWriter,
+    positions: readonly SettledPosition[],
+    outputs: readonly OutboundMessage[],
+    timeoutMs: number,
+  ): Promise<CommitResult> {
+    const assignment = this.#assignment
+    const isOurs = positions.every((position) => position.assignment === assignment?.number)
+    if (assignment === undefined || !isOurs) return { outcome: 'refused' }
+    return assignment.transact(writer, positions, outputs, timeoutMs)
   }
 
   async #keepBelonging(): Promise<void> {

@@ -53,7 +53,7 @@ export function judge(failed: FailedTransaction, records: readonly PlacedRecord[
 }
 
 /** Trying again is no use: only a take-over looks for the topic, and makes it. */
-export const lostNotes: FencedOutcome = {
+export const lostNotes: Extract<FencedOutcome, { outcome: 'unknown' }> = {
   outcome: 'unknown',
   code: 'UNKNOWN_TOPIC_OR_PARTITION',
   reason:

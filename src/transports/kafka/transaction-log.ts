@@ -1,8 +1,13 @@
 import { isAccepted } from './fates.ts'
 import { hasKafkaError, responseIn } from './kafka-error.ts'
 
-/** The library's operations that belong to a transaction; all of them pass through here. */
-export type TransactionStep = 'AddPartitionsToTxn' | 'Produce' | 'EndTxn'
+/** The operations that belong to a transaction; all of them pass through here. */
+export type TransactionStep =
+  | 'AddPartitionsToTxn'
+  | 'AddOffsetsToTxn'
+  | 'Produce'
+  | 'TxnOffsetCommit'
+  | 'EndTxn'
 
 interface TopicAnswer {
   readonly name: string
@@ -57,6 +62,10 @@ export class TransactionLog {
   /** After this no request leaves any more, so that what was not asked stays so. */
   seal(): void {
     this.#isSealed = true
+  }
+
+  get isSealed(): boolean {
+    return this.#isSealed
   }
 
   /** Whether the broker may have the transaction open. */

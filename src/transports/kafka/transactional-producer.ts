@@ -18,7 +18,13 @@ export interface TransactionalProducer {
 
 type Answered = (error: Error | null, response?: unknown) => void
 
-const steps: readonly string[] = ['AddPartitionsToTxn', 'Produce', 'EndTxn'] satisfies TransactionStep[]
+/** Of the library's own requests; `TxnOffsetCommit` is ours. */
+const steps: readonly string[] = [
+  'AddPartitionsToTxn',
+  'AddOffsetsToTxn',
+  'Produce',
+  'EndTxn',
+] satisfies TransactionStep[]
 
 /** The library goes on trying until our own deadline; a sealed log ends that. */
 export function transactionalProducer(

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { TransportCapabilities } from '../../kernel/capabilities.ts'
 import type { Transport, TransportContext, TransportDefinition } from '../../ports/transport.ts'
 import { loadKafka, type KafkaLibrary } from './client.ts'
@@ -11,6 +12,7 @@ import { KafkaPublisher } from './publisher.ts'
 import { KafkaSubscription } from './subscription.ts'
 import { TopicDesk } from './topic-desk.ts'
 import { transactionalProducer } from './transactional-producer.ts'
+import { TransformWriter } from './transform-writer.ts'
 import { watchedProducer } from './watched-producer.ts'
 
 /**
@@ -46,6 +48,18 @@ export function kafkaTransport(options: KafkaTransportOptions): TransportDefinit
     const keep = <T extends { close(): Promise<void> }>(thing: T): T => {
       opened.add(thing)
       return thing
+    }
+    const transformWriter = (kafka: KafkaLibrary, consumer: string): TransformWriter => {
+      const { maxBytes, transactionalIdPrefix = `waybill-${applicationName}` } = settings
+      return new TransformWriter({
+        transactionalId: `${transactionalIdPrefix}-transform-${consumer}-${randomUUID()}`,
+        makeProducer: (id, transactionTimeoutMs) =>
+          transactionalProducer(kafka, { ...settings, transactionTimeoutMs }, applicationName, id),
+        placement: new Placement(deskFor(kafka), settings.positionsTopic),
+        maxTransactionMs: settings.transactionTimeoutMs,
+        maxBytes,
+        source,
+      })
     }
     return {
       kind,
@@ -86,6 +100,7 @@ export function kafkaTransport(options: KafkaTransportOptions): TransportDefinit
             logger,
             topics: deskFor(kafka),
             request,
+            writer: request.transforms === true ? transformWriter(kafka, request.consumer) : undefined,
           }),
         )
       },

@@ -1,0 +1,31 @@
+import { randomUUID } from 'node:crypto'
+import type { CommitResult, OutboundMessage, Subscription, Transport } from '../../../src/ports/transport.ts'
+import type { Delivery } from '../../../src/ports/transport.ts'
+import { lastOf } from './broker-desk.ts'
+import { messageTo, subscribe, textOf } from './scene.ts'
+
+/** A member whose subscription has transactions. */
+export function subscribeToTransform(
+  transport: Transport,
+  topic: string,
+  consumer: string = randomUUID(),
+): Promise<Subscription> {
+  return subscribe(transport, [topic], { consumer, transforms: true })
+}
+
+/** One output for each delivery: its text and its key, to another topic. */
+export function outputsOf(deliveries: readonly Delivery[], address: string): OutboundMessage[] {
+  return deliveries.map((delivery) =>
+    messageTo(address, delivery.envelope!.key, { payload: Buffer.from(textOf(delivery)) }),
+  )
+}
+
+/** Commits the positions of these deliveries with one output for each. */
+export function transformTo(
+  subscription: Subscription,
+  deliveries: readonly Delivery[],
+  address: string,
+  timeoutMs = 20_000,
+): Promise<CommitResult> {
+  return subscription.commit!(lastOf(deliveries), outputsOf(deliveries, address), timeoutMs)
+}
