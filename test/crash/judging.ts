@@ -29,11 +29,15 @@ export function title({ role, point }: Row): string {
   return `the ${role} is killed at ${point}`
 }
 
-/** Kills one process at one step, starts it again, lets everything end, and judges what happened by the guarantee. */
-export async function run(
-  options: SceneOptions & { readonly choice: SceneChoice },
-  killed: Row,
-): Promise<void> {
+type ChosenOptions = SceneOptions & { readonly choice: SceneChoice }
+
+export interface Played {
+  readonly history: readonly HistoryEvent[]
+  readonly lossesCounted: number
+}
+
+/** Kills one process at one step, starts it again, and lets everything end. */
+export async function play(options: ChosenOptions, killed: Row, mayLose: boolean): Promise<Played> {
   await using scene = await Scene.open(options)
   const { role, point, at } = killed
   const start = (own: Role): void => {
@@ -43,23 +47,27 @@ export async function run(
   start('consumer')
   start('writer')
   await scene.revive(role)
-  const { guarantee } = options.choice
-  const mayLose = guarantee === 'at-most-once'
   if (mayLose) await scene.closed()
   else await scene.drained()
+  return { history: await scene.history(), lossesCounted: await scene.lossesCounted() }
+}
 
-  const history = await scene.history()
+/** Plays, and judges what happened by the guarantee that was chosen. */
+export async function run(options: ChosenOptions, killed: Row): Promise<void> {
+  const { guarantee } = options.choice
+  const mayLose = guarantee === 'at-most-once'
+  const { history, lossesCounted } = await play(options, killed, mayLose)
   const judgement = judge(resultsOf(options, history), guarantee)
   expect(judgement.anomalies).toEqual([])
   expect(judgement.verdict).toBe('valid')
-  if (mayLose && isCounted(options, role)) {
+  if (mayLose && isCounted(options, killed.role)) {
     const { lost } = totalQueue(history)
-    expect(await scene.lossesCounted()).toBeGreaterThanOrEqual(lost.length)
+    expect(lossesCounted).toBeGreaterThanOrEqual(lost.length)
   }
 }
 
-function resultsOf(
-  { choice, brokers }: SceneOptions & { readonly choice: SceneChoice },
+export function resultsOf(
+  { choice, brokers }: ChosenOptions,
   history: readonly HistoryEvent[],
 ): readonly CheckResult[] {
   const results = [

@@ -9,6 +9,7 @@ import { withDeadline } from '../../src/kernel/deadline.ts'
 import { open as openInstance } from './instance.ts'
 import type { SceneChoice } from './children/channel.ts'
 import type { SceneSettings } from './children/parts.ts'
+import type { Sabotage } from './children/sabotage.ts'
 import { readWire } from './wire.ts'
 
 export type Role = 'writer' | 'relay' | 'consumer'
@@ -24,6 +25,7 @@ export interface SceneOptions {
   readonly brokers: readonly string[] | null
   readonly orders?: number
   readonly failOnce?: boolean
+  readonly sabotage?: Sabotage
   /** Whether the writer tries again where the database cannot be reached. */
   readonly isPatient?: boolean
 }
@@ -50,6 +52,7 @@ export class Scene implements AsyncDisposable {
       brokers,
       orders = 40,
       failOnce = false,
+      sabotage,
       isPatient = false,
     } = options
     const topic = `orders.${randomUUID()}`
@@ -65,6 +68,7 @@ export class Scene implements AsyncDisposable {
       handled: `${history}.handled`,
       orders,
       failOnce,
+      sabotage,
       isPatient,
     })
     await scene.sql(

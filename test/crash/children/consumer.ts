@@ -26,7 +26,13 @@ waybill.consume(placed, options, async (message, { tx, idempotencyKey }) => {
   await tx.query(
     `insert into effects (message_id, order_id, customer, place, idempotency_key) values ($1, $2, $3, $4, $5)
      on conflict (idempotency_key) do nothing`,
-    [message.id, orderId, customer, place, isIdempotent ? idempotencyKey : null],
+    [
+      message.id,
+      orderId,
+      customer,
+      place,
+      isIdempotent && settings.sabotage !== 'repeats' ? idempotencyKey : null,
+    ],
   )
 })
 await waybill.run()

@@ -5,6 +5,7 @@ import type { TransportDefinition } from '../../../src/ports/transport.ts'
 import { type PgClient, postgresStore } from '../../../src/postgres.ts'
 import { channelOf, type Placed, type SceneChoice } from './channel.ts'
 import { refuseOnce } from './refuse-once.ts'
+import { type Sabotage, sabotagedStore, sabotagedTransport } from './sabotage.ts'
 
 /** What a scene tells its children, as JSON in `SCENE`. */
 export interface SceneSettings {
@@ -22,6 +23,7 @@ export interface SceneSettings {
   readonly handled: string
   /** How many the writer places in all. */
   orders: number
+  readonly sabotage: Sabotage | undefined
   /** Some orders' handler, or over a broker their sending, fails the first time. */
   readonly failOnce: boolean
   /** The writer goes on with the next order where the database cannot be reached. */
@@ -37,12 +39,13 @@ export const placed: Channel<Placed> = channelOf(settings)
 
 function kafka(brokers: readonly string[]): TransportDefinition {
   const definition = kafkaTransport({ brokers: [...brokers], sessionTimeoutMs: 2000 })
-  return settings.failOnce ? refuseOnce(definition) : definition
+  const sabotaged = sabotagedTransport(definition, settings.sabotage)
+  return settings.failOnce ? refuseOnce(sabotaged) : sabotaged
 }
 
 export function open(url: string, relay: boolean): Waybill<PgClient> {
   const config = defineConfig({
-    store: postgresStore({ connectionString: url }),
+    store: sabotagedStore(postgresStore({ connectionString: url }), url, settings.sabotage),
     transports: settings.brokers === null ? { local: localTransport() } : { kafka: kafka(settings.brokers) },
     channels: [placed],
     relay,
