@@ -158,6 +158,20 @@ describe('burying', () => {
     expect(rows[0].payload.equals(Buffer.from(refused(a!).envelope.payload))).toBe(true)
   })
 
+  test('in a transaction given is there when that commits, and not where it rolls back', async () => {
+    const [kept, dropped] = ids(2)
+    const committed = await begin()
+    expect(await store.inbox.bury('one', refused(kept!), pgExecutor(committed))).toBe(true)
+    expect(await store.inbox.bury('one', refused(kept!), pgExecutor(committed))).toBe(false)
+    await committed.query('commit')
+    const rolledBack = await begin()
+    expect(await store.inbox.bury('one', refused(dropped!), pgExecutor(rolledBack))).toBe(true)
+    await rolledBack.query('rollback')
+    const { rows } = await observer.query('select id from waybill.dead where id = any($1)', [[kept, dropped]])
+    expect(rows).toEqual([{ id: kept }])
+    expect(await admit(await begin(), 'one', kept!, dropped!)).toEqual([dropped])
+  })
+
   test('waits for a copy that is being handled, and writes nothing when that commits', async () => {
     const [a] = ids(1)
     const handling = await begin()
