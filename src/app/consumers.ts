@@ -58,7 +58,9 @@ export async function startConsumers(
         onceTimeoutMs: takenTogether * slowest,
       }
       const sendTimeoutMs = handlingTimeoutMs(slowest, parts.config.settings)
-      await startRelay(parts, { lane, routes, forms, senders, sendTimeoutMs }, running)
+      // Sends side by side would multiply what each of them handles side by side.
+      const maxSends = group.some(({ facts }) => facts.concurrency > 1) ? 1 : undefined
+      await startRelay(parts, { lane, routes, forms, senders, sendTimeoutMs, maxSends }, running)
       continue
     }
     const subscribe = (request: SubscribeRequest): Promise<Subscription> => {
@@ -137,10 +139,12 @@ class Counters implements ConsumerCounters {
   duplicates = 0
   failed = 0
   dead = 0
+  lost = 0
+  unsettled = 0
 
   copy(): ConsumerCounters {
-    const { handled, duplicates, failed, dead } = this
-    return { handled, duplicates, failed, dead }
+    const { handled, duplicates, failed, dead, lost, unsettled } = this
+    return { handled, duplicates, failed, dead, lost, unsettled }
   }
 
   count(event: ConsumerEvent): void {
@@ -148,5 +152,7 @@ class Counters implements ConsumerCounters {
     else if (event.type === 'duplicate') this.duplicates += event.count
     else if (event.type === 'failed') this.failed += 1
     else if (event.type === 'dead') this.dead += 1
+    else if (event.type === 'lost') this.lost += 1
+    else if (event.type === 'unsettled') this.unsettled += event.count
   }
 }

@@ -55,6 +55,8 @@ export interface LaneWork {
   readonly forms: ReadonlyMap<string, ChannelRules['form']>
   readonly senders: Senders
   readonly sendTimeoutMs: number
+  /** @default the setting `maxSends` */
+  readonly maxSends?: number | undefined
 }
 
 /** Starts the relay of one lane. */
@@ -85,7 +87,7 @@ export async function startRelay(parts: Parts, work: LaneWork, running: Running[
       maxInFlight: settings.maxInFlight,
       maxInFlightBytes: settings.maxInFlightBytes,
       maxKeyBacklog: 2 * settings.batchSize,
-      maxSends: settings.maxSends,
+      maxSends: work.maxSends ?? settings.maxSends,
       removeLimit: 5 * settings.batchSize,
       sendTimeoutMs,
       poll: { initialMs: settings.pollMinMs, maxMs: settings.pollMaxMs },

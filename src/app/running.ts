@@ -29,6 +29,10 @@ export interface ConsumerCounters {
   readonly duplicates: number
   readonly failed: number
   readonly dead: number
+  /** At-most-once messages that were settled or taken and then not handled; the store counts them too, in `losses`. */
+  readonly lost: number
+  /** At-most-once messages that were not run here, because their settlement was refused or not answered. */
+  readonly unsettled: number
 }
 
 export interface WaybillStatus {
