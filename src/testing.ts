@@ -11,6 +11,30 @@ export type {
   HistoryOperation,
   HistoryRecorder,
 } from './testing/history.ts'
+export { checkIdempotency } from './testing/idempotency.ts'
+export type {
+  CheckIdempotencyOptions,
+  IdempotencyReport,
+  IdempotencyVerdict,
+  ModeReport,
+} from './testing/idempotency.ts'
+export { startIdempotentApi } from './testing/idempotency-api.ts'
+export type {
+  ApiAnswer,
+  ApiCall,
+  ApiJudgement,
+  IdempotentApi,
+  IdempotentApiOptions,
+} from './testing/idempotency-api.ts'
+export type { RowDifference, State, StateRow, TableDifference } from './testing/idempotency-difference.ts'
+export { SimulatedCrash, UnjudgedAttempt } from './testing/idempotency-modes.ts'
+export type { IdempotencyAttempt, IdempotencyMode } from './testing/idempotency-modes.ts'
+export { checkSetState } from './testing/idempotency-set-state.ts'
+export type {
+  CheckSetStateOptions,
+  SetStateMessage,
+  SetStateReport,
+} from './testing/idempotency-set-state.ts'
 export { findJavaAndMaven } from './testing/kafka-jars.ts'
 export type { JavaTools } from './testing/kafka-jars.ts'
 export { startKafka } from './testing/kafka-server.ts'
