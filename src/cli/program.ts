@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { addAdvise } from './commands/advise.ts'
+import { addCheckIdempotency } from './commands/check-idempotency.ts'
 import { addDemo } from './commands/demo.ts'
 import { addExplain } from './commands/explain.ts'
 import { addMigrate } from './commands/migrate.ts'
@@ -43,7 +44,8 @@ function createProgram(onExitCode: (code: number) => void): Command {
       'after',
       '\nFirst steps:\n  $ waybill demo         see it keep its promise while its processes are killed\n',
     )
-  for (const add of [addDemo, addAdvise, addMigrate, addExplain, addRelay]) add(program, onExitCode)
+  for (const add of [addDemo, addAdvise, addMigrate, addExplain, addCheckIdempotency, addRelay])
+    add(program, onExitCode)
   // A command inherits these only when it is made by `program.command`, before which they are set.
   return program
 }
