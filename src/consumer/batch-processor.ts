@@ -1,7 +1,7 @@
 import { WaybillError } from '../kernel/errors.ts'
 import type { Envelope } from '../kernel/message.ts'
 import type { Inbox } from '../ports/inbox.ts'
-import { runTogether, type TransactionParts } from './batch-transaction.ts'
+import { runTogether, type TransactionParts, type TransactionResult } from './batch-transaction.ts'
 import type { Ready } from './call-handler.ts'
 import { decode, UpcastError } from './decode.ts'
 import { noHandler, orderKey, type HandlerTable } from './handler.ts'
@@ -20,6 +20,15 @@ export interface BatchProcessorOptions<Ref> extends TransactionParts<Ref> {
   readonly keyOf?: (item: WorkItem<Ref>) => string | null
   /** Why a message may not be run where it came from; it is given up then. */
   readonly refuse?: (item: WorkItem<Ref>) => WaybillError | undefined
+  /**
+   * Another transaction than the store's, for those whose effects are elsewhere. `undefined`: the store's.
+   * @default always the store's
+   */
+  readonly elsewhere?: (
+    ready: readonly Ready<Ref>[],
+    attempt: number,
+    stop: AbortSignal,
+  ) => Promise<TransactionResult> | undefined
 }
 
 /**
@@ -93,7 +102,7 @@ export class BatchProcessor<Ref> {
 
   /** `false`: the batch failed, and is to be redone one by one. */
   async #together(pass: Pass, ready: readonly Ready<Ref>[], stop: AbortSignal): Promise<boolean> {
-    const result = await runTogether(this.#options, ready, 1, stop)
+    const result = await this.#run(ready, 1, stop)
     switch (result.kind) {
       case 'committed':
         for (const [i, one] of ready.entries()) pass.outcomes[one.index] = result.outcomes[i]!
@@ -103,8 +112,9 @@ export class BatchProcessor<Ref> {
         return true
       case 'moved':
       case 'stale':
+      case 'reassigned':
       case 'unavailable':
-        pass.trouble = notDone(result.kind === 'stale' ? 'stale' : 'unavailable', result.error)
+        pass.trouble = notDone(result.kind === 'moved' ? 'unavailable' : result.kind, result.error)
         for (const one of ready) pass.outcomes[one.index] = pass.trouble
         return true
       case 'message':
@@ -143,14 +153,15 @@ export class BatchProcessor<Ref> {
       this.#stopKey(pass, item)
       return failed(neverEnded(envelope, starts - 1), starts - 1, false)
     }
-    const result = await runTogether(this.#options, [one], starts, stop)
+    const result = await this.#run([one], starts, stop)
     switch (result.kind) {
       case 'committed':
         return result.outcomes[0]!
       case 'moved':
       case 'stale':
+      case 'reassigned':
       case 'unavailable':
-        return (pass.trouble = notDone(result.kind === 'stale' ? 'stale' : 'unavailable', result.error))
+        return (pass.trouble = notDone(result.kind === 'moved' ? 'unavailable' : result.kind, result.error))
       case 'commit-unknown':
         this.#stopKey(pass, item)
         return notDone('unknown', result.error)
@@ -159,6 +170,10 @@ export class BatchProcessor<Ref> {
         this.#stopKey(pass, item)
         return failed(result.error, starts, canSucceed(result.error))
     }
+  }
+
+  #run(ready: readonly Ready<Ref>[], attempt: number, stop: AbortSignal): Promise<TransactionResult> {
+    return this.#options.elsewhere?.(ready, attempt, stop) ?? runTogether(this.#options, ready, attempt, stop)
   }
 
   #isStopped(pass: Pass, item: WorkItem<Ref>): boolean {

@@ -5,7 +5,7 @@ import { failpoint } from '../kernel/failpoint.ts'
 import { backoffMs, type Backoff } from '../kernel/retry.ts'
 import type { OpenTransaction, TransactionRunner } from '../ports/transaction-runner.ts'
 import type { Admission } from './admission.ts'
-import { callHandler, callsOf, type Ready } from './call-handler.ts'
+import { callHandler, callsOf, type Call, type Ready } from './call-handler.ts'
 import { failureKind, type FailureKind, type Phase } from './failure.ts'
 import { CheckpointMovedError } from './stream-checkpoints.ts'
 import { duplicate, handled, type Outcome } from './outcome.ts'
@@ -24,7 +24,8 @@ export interface TransactionParts<Ref> {
 
 export type TransactionResult =
   | { readonly kind: 'committed'; readonly outcomes: readonly Outcome[] }
-  | { readonly kind: FailureKind | 'stale'; readonly error: unknown }
+  /** `reassigned`: nothing is known of it here, and its stream comes anew (transforms only). */
+  | { readonly kind: FailureKind | 'stale' | 'reassigned'; readonly error: unknown }
 
 /** Conflicts in a row after which a batch is redone one by one, and a message that runs alone counts as failed. */
 const conflictLimit = 5
@@ -74,20 +75,11 @@ export async function runOnce<Ref>(
     failpoint('consumer.after-admit')
     at.phase = 'handler'
     const fresh = firstOfEach(ready, toRun)
-    const call = { consumer: parts.consumer, tx: handle, signal, attempt }
-    for (const together of callsOf([...fresh])) {
-      try {
-        // The deadline runs before the first line of the call does.
-        const called = Promise.resolve().then(() => callHandler(together, call))
-        await withDeadline(called, timeoutOf(parts, together[0]!), nameOf(together), stop)
-      } catch (error) {
-        // A handler past its time may still use the client. The signal tells it to end, and tells the runner to end the
-        // connection instead of handing it to the next transaction, where those statements would then be committed.
-        if (isWaybillError(error) && error.code === 'WB_TIMED_OUT') late.abort(error)
-        at.thrown = error
-        throw error
-      }
-      failpoint('consumer.after-handler')
+    try {
+      await callEach(parts, [...fresh], { tx: handle, attempt }, stop, late)
+    } catch (error) {
+      at.thrown = error
+      throw error
     }
     at.phase = 'commit'
     failpoint('consumer.before-commit')
@@ -106,6 +98,30 @@ export async function runOnce<Ref>(
   parts.admission?.committed?.(ready.map(({ item }) => item))
   failpoint('consumer.after-commit')
   return { kind: 'committed', outcomes }
+}
+
+/** The handlers of one transaction, one after another, each with its deadline. Aborts `late` where one is past it. */
+export async function callEach<Ref>(
+  parts: Pick<TransactionParts<Ref>, 'consumer' | 'handlerTimeoutMs'>,
+  ready: readonly Ready<Ref>[],
+  { tx, attempt }: Pick<Call, 'tx' | 'attempt'>,
+  stop: AbortSignal,
+  late: AbortController = new AbortController(),
+): Promise<void> {
+  const call = { consumer: parts.consumer, tx, signal: AbortSignal.any([stop, late.signal]), attempt }
+  for (const together of callsOf(ready)) {
+    try {
+      // The deadline runs before the first line of the call does.
+      const called = Promise.resolve().then(() => callHandler(together, call))
+      await withDeadline(called, timeoutOf(parts, together[0]!), nameOf(together), stop)
+    } catch (error) {
+      // A handler past its time may still use the client. The signal tells it to end, and tells the runner to end the
+      // connection instead of handing it to the next transaction, where those statements would then be committed.
+      if (isWaybillError(error) && error.code === 'WB_TIMED_OUT') late.abort(error)
+      throw error
+    }
+    failpoint('consumer.after-handler')
+  }
 }
 
 /** `undefined`: the admission has learned where its checkpoint is, and the batch is to be tried again. */
@@ -135,7 +151,10 @@ function firstOfEach<Ref>(
   return new Set(byId.values())
 }
 
-function timeoutOf<Ref>(parts: TransactionParts<Ref>, { entry }: Ready<Ref>): number {
+function timeoutOf<Ref>(
+  parts: Pick<TransactionParts<Ref>, 'handlerTimeoutMs'>,
+  { entry }: Ready<Ref>,
+): number {
   return entry.timeoutMs ?? parts.handlerTimeoutMs
 }
 

@@ -10,7 +10,9 @@ import { guarded } from './events.ts'
 import { Membership } from './membership.ts'
 import { StreamCheckpoints } from './stream-checkpoints.ts'
 import { misplaced, streamForm, type StreamForm } from './stream-form.ts'
+import { StreamTransforms } from './stream-transforms.ts'
 import { StreamWindow } from './stream-window.ts'
+import { runTransform } from './transform-transaction.ts'
 import type { WindowEntry } from './window-entry.ts'
 
 /** After handlers were given up, so long at most until `stop` closes all the same. */
@@ -54,9 +56,14 @@ export class BrokerConsumer {
     const { handlers, consumer, inbox } = options
     const giveUp = new AbortController()
     const checkpoints = new StreamCheckpoints(options.checkpoints, consumer)
+    const admission = brokerAdmission(inbox, consumer, handlers, checkpoints)
     const processor = new BatchProcessor<WindowEntry>({
       ...options,
-      admission: brokerAdmission(inbox, consumer, handlers, checkpoints),
+      admission,
+      elsewhere: (ready, ...call) =>
+        ready[0]!.item.ref.form === 'transform'
+          ? runTransform({ ...options, admission }, transforms, ready, ...call)
+          : undefined,
       keyOf: ({ ref }) => ref.key,
       refuse: ({ ref }) => misplaced(handlers, ref),
     })
@@ -72,12 +79,22 @@ export class BrokerConsumer {
             checkpoints.startAt(streams.filter(({ stream }) => formOf(stream) === 'checkpoint')),
         }
       : {}
+    const transforming = [...handlers.values()].some(({ form }) => form === 'transform')
+      ? { transforms: true }
+      : {}
     const membership = new Membership({
       ...options,
       closeTimeoutMs: options.settleTimeoutMs,
-      subscribe: (onRevoked) => options.subscribe({ consumer, channels, onRevoked, ...seeking }),
+      subscribe: (onRevoked) =>
+        options.subscribe({ consumer, channels, onRevoked, ...seeking, ...transforming }),
       onRevoked: (streams) => run.revoke(streams),
       onGivenUp: () => run.revoke(undefined),
+    })
+    const transforms = new StreamTransforms({
+      ...options,
+      membership,
+      timeoutMs: options.settleTimeoutMs,
+      drop: (streams) => run.revoke(streams),
     })
     const tell = guarded(options.onEvent)
     const run = new ConsumerRun(options, {
@@ -85,6 +102,7 @@ export class BrokerConsumer {
       membership,
       processor,
       checkpoints,
+      transforms,
       tell,
       giveUp: giveUp.signal,
     })

@@ -1,4 +1,4 @@
-import { describeError } from '../kernel/errors.ts'
+import { describeError, WaybillError } from '../kernel/errors.ts'
 import type { Envelope } from '../kernel/message.ts'
 import { backoffMs } from '../kernel/retry.ts'
 import type { RefusedMessage } from '../ports/inbox.ts'
@@ -7,6 +7,7 @@ import type { BrokerConsumerOptions } from './consumer-options.ts'
 import type { ConsumerListener } from './events.ts'
 import type { Failed, Outcome } from './outcome.ts'
 import { CheckpointMovedError, type StreamCheckpoints } from './stream-checkpoints.ts'
+import type { StreamTransforms } from './stream-transforms.ts'
 import type { StreamWindow } from './stream-window.ts'
 import type { WindowEntry } from './window-entry.ts'
 import type { WorkItem } from './work-item.ts'
@@ -28,6 +29,7 @@ type Parts = Pick<
 export interface ConclusionParts {
   readonly window: StreamWindow
   readonly checkpoints: StreamCheckpoints
+  readonly transforms: StreamTransforms
   readonly tell: ConsumerListener
   /** A checkpoint went back: only a new assignment begins where it is now. */
   readonly onStale: () => void
@@ -38,6 +40,7 @@ export class Conclusions {
   readonly #options: Parts
   readonly #window: StreamWindow
   readonly #checkpoints: StreamCheckpoints
+  readonly #transforms: StreamTransforms
   readonly #onStale: () => void
   readonly #tell: ConsumerListener
 
@@ -45,6 +48,7 @@ export class Conclusions {
     this.#options = options
     this.#window = around.window
     this.#checkpoints = around.checkpoints
+    this.#transforms = around.transforms
     this.#tell = around.tell
     this.#onStale = around.onStale
   }
@@ -59,6 +63,7 @@ export class Conclusions {
         break
       case 'skipped':
       case 'stale':
+      case 'reassigned':
       case 'unavailable':
         this.#window.release(entry)
         break
@@ -98,9 +103,17 @@ export class Conclusions {
     })
   }
 
-  /** On a stream with a checkpoint the dead letter moves it, in the same transaction. */
+  /**
+   * On a stream with a checkpoint the dead letter moves it, in the same transaction. That of a transform stands before its
+   * position moves: a crash in between brings the message back, first of its stream, and its count gives it up again.
+   */
   async #write(entry: WindowEntry, message: RefusedMessage): Promise<boolean> {
     const { consumer, inbox, transactions, idleTimeoutMs } = this.#options
+    if (entry.form === 'transform') {
+      const isNew = await inbox.bury(consumer, message)
+      await this.#passOver(entry)
+      return isNew
+    }
     if (entry.form !== 'checkpoint') return await inbox.bury(consumer, message)
     const { delivery } = entry
     // Written before, by a transaction whose commit was not answered.
@@ -111,6 +124,13 @@ export class Conclusions {
     })
     this.#checkpoints.moved([delivery])
     return isBuried
+  }
+
+  async #passOver({ delivery }: WindowEntry): Promise<void> {
+    const { outcome } = await this.#transforms.commit([delivery], [])
+    if (outcome !== 'rejected') return
+    const text = `The position of stream "${delivery.stream}" could not be committed past a dead letter.`
+    throw new WaybillError('WB_BROKER_UNREACHABLE', text, { retryable: 'yes' })
   }
 
   async #lookAgain(stream: string): Promise<void> {

@@ -9,9 +9,12 @@ import { tellDone, type ConsumerListener } from './events.ts'
 import { orderKey } from './handler.ts'
 import type { Membership } from './membership.ts'
 import { OnceDesk } from './once-desk.ts'
+import type { Outcome } from './outcome.ts'
 import { Settlement } from './settlement.ts'
 import { Slots } from './slots.ts'
 import type { StreamCheckpoints } from './stream-checkpoints.ts'
+import { isInOrder } from './stream-form.ts'
+import type { StreamTransforms } from './stream-transforms.ts'
 import type { StreamWindow } from './stream-window.ts'
 import { Wake } from './wake.ts'
 import type { Turn, WindowEntry } from './window-entry.ts'
@@ -23,6 +26,7 @@ export interface RunParts {
   readonly membership: Membership
   readonly processor: BatchProcessor<WindowEntry>
   readonly checkpoints: StreamCheckpoints
+  readonly transforms: StreamTransforms
   readonly tell: ConsumerListener
   /** Gives up what is running. */
   readonly giveUp: AbortSignal
@@ -174,26 +178,29 @@ export class ConsumerRun {
     const outcomes = await processor.process(items, giveUp)
     const done = items.map((item, i) => ({ channel: item.envelope.channel, outcome: outcomes[i]!.outcome }))
     tellDone(this.#options.consumer, done, tell)
-    const trouble = outcomes.find(({ outcome }) => outcome === 'unavailable' || outcome === 'stale')
+    const trouble = outcomes.find(isTrouble)
     await this.#conclude(entries, (_entry, i) => this.#conclusions.conclude(items[i]!, outcomes[i]!))
     if (trouble?.outcome === 'stale') {
       this.#warn({ code: trouble.code, message: trouble.reason }, 'a checkpoint went back; joining anew')
       void membership.renew()
     }
     if (trouble?.outcome === 'unavailable' && !this.#stop.signal.aborted) {
-      this.#warn({ code: trouble.code, message: trouble.reason }, 'the store is not available; trying again')
+      this.#warn(
+        { code: trouble.code, message: trouble.reason },
+        `the ${entries[0]!.form === 'transform' ? 'broker' : 'store'} is not available; trying again`,
+      )
     }
     return trouble === undefined
   }
 
-  /** In order, and on a stream with a checkpoint no further than to the first that is not done: a hole would be for ever. */
+  /** In order, and on a stream that is kept in order no further than to the first that is not done: a hole would be for ever. */
   async #conclude(
     entries: readonly WindowEntry[],
     conclude: (entry: WindowEntry, index: number) => Promise<void>,
   ): Promise<void> {
     for (const [i, entry] of entries.entries()) {
       await conclude(entry, i)
-      if (entry.form === 'checkpoint' && entry.state !== 'done') return
+      if (isInOrder(entry.form) && entry.state !== 'done') return
     }
   }
 
@@ -219,4 +226,11 @@ export class ConsumerRun {
     logger.warn({ consumer, error }, message)
     this.#parts.tell({ type: 'unavailable', consumer, code: error.code })
   }
+}
+
+/** Nothing more could be done, and a pause is due. */
+function isTrouble(
+  outcome: Outcome,
+): outcome is Extract<Outcome, { outcome: 'unavailable' | 'stale' | 'reassigned' }> {
+  return ['unavailable', 'stale', 'reassigned'].includes(outcome.outcome)
 }

@@ -13,7 +13,7 @@ export type ConsumeMiddleware<Given = Message, Context = HandlerContext> = (
   next: () => Promise<void>,
 ) => Promise<void> | void
 
-type EntryOptions = Pick<HandlerEntry, 'channel' | 'form' | 'timeoutMs' | 'concurrency'>
+export type EntryOptions = Pick<HandlerEntry, 'channel' | 'form' | 'timeoutMs' | 'concurrency'>
 
 /** How a handler was registered. */
 export type EntryHandler =
@@ -43,7 +43,8 @@ export function createEntry(options: EntryOptions, given: EntryHandler): Handler
   }
 }
 
-function around<Given, Context>(
+/** A handler with middleware around it, the first outermost. */
+export function around<Given, Context>(
   middleware: readonly ConsumeMiddleware<Given, Context>[],
   handler: (given: Given, context: Context) => Promise<void> | void,
 ): (given: Given, context: Context) => Promise<void> {

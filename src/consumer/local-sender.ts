@@ -136,6 +136,7 @@ function fateOf(outcome: Outcome): Fate {
     case 'unknown':
       return outcome
     case 'stale':
+    case 'reassigned':
     case 'unavailable': {
       const { code, reason } = outcome
       return { outcome: 'rejected', scope: 'destination', retryable: true, code, reason }

@@ -1,9 +1,15 @@
 import type { Clock, Random } from '../kernel/clock.ts'
 import { withDeadline } from '../kernel/deadline.ts'
-import { describeError } from '../kernel/errors.ts'
+import { describeError, WaybillError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/logger.ts'
 import { backoffMs, type Backoff } from '../kernel/retry.ts'
-import type { Delivery, SettledPosition, Subscription } from '../ports/transport.ts'
+import type {
+  CommitResult,
+  Delivery,
+  OutboundMessage,
+  SettledPosition,
+  Subscription,
+} from '../ports/transport.ts'
 
 export interface MembershipOptions {
   readonly consumer: string
@@ -23,7 +29,7 @@ export interface MembershipOptions {
  * twice: it may still arrive, after later ones, and would set the broker's position back. The broker refuses what comes in
  * the name of a membership that is over.
  */
-export class Membership implements Pick<Subscription, 'receive' | 'settle'> {
+export class Membership implements Required<Pick<Subscription, 'receive' | 'settle' | 'commit'>> {
   readonly #options: MembershipOptions
   readonly #closed = new AbortController()
   #subscription: Promise<Subscription> = new Promise(() => {})
@@ -67,6 +73,22 @@ export class Membership implements Pick<Subscription, 'receive' | 'settle'> {
       own.map((position) => ({ ...position, assignment: position.assignment - base })),
     )
     return positions.map((position) => answers[own.indexOf(position)] ?? false)
+  }
+
+  /** Of one assignment; rejects nothing. Where the membership was given up meanwhile it is refused. */
+  async commit(
+    positions: readonly SettledPosition[],
+    outputs: readonly OutboundMessage[],
+    timeoutMs: number,
+  ): Promise<CommitResult> {
+    const base = this.#base
+    if (positions.some(({ assignment }) => assignment <= base)) return { outcome: 'refused' }
+    const subscription = await this.#subscription
+    if (subscription.commit === undefined) {
+      throw new WaybillError('WB_GUARANTEE_UNSUPPORTED', 'The transport has no transaction for a transform.')
+    }
+    const own = positions.map((position) => ({ ...position, assignment: position.assignment - base }))
+    return await subscription.commit(own, outputs, timeoutMs)
   }
 
   /** Gives the membership up and asks for another one until there is one, or `close`. Never rejects. */

@@ -20,7 +20,8 @@ export interface Failed {
  * `handled`: its transaction is committed · `duplicate`: it had been handled before, no handler ran · `failed`: rolled back
  * by its own fault, counted · `skipped`: not run, since an earlier message of its key failed · `unknown`: the answer to
  * COMMIT was lost · `unavailable`: not run or rolled back by no fault of its own (the database cannot be reached, the
- * consumer stops), not counted · `stale`: not run, since what is known of its stream is no longer so.
+ * consumer stops), not counted · `stale`: not run, since what is known of its stream is no longer so · `reassigned`: its stream
+ * is assigned anew, and it comes again where it was not handled.
  */
 export type Outcome =
   | { readonly outcome: 'handled' }
@@ -28,7 +29,11 @@ export type Outcome =
   | Failed
   | { readonly outcome: 'skipped' }
   | { readonly outcome: 'unknown'; readonly code: string; readonly reason: string }
-  | { readonly outcome: 'unavailable' | 'stale'; readonly code: string; readonly reason: string }
+  | {
+      readonly outcome: 'unavailable' | 'stale' | 'reassigned'
+      readonly code: string
+      readonly reason: string
+    }
 
 export const handled: Outcome = { outcome: 'handled' }
 export const duplicate: Outcome = { outcome: 'duplicate' }
@@ -40,7 +45,10 @@ export function failed(error: unknown, attempts: number, retryable: boolean): Fa
   return { outcome: 'failed', retryable, isParked, attempts, code, reason: message }
 }
 
-export function notDone(outcome: 'unknown' | 'unavailable' | 'stale', error: unknown): Outcome {
+export function notDone(
+  outcome: 'unknown' | 'unavailable' | 'stale' | 'reassigned',
+  error: unknown,
+): Outcome {
   const { code, message } = describeError(error)
   return { outcome, code, reason: message }
 }

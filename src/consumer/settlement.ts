@@ -5,6 +5,7 @@ import type { SettledPosition } from '../ports/transport.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
 import type { ConsumerListener } from './events.ts'
 import type { Membership } from './membership.ts'
+import { isInOrder } from './stream-form.ts'
 import type { StreamWindow } from './stream-window.ts'
 import type { WindowEntry } from './window-entry.ts'
 
@@ -35,8 +36,10 @@ export class Settlement {
   settle(): Promise<void> {
     return this.#inTurn(async () => {
       const done = this.#window.settleable()
-      const positions = done.filter(({ form }) => form !== 'checkpoint')
+      const positions = done.filter(({ form }) => !isInOrder(form))
       const kept = done.filter(({ form }) => form === 'checkpoint')
+      const moved = done.filter(({ form }) => form === 'transform')
+      if (moved.length > 0) this.#forget(moved)
       if (kept.length > 0) await this.#mention(kept)
       if (positions.length === 0) return
       try {

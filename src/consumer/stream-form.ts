@@ -4,9 +4,15 @@ import type { WindowEntry } from './window-entry.ts'
 
 /**
  * How a stream is worked through, all of it alike, since the broker keeps one position for it. `first`: settled, then run ·
- * `checkpoint`: strictly in order, its position kept in the handlers' database · `after`: run, then settled.
+ * `checkpoint`: strictly in order, its position kept in the handlers' database · `transform`: strictly in order, its position kept
+ * by the broker in the transaction of the outputs · `after`: run, then settled.
  */
-export type StreamForm = 'first' | 'checkpoint' | 'after'
+export type StreamForm = 'first' | 'checkpoint' | 'transform' | 'after'
+
+/** Whether a hole in the stream would be for ever, so that it is worked through without one. */
+export function isInOrder(form: StreamForm): boolean {
+  return form === 'checkpoint' || form === 'transform'
+}
 
 /**
  * The form of a stream, by the channels of its address. `compile` refuses channels of different forms at one address; where
@@ -16,6 +22,7 @@ export function streamForm(handlers: HandlerTable, stream: string): StreamForm {
   const own = entriesOf(handlers, stream)
   const forms = new Set((own.length > 0 ? own : [...handlers.values()]).map(({ form }) => form))
   if (forms.has('settle-first')) return 'first'
+  if (forms.has('transform')) return 'transform'
   return forms.has('checkpoint') ? 'checkpoint' : 'after'
 }
 
@@ -40,9 +47,11 @@ export function misplaced(handlers: HandlerTable, entry: WindowEntry): ParkedErr
   const { envelope, stream } = entry.delivery
   const form = envelope === null ? undefined : handlers.get(envelope.channel)?.form
   const isRight =
-    entry.form === 'first' ||
+    (entry.form === 'first' && form !== 'transform') ||
     (form !== 'settle-first' && (form !== 'checkpoint' || entry.form === 'checkpoint'))
-  if (isRight) return undefined
+  // A transform runs in another transaction than all others, and those not in its.
+  const isElsewhere = form !== undefined && (form === 'transform') !== (entry.form === 'transform')
+  if (isRight && !isElsewhere) return undefined
   return new ParkedError(
     'WB_ENVELOPE_INVALID',
     `Message ${envelope!.id} of channel "${envelope!.channel}" came over "${stream}", which is of another channel: ` +

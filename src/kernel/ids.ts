@@ -50,6 +50,17 @@ export function idempotencyKey(consumer: string, id: string): string {
   return uuidOf(idempotencyNamespace, consumer, id)
 }
 
+const outputNamespace = Buffer.from('4c7e0d6a915b4b0e8f3a2d9c6b1e5f08', 'hex')
+
+/**
+ * The id of what a transform makes of a message: UUIDv5 of consumer, input, channel and how many it has put out there before. A
+ * run after a rewind gives the same ids, so that a consumer with an inbox takes the copy for one, and people find one from
+ * the other.
+ */
+export function outputMessageId(consumer: string, input: string, channel: string, index: number): string {
+  return uuidOf(outputNamespace, consumer, `${input}:${channel}:${index}`)
+}
+
 function uuidOf(namespace: Uint8Array, first: string, second: string): string {
   const name = `${Buffer.byteLength(first)}:${first}${second}`
   const hash = createHash('sha1').update(namespace).update(name).digest().subarray(0, 16)

@@ -1,4 +1,12 @@
-import type { AssignedStream, Delivery, SubscribeRequest, Subscription } from '../../src/ports/transport.ts'
+import type {
+  AssignedStream,
+  CommitResult,
+  Delivery,
+  OutboundMessage,
+  SettledPosition,
+  SubscribeRequest,
+  Subscription,
+} from '../../src/ports/transport.ts'
 
 /** A broker's side of one consumer: what is put into it is received, what is settled is noted. */
 export class FakeBroker {
@@ -17,6 +25,12 @@ export class FakeBroker {
   readonly settleAnswers: boolean[] = []
   /** Called when a settlement arrives, before it is answered. */
   onSettle: () => Promise<void> | void = () => {}
+  /** Each transaction that was committed: its positions and the payloads of its outputs. */
+  readonly committed: { readonly positions: string[]; readonly outputs: string[] }[] = []
+  /** Outputs in the order that their transactions committed. */
+  readonly outputs: OutboundMessage[] = []
+  /** Each is what one transaction is answered; where there is none, `committed`. */
+  readonly commitAnswers: ((outputs: readonly OutboundMessage[]) => CommitResult)[] = []
   closed = 0
   readonly #waiting: Delivery[] = []
   #arrived: () => void = () => {}
@@ -44,6 +58,9 @@ export class FakeBroker {
         for (const watcher of this.#watchers) watcher()
         return positions.map(() => true)
       },
+      ...(request.transforms === true
+        ? { commit: async (positions, outputs) => this.#commit(positions, outputs) }
+        : {}),
       close: async () => {
         this.closed += 1
       },
@@ -61,6 +78,21 @@ export class FakeBroker {
         this.#watchers.add(watcher)
       })
     }
+  }
+
+  #commit(positions: readonly SettledPosition[], outputs: readonly OutboundMessage[]): CommitResult {
+    const result = this.commitAnswers.shift()?.(outputs) ?? { outcome: 'committed' }
+    if (result.outcome !== 'committed') return result
+    this.committed.push({
+      positions: positions.map(({ stream, position }) => `${stream}@${position}`),
+      outputs: outputs.map(
+        ({ envelope: { payload } }) => JSON.parse(Buffer.from(payload).toString()) as string,
+      ),
+    })
+    this.outputs.push(...outputs)
+    for (const { stream, position } of positions) this.settled.push(`${stream}@${position}`)
+    for (const watcher of this.#watchers) watcher()
+    return result
   }
 
   async #receive(most: number, signal: AbortSignal): Promise<readonly Delivery[]> {
