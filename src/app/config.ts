@@ -14,7 +14,7 @@ export type AnyRoutedChannel = RoutedChannel<any, any, boolean, boolean>
 
 /** What `waybill.config.ts` exports: the store, the transports, the channels; and any setting of docs/configuration.md. */
 export interface WaybillConfig<Handle = unknown> extends SettingsOptions {
-  /** Needed where a channel is stored or anything is consumed; a service that only sends has none. */
+  /** Needed where a channel is stored or anything is consumed; a service that only sends, or transforms, has none. */
   readonly store?: StoreDefinition<Handle> | undefined
   /** By the name that channels use in `.via(name)`. */
   readonly transports: Readonly<Record<string, TransportDefinition>>
@@ -135,8 +135,9 @@ function mustNeedNone(
   transports: ReadonlyMap<string, TransportDefinition>,
 ): void {
   for (const { channel, transport } of routes.values()) {
-    const isLocal = transports.get(transport)!.capabilities.isLocal
-    if (!channel.isStored && !isLocal) continue
+    const { isLocal, transforms } = transports.get(transport)!.capabilities
+    // An exactly-once channel is another service's to publish on; a transform reads and writes it without a store.
+    if ((!channel.isStored || (channel.guarantee === 'exactly-once' && transforms)) && !isLocal) continue
     const way = isLocal
       ? 'goes over a local transport'
       : 'may be stored: declare it with `outbox: false` where it is only sent'

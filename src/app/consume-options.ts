@@ -1,6 +1,7 @@
 import type { ConsumerFacts } from '../guarantees/plan.ts'
 import { WaybillError } from '../kernel/errors.ts'
 import { didYouMean } from '../kernel/suggest.ts'
+import type { AnyChannel } from './config.ts'
 import type { Settings } from './settings.ts'
 
 export interface ConsumeOptions {
@@ -38,17 +39,28 @@ export interface BatchConsumeOptions extends ConsumeOptions {
   readonly batch: true
 }
 
-const names = ['consumer', 'idempotent', 'form', 'timeoutMs', 'concurrency', 'batch'] as const
+/** For a handler that makes messages of messages, in a transaction of their transport. */
+export interface TransformConsumeOptions extends Omit<ConsumeOptions, 'idempotent' | 'form'> {
+  /**
+   * The channels it may `emit` to, on the transport of the input. Position and outputs are committed in one transaction, so that
+   * each message has its outputs exactly once; handlers get no `tx`, and what they do elsewhere may be repeated.
+   */
+  readonly transform: readonly AnyChannel[]
+}
+
+const names = ['consumer', 'idempotent', 'form', 'timeoutMs', 'concurrency', 'batch', 'transform'] as const
 
 /** What was asked for at a registration, judged. */
 export interface CheckedOptions {
   readonly facts: ConsumerFacts
   readonly isBatch: boolean
+  /** Channels a transform may emit to; `undefined` where it is none. */
+  readonly transform: readonly AnyChannel[] | undefined
 }
 
 /** What `consume` was given, judged. Throws `WB_INVALID_OPTION`. */
 export function checkConsumeOptions(
-  options: ConsumeOptions & { readonly batch?: boolean },
+  options: ConsumeOptions & { readonly batch?: boolean; readonly transform?: readonly AnyChannel[] },
   handler: unknown,
   settings: Settings,
 ): CheckedOptions {
@@ -60,7 +72,7 @@ export function checkConsumeOptions(
   if (typeof handler !== 'function') {
     refuse('consume(channel, { consumer }, handler) takes a function as handler.')
   }
-  const { consumer, idempotent = false, form, batch = false } = options ?? {}
+  const { consumer, idempotent = false, form, batch = false, transform } = options ?? {}
   const { timeoutMs = settings.handlerTimeoutMs, concurrency = 1 } = options ?? {}
   if (typeof consumer !== 'string' || !/^[A-Za-z0-9._-]{1,200}$/u.test(consumer)) {
     refuse(
@@ -72,6 +84,12 @@ export function checkConsumeOptions(
     refuse(`Consumer "${consumer}": \`form\` must be 'inbox' or 'checkpoint'.`)
   }
   if (typeof batch !== 'boolean') refuse(`Consumer "${consumer}": \`batch\` must be true or false.`)
+  if (transform !== undefined && (!Array.isArray(transform) || transform.length === 0)) {
+    refuse(`Consumer "${consumer}": \`transform\` must list the channels that its handler emits to.`)
+  }
+  if (transform !== undefined && batch) {
+    refuse(`Consumer "${consumer}": a transform handles one message at a time; leave \`batch\` out.`)
+  }
   for (const [name, value, most] of [
     ['timeoutMs', timeoutMs, 3_600_000],
     ['concurrency', concurrency, 256],
@@ -85,10 +103,11 @@ export function checkConsumeOptions(
       name: consumer,
       isIdempotent: idempotent,
       form,
-      transforms: false,
+      transforms: transform !== undefined,
       concurrency,
       handlerTimeoutMs: timeoutMs,
     },
     isBatch: batch,
+    transform,
   }
 }

@@ -6,18 +6,27 @@ import type { BatchHandler, Handler, HandlerEntry } from '../consumer/handler.ts
 import { createEntry } from '../consumer/handler-entry.ts'
 import { createLocalOnce } from '../consumer/local-once.ts'
 import { createLocalSender } from '../consumer/local-sender.ts'
+import {
+  createTransformEntry,
+  type OutputTarget,
+  type TransformHandler,
+} from '../consumer/transform-entry.ts'
+import type { Store } from '../ports/store.ts'
 import type { SubscribeRequest, Subscription } from '../ports/transport.ts'
 import type { CheckedOptions } from './consume-options.ts'
 import type { ChannelRoute } from './config.ts'
 import { type Parts, startRelay, takenTogether } from './relays.ts'
 import type { ConsumerCounters, Running } from './running.ts'
 import type { Settings } from './settings.ts'
+import type { ConsumerStore } from './transforms.ts'
 
 /** A handler, and what it is for. */
 export interface Registration extends CheckedOptions {
   readonly consumer: string
   readonly route: ChannelRoute
-  readonly handler: Handler<never, never> | BatchHandler<never, never>
+  readonly handler: Handler<never, never> | BatchHandler<never, never> | TransformHandler<never>
+  /** What a transform may put out; empty where it is none. */
+  readonly targets: ReadonlyMap<string, OutputTarget>
 }
 
 /**
@@ -26,9 +35,12 @@ export interface Registration extends CheckedOptions {
  */
 const cautious = 4
 
+/** What consumers are started with: the whole store, or what there is without one. */
+export type ConsumerParts = Omit<Parts, 'store'> & { readonly store: Store | ConsumerStore }
+
 /** Starts every consumer: one subscription, or one local lane, for each consumer and transport. */
 export async function startConsumers(
-  parts: Parts,
+  parts: ConsumerParts,
   registrations: readonly Registration[],
   running: Running[],
 ): Promise<void> {
@@ -42,6 +54,9 @@ export async function startConsumers(
       return { kind: 'consumer', consumer, transport: route.transport, counters: counters.copy() }
     }
     if (transport.capabilities.isLocal) {
+      const { store } = parts
+      if (!('openOutbox' in store))
+        throw new WaybillError('WB_INVALID_CONFIG', 'A local consumer needs a store.')
       const routes = group.map((each) => each.route)
       const forms = new Map(
         [...options.handlers].map(
@@ -60,7 +75,8 @@ export async function startConsumers(
       const sendTimeoutMs = handlingTimeoutMs(slowest, parts.config.settings)
       // Sends side by side would multiply what each of them handles side by side.
       const maxSends = group.some(({ facts }) => facts.concurrency > 1) ? 1 : undefined
-      await startRelay(parts, { lane, routes, forms, senders, sendTimeoutMs, maxSends }, running)
+      const work = { lane, routes, forms, senders, sendTimeoutMs, maxSends }
+      await startRelay({ ...parts, store }, work, running)
       continue
     }
     const subscribe = (request: SubscribeRequest): Promise<Subscription> => {
@@ -74,7 +90,7 @@ export async function startConsumers(
 }
 
 function optionsFor(
-  parts: Parts,
+  parts: ConsumerParts,
   consumer: string,
   group: readonly Registration[],
   counters: Counters,
@@ -114,15 +130,20 @@ function slowestOf(group: readonly Registration[]): number {
 }
 
 function entryOf(
-  { plans, middleware }: Parts,
-  { consumer, route, handler, facts, isBatch }: Registration,
+  { plans, middleware, store }: ConsumerParts,
+  { consumer, route, handler, facts, isBatch, transform, targets }: Registration,
 ): HandlerEntry {
-  const { channel } = route
+  // Without a store there is no place for what is given up.
+  const channel = 'openOutbox' in store ? route.channel : { ...route.channel, maxAttempts: Infinity }
   const options = {
     channel,
     form: plans.get(channel.name)!.consumers[consumer]!,
     timeoutMs: facts.handlerTimeoutMs,
     concurrency: facts.concurrency,
+  }
+  if (transform !== undefined) {
+    const own = { consumer, targets, handler: handler as TransformHandler, middleware: middleware.consume }
+    return createTransformEntry({ ...options, ...own })
   }
   // Its types were checked where it was registered; here it stands among others of other types.
   return isBatch

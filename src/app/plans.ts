@@ -59,10 +59,10 @@ export function plansOf(
   return plans
 }
 
-/** Of a service that only sends. */
+/** Of a service that only sends or transforms. Who stores on its channels has an order of commits, or is told so there. */
 const noStore: StoreFacts = {
   kind: 'no store',
-  capabilities: { ordersCommits: false, takes: false, hasInbox: false, hasCheckpoints: false },
+  capabilities: { ordersCommits: true, takes: false, hasInbox: false, hasCheckpoints: false },
 }
 
 function channelFacts(

@@ -3,6 +3,7 @@ import { WaybillError } from '../kernel/errors.ts'
 import { Lifecycle } from '../kernel/lifecycle.ts'
 import { didYouMean } from '../kernel/suggest.ts'
 import type { BatchHandler, Handler } from '../consumer/handler.ts'
+import type { TransformHandler } from '../consumer/transform-entry.ts'
 import type { Plan } from '../guarantees/plan.ts'
 import type { SomeChannel } from '../outbox/channel.ts'
 import { createPublish, type Publish } from '../outbox/publish.ts'
@@ -11,7 +12,12 @@ import type { Store } from '../ports/store.ts'
 import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import { bindTransactions, executorFor } from '../transactions/registry.ts'
 import { startCleanup } from './cleanup.ts'
-import { type BatchConsumeOptions, checkConsumeOptions, type ConsumeOptions } from './consume-options.ts'
+import {
+  type BatchConsumeOptions,
+  checkConsumeOptions,
+  type ConsumeOptions,
+  type TransformConsumeOptions,
+} from './consume-options.ts'
 import { type ResolvedConfig, resolveConfig, type WaybillConfig } from './config.ts'
 import { type Registration, startConsumers } from './consumers.ts'
 import { type Middleware, MiddlewareStack } from './middleware.ts'
@@ -23,6 +29,7 @@ import type { Running, WaybillStatus } from './running.ts'
 import { Sends } from './sends.ts'
 import { untilSignal } from './signals.ts'
 import type { SettingsSources } from './settings.ts'
+import { outputTargets, withoutStore } from './transforms.ts'
 
 export interface TransactionOptions {
   readonly signal?: AbortSignal
@@ -64,6 +71,15 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
     channel: SomeChannel<Payload, Input>,
     options: BatchConsumeOptions,
     handler: BatchHandler<Payload, Handle>,
+  ): void
+  /**
+   * The same for a transform: what its handler emits is committed with the position of its message, in one transaction of the
+   * transport. It needs no store; without one a message that fails is tried again for ever.
+   */
+  consume<Payload, Input>(
+    channel: SomeChannel<Payload, Input>,
+    options: TransformConsumeOptions,
+    handler: TransformHandler<Payload>,
   ): void
   /** Brings the store's schema up to date and registers the channels. Returns the versions applied. */
   migrate(): Promise<readonly number[]>
@@ -164,7 +180,11 @@ class Instance<Handle> implements Waybill<Handle> {
     this.#middleware.add(middleware)
   }
 
-  consume(channel: SomeChannel, options: ConsumeOptions, handler: Registration['handler']): void {
+  consume(
+    channel: SomeChannel,
+    options: ConsumeOptions | TransformConsumeOptions,
+    handler: Registration['handler'],
+  ): void {
     const checked = checkConsumeOptions(options, handler, this.#config.settings)
     const consumer = checked.facts.name
     const route = this.#config.routes.get(channel.name)
@@ -183,7 +203,8 @@ class Instance<Handle> implements Waybill<Handle> {
         `Consumer "${consumer}" of channel "${channel.name}" ${why}.`,
       )
     }
-    this.#registrations.push({ ...checked, consumer, route, handler })
+    const targets = outputTargets(this.#config, route, checked.transform ?? [])
+    this.#registrations.push({ ...checked, consumer, route, handler, targets })
   }
 
   async migrate(): Promise<readonly number[]> {
@@ -239,26 +260,31 @@ class Instance<Handle> implements Waybill<Handle> {
 
   async #start(): Promise<void> {
     const plans = this.#plans()
-    if (this.#config.store === undefined && this.#registrations.length === 0) return
-    const store = this.#open()
-    await store.schema.check()
-    await this.#register()
+    const isStoreless = this.#config.store === undefined
+    if (isStoreless && this.#registrations.length === 0) return
     const transports = this.#transports
-    this.#running.push({
-      stop: async () => {},
-      wake() {},
-      status: () => ({ kind: 'transports', names: transports.openNames }),
-    })
-    const parts = {
+    const common = {
       config: this.#config,
       plans,
-      store,
-      transactions: this.#runner(store),
       transports,
       middleware: this.#middleware,
       clock: systemClock,
       random: systemRandom,
     }
+    if (isStoreless && this.#registrations.every(({ facts }) => facts.transforms)) {
+      const { transactions, ...store } = withoutStore()
+      await startConsumers({ ...common, store, transactions }, this.#registrations, this.#running)
+      return
+    }
+    const store = this.#open()
+    await store.schema.check()
+    await this.#register()
+    this.#running.push({
+      stop: async () => {},
+      wake() {},
+      status: () => ({ kind: 'transports', names: transports.openNames }),
+    })
+    const parts = { ...common, store, transactions: this.#runner(store) }
     startCleanup(parts, this.#running)
     if (this.#config.runsRelay) await startRelays(parts, this.#running)
     await startConsumers(parts, this.#registrations, this.#running)
@@ -304,7 +330,7 @@ class Instance<Handle> implements Waybill<Handle> {
     if (store === undefined) {
       throw new WaybillError(
         'WB_INVALID_CONFIG',
-        'The configuration has no `store`: only send() works without one. Give it one such as postgresStore({ … }).',
+        'The configuration has no `store`: only send() and transforms work without one. Give it one such as postgresStore({ … }).',
       )
     }
     this.#store ??= store.open({ logger, ...settings })
