@@ -32,6 +32,8 @@ export interface ConsumeOptions {
    * @default 1
    */
   readonly concurrency?: number
+  /** See {@link TransformConsumeOptions}. Named here so that the handler's own types come from the right signature. */
+  readonly transform?: never
 }
 
 /** For a handler that takes all messages that came together in one call. */
@@ -40,7 +42,7 @@ export interface BatchConsumeOptions extends ConsumeOptions {
 }
 
 /** For a handler that makes messages of messages, in a transaction of their transport. */
-export interface TransformConsumeOptions extends Omit<ConsumeOptions, 'idempotent' | 'form'> {
+export interface TransformConsumeOptions extends Omit<ConsumeOptions, 'idempotent' | 'form' | 'transform'> {
   /**
    * The channels it may `emit` to, on the transport of the input. Position and outputs are committed in one transaction, so that
    * each message has its outputs exactly once; handlers get no `tx`, and what they do elsewhere may be repeated.
@@ -60,7 +62,10 @@ export interface CheckedOptions {
 
 /** What `consume` was given, judged. Throws `WB_INVALID_OPTION`. */
 export function checkConsumeOptions(
-  options: ConsumeOptions & { readonly batch?: boolean; readonly transform?: readonly AnyChannel[] },
+  options: Omit<ConsumeOptions, 'transform'> & {
+    readonly batch?: boolean
+    readonly transform?: readonly AnyChannel[]
+  },
   handler: unknown,
   settings: Settings,
 ): CheckedOptions {
