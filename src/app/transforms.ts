@@ -23,7 +23,7 @@ export function outputTargets(
     }
     const route = routes.get(channel?.name)
     if (route === undefined) {
-      return refuse(`is not in the configuration.${didYouMean(String(channel?.name), routes.keys())}`)
+      return refuse(`is not in the configuration.${didYouMean(channel?.name ?? '', routes.keys())}`)
     }
     if (route.transport !== input.transport) {
       refuse(

@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { systemClock } from '../../kernel/clock.ts'
 import type { CommitArguments, CommitResponse } from './commit-request.ts'
 import { Commits, type CommitsOptions } from './commits.ts'
 
@@ -87,6 +88,17 @@ function scene(options: { outlastsAssignments?: boolean; epochs?: number[]; time
 }
 
 describe('the commits of an assignment', () => {
+  it('do not pause after an answer that took everything: that would be the consumer’s speed', async () => {
+    const sleep = vi.spyOn(systemClock, 'sleep')
+    onTestFinished(() => sleep.mockRestore())
+    const { commit, connect, request } = scene()
+    connect()
+    const committed = commit({ 0: 5n })
+    ;(await request(0)).answer()
+    expect([...(await committed)]).toEqual(['t/0'])
+    expect(sleep).not.toHaveBeenCalled()
+  })
+
   it('go one at a time; what comes meanwhile goes together, the highest of each stream', async () => {
     const { commit, connect, request } = scene()
     connect()

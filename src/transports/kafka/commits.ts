@@ -106,6 +106,7 @@ export class Commits {
       try {
         const answer = await withDeadline(this.#request(left, attempt, signal), leftMs, 'A commit', signal)
         this.#judge(answer, left, taken)
+        if (left.size === 0) return taken
       } catch (error) {
         code = kafkaErrorName(error)
         coordinator.judge(error)
