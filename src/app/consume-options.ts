@@ -32,12 +32,14 @@ export interface ConsumeOptions {
    * @default 1
    */
   readonly concurrency?: number
-  /** See {@link TransformConsumeOptions}. Named here so that the handler's own types come from the right signature. */
+  /** See {@link BatchConsumeOptions}. Named here, as the next one is, so that a handler gets its types from the right signature. */
+  readonly batch?: false
+  /** See {@link TransformConsumeOptions}. */
   readonly transform?: never
 }
 
 /** For a handler that takes all messages that came together in one call. */
-export interface BatchConsumeOptions extends ConsumeOptions {
+export interface BatchConsumeOptions extends Omit<ConsumeOptions, 'batch'> {
   readonly batch: true
 }
 
@@ -62,7 +64,7 @@ export interface CheckedOptions {
 
 /** What `consume` was given, judged. Throws `WB_INVALID_OPTION`. */
 export function checkConsumeOptions(
-  options: Omit<ConsumeOptions, 'transform'> & {
+  options: Omit<ConsumeOptions, 'batch' | 'transform'> & {
     readonly batch?: boolean
     readonly transform?: readonly AnyChannel[]
   },

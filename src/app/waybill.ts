@@ -182,7 +182,7 @@ class Instance<Handle> implements Waybill<Handle> {
 
   consume(
     channel: SomeChannel,
-    options: ConsumeOptions | TransformConsumeOptions,
+    options: ConsumeOptions | BatchConsumeOptions | TransformConsumeOptions,
     handler: Registration['handler'],
   ): void {
     const checked = checkConsumeOptions(options, handler, this.#config.settings)

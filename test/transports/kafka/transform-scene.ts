@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { CommitResult, OutboundMessage, Subscription, Transport } from '../../../src/ports/transport.ts'
 import type { Delivery } from '../../../src/ports/transport.ts'
-import { lastOf } from './broker-desk.ts'
+import { until } from '../../../src/testing/until.ts'
+import { committedOffsets, lastOf } from './broker-desk.ts'
 import { messageTo, subscribe, textOf } from './scene.ts'
 
 /** A member whose subscription has transactions. */
@@ -28,4 +29,17 @@ export function transformTo(
   timeoutMs = 20_000,
 ): Promise<CommitResult> {
   return subscription.commit!(lastOf(deliveries), outputsOf(deliveries, address), timeoutMs)
+}
+
+/** Resolves when the group has this position: a moment after a transaction's commit the broker may still tell the old one. */
+export function committedUpTo(
+  brokers: readonly string[],
+  consumer: string,
+  topic: string,
+  position: bigint,
+): Promise<unknown> {
+  return until(`position ${position}`, async () => {
+    const [found] = await committedOffsets(brokers, consumer, topic, 1)
+    return found === position
+  })
 }

@@ -1,0 +1,178 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
+import type { Delivery, Subscription } from '../../../src/ports/transport.ts'
+import { describeWithKafka } from '../../setup/servers.ts'
+import { createTopic, lastOf, publish } from './broker-desk.ts'
+import {
+  idsOf,
+  messagesTo,
+  openTransport,
+  quickGroups,
+  receiveCount,
+  startProxiedKafka,
+  type ProxiedKafka,
+} from './scene.ts'
+import { committedUpTo, outputsOf, subscribeToTransform, transformTo } from './transform-scene.ts'
+import { readByJava } from './transactions.ts'
+
+const endTransaction = 26
+const commitOffsets = 28
+const timing = { sessionTimeoutMs: 600, requestTimeoutMs: 3000 }
+
+/** Whether a chunk begins a request of this kind. */
+function asks(api: number): (chunk: Buffer) => boolean {
+  return (chunk) => chunk.length > 8 && chunk.readInt16BE(4) === api
+}
+
+describeWithKafka('transactions of a Kafka subscription whose broker is in trouble', () => {
+  let kafka: ProxiedKafka
+  let input: string
+  let output: string
+  let consumer: string
+  let subscription: Subscription
+  let first: Delivery[]
+
+  beforeAll(async () => {
+    kafka = await startProxiedKafka({
+      ...quickGroups,
+      'transaction.abort.timed.out.transaction.cleanup.interval.ms': '100',
+    })
+  })
+
+  afterEach(() => kafka.proxy.heal())
+
+  afterAll(async () => {
+    await kafka[Symbol.asyncDispose]()
+  })
+
+  /** Twenty inputs, of which the first five are transformed. */
+  const warm = async (): Promise<void> => {
+    input = await createTopic(kafka.brokers, 1)
+    output = await createTopic(kafka.brokers, 1)
+    consumer = randomUUID()
+    await publish(kafka.brokers, messagesTo(input, ['k'], 20))
+    subscription = await subscribeToTransform(openTransport(kafka.brokers, timing), input, consumer)
+    first = await receiveCount(subscription, 20)
+    expect(await transformTo(subscription, first.slice(0, 5), output)).toEqual({ outcome: 'committed' })
+  }
+
+  /** Receives what is assigned anew, transforms it, and looks at the output as a whole. */
+  const finishAndJudge = async (done: number): Promise<void> => {
+    const rest = await receiveCount(subscription, 20 - done)
+    expect(idsOf(rest)).toEqual(idsOf(first.slice(done)))
+    expect(rest[0]!.assignment).toBeGreaterThan(first[0]!.assignment)
+    expect(await transformTo(subscription, rest, output)).toEqual({ outcome: 'committed' })
+    await expectAll()
+  }
+
+  const expectAll = async (): Promise<void> => {
+    await publish(kafka.brokers, messagesTo(output, ['k'], 1))
+    expect(await readByJava(kafka.brokers, output, 21)).toEqual([...Array(20).keys(), 0].map(String))
+  }
+
+  it.each([
+    ['an answer to its positions', commitOffsets],
+    ['the answer to its commit', endTransaction],
+  ])('commits once where %s is lost on the way', async (_, api) => {
+    await warm()
+    const lost = kafka.proxy.dropReplies({ request: asks(api) })
+    const result = transformTo(subscription, first.slice(5), output)
+    await lost
+    expect(await result).toEqual({ outcome: 'committed' })
+    await committedUpTo(kafka.brokers, consumer, input, 20n)
+    await expectAll()
+  })
+
+  it('says "unknown" where the answer to its commit is lost with the broker, and goes on behind what is there', async () => {
+    await warm()
+    const lost = kafka.proxy.dropReplies({
+      request: (chunk) => {
+        if (!asks(endTransaction)(chunk)) return false
+        kafka.proxy.refuse()
+        return true
+      },
+    })
+    const result = transformTo(subscription, first.slice(5, 10), output, 1000)
+    await lost
+    expect(await result).toMatchObject({ outcome: 'unknown', code: 'WB_PUBLISH_OUTCOME_UNKNOWN' })
+    // The same once more would be there twice.
+    expect(await transformTo(subscription, first.slice(5, 10), output, 1000)).toEqual({ outcome: 'refused' })
+    await kafka.proxy.heal()
+    await finishAndJudge(10)
+  })
+
+  it('says "unknown" where its commit is lost on the way, and does it again', async () => {
+    await warm()
+    const { promise: asked, resolve } = Promise.withResolvers<void>()
+    void kafka.proxy.dropReplies({
+      request: (chunk) => {
+        if (asks(endTransaction)(chunk)) {
+          kafka.proxy.halfOpen()
+          resolve()
+        }
+        return false
+      },
+    })
+    const result = transformTo(subscription, first.slice(5, 10), output, 1000)
+    await asked
+    expect(await result).toMatchObject({ outcome: 'unknown' })
+    await kafka.proxy.heal()
+    await finishAndJudge(5)
+  })
+
+  it.each([
+    ['is stopped', () => kafka.server.pause(), () => kafka.server.resume()],
+    ['is behind a black hole', () => kafka.proxy.blackHole(), () => kafka.proxy.heal()],
+    ['cannot be reached', () => (kafka.proxy.refuse(), kafka.proxy.reset()), () => kafka.proxy.heal()],
+  ])('has nothing of it where the broker %s before its commit', async (_, cut, mend) => {
+    await warm()
+    await cut()
+    const result = await transformTo(subscription, first.slice(5, 10), output, 500)
+    expect(result.outcome).toBe('rejected')
+    expect('fates' in result ? result.fates.length : 0).toBe(5)
+    await mend()
+    // The session may be over by now, or not.
+    let rest = first.slice(5)
+    for (;;) {
+      const next = await transformTo(subscription, rest, output)
+      if (next.outcome === 'committed') break
+      expect(next.outcome).toBeOneOf(['rejected', 'refused'])
+      if (next.outcome === 'refused') rest = await receiveCount(subscription, 15)
+    }
+    await committedUpTo(kafka.brokers, consumer, input, 20n)
+    await expectAll()
+  })
+
+  it('refuses the positions of a member that the group has given up, with what it wrote aborted', async () => {
+    await warm()
+    // As SIGSTOP does: no heartbeat leaves for longer than the session lasts; the commit is the first that does.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3 * timing.sessionTimeoutMs)
+    const result = subscription.commit!(lastOf(first), outputsOf(first.slice(5), output), 20_000)
+    expect(await result).toEqual({ outcome: 'refused' })
+    await finishAndJudge(5)
+  })
+
+  it('says what a transaction came to that the broker had aborted for its time, and goes on', async () => {
+    await warm()
+    const { promise: asked, resolve } = Promise.withResolvers<void>()
+    void kafka.proxy.dropReplies({
+      request: (chunk) => {
+        if (asks(commitOffsets)(chunk)) resolve()
+        return false
+      },
+    })
+    // The producer was made for commits of 20 s; the next member's is for shorter ones.
+    await subscription.close()
+    subscription = await subscribeToTransform(openTransport(kafka.brokers, timing), input, consumer)
+    const rest = await receiveCount(subscription, 15)
+    const result = transformTo(subscription, rest, output, 1000)
+    await asked
+    await kafka.server.pause()
+    await new Promise((wait) => setTimeout(wait, 1500))
+    await kafka.server.resume()
+    expect((await result).outcome).toBeOneOf(['rejected', 'unknown', 'refused'])
+    const again = await receiveCount(subscription, 15)
+    expect(await transformTo(subscription, again, output)).toEqual({ outcome: 'committed' })
+    await expectAll()
+  })
+})
