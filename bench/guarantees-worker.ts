@@ -2,7 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { createHistogram } from 'node:perf_hooks'
 import { parentPort, workerData } from 'node:worker_threads'
 import pg from 'pg'
-import { createWaybill, defineChannel, type Guarantee, many, type Waybill } from '../src/index.ts'
+import {
+  createWaybill,
+  defineChannel,
+  type Guarantee,
+  many,
+  type SettingsOptions,
+  type Waybill,
+} from '../src/index.ts'
 import { kafkaTransport } from '../src/kafka.ts'
 import { localTransport } from '../src/local.ts'
 import { type PgClient, postgresStore } from '../src/postgres.ts'
@@ -11,7 +18,6 @@ import { wireCopies } from './wire.ts'
 
 const payload = { text: 'x'.repeat(488) }
 type Payload = typeof payload & { readonly n: number }
-type Form = 'inbox' | undefined
 
 const { url, brokers } = workerData as WorkerSettings
 const pool = new pg.Pool({ connectionString: url, max: 4, pipeline: true })
@@ -37,12 +43,13 @@ async function run(task: Task): Promise<number | GuaranteeFigures> {
 interface Parts {
   readonly transport: 'kafka' | 'local'
   readonly guarantee: Guarantee
-  readonly form?: Form
-  readonly settings?: { readonly consumerBatchSize?: number }
-  readonly name?: string
+  readonly form?: 'inbox'
+  readonly settings?: SettingsOptions
+  readonly schema?: string
 }
 
-function instance({ transport, guarantee, form, settings, name = `bench-${randomUUID()}` }: Parts) {
+function instance({ transport, guarantee, form, settings, schema = 'waybill' }: Parts) {
+  const name = `bench-${randomUUID()}`
   const channel = defineChannel<Payload>({
     name,
     guarantee,
@@ -51,7 +58,7 @@ function instance({ transport, guarantee, form, settings, name = `bench-${random
   })
   const waybill: Waybill<PgClient> = createWaybill<PgClient>(
     {
-      store: postgresStore({ pool }),
+      store: postgresStore({ pool, schema }),
       transports:
         transport === 'kafka' ? { kafka: kafkaTransport({ brokers }) } : { local: localTransport() },
       channels: [channel],
@@ -88,11 +95,14 @@ async function sendRate(guarantee: 'at-most-once' | 'at-least-once', messages: n
   return rate(messages, started)
 }
 
-/** Messages a second from a full outbox into Kafka. */
+/** A schema of its own, since partitions are given once; memory for four transactions of ten thousand. */
+const drain = { schema: 'drain', settings: { partitions: 4, maxInFlight: 50_000, readLimit: 10_000 } }
+
+/** Messages a second from a full outbox into Kafka; exactly once, ten thousand in a transaction. */
 async function drainRate(guarantee: 'at-least-once' | 'exactly-once', messages: number): Promise<number> {
-  const { waybill, channel, name } = instance({ transport: 'kafka', guarantee })
+  const { waybill, channel, name } = instance({ transport: 'kafka', guarantee, ...drain })
   await waybill.migrate()
-  await fill(name, 'kafka', messages)
+  await fill(name, messages)
   await waybill.start()
   // The topic is made and the partitions are taken over before the clock runs.
   await waybill.transaction((tx) => waybill.publish(tx, channel, { ...payload, n: 0 }))
@@ -209,24 +219,24 @@ async function whole(
   }
 }
 
-async function fill(channel: string, transport: string, messages: number): Promise<void> {
-  await pool.query('truncate waybill.outbox')
+async function fill(channel: string, messages: number): Promise<void> {
+  await pool.query('truncate drain.outbox')
   await pool.query(
-    `insert into waybill.outbox(partition, id, channel, key, payload, content_type, headers)
+    `insert into drain.outbox(partition, id, channel, key, payload, content_type, headers)
      select t.first_partition + (hashtextextended($1 || (g % 1000), 0) & (t.partitions - 1))::int, gen_random_uuid(),
        $1, (g % 1000)::text, convert_to('{"n":' || g || ',"text":"' || repeat('x', 480) || '"}', 'utf8'),
        'application/json', '{}'
-     from generate_series(1, $3::int) g, waybill.transports t where t.transport = $2`,
-    [channel, transport, messages],
+     from generate_series(1, $2::int) g, drain.transports t`,
+    [channel, messages],
   )
-  await pool.query('vacuum analyze waybill.outbox')
+  await pool.query('vacuum analyze drain.outbox')
   await pool.query('checkpoint')
 }
 
 async function drained(channel: string): Promise<void> {
   for (;;) {
     const { rows } = await pool.query<{ left: boolean }>(
-      'select exists (select from waybill.outbox where channel = $1) as left',
+      'select exists (select from drain.outbox where channel = $1) as left',
       [channel],
     )
     if (rows[0]?.left === false) return
