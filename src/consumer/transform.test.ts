@@ -5,7 +5,7 @@ import { outputMessageId } from '../kernel/ids.ts'
 import { defineChannel } from '../outbox/channel.ts'
 import type { StandardSchema } from '../outbox/standard-schema.ts'
 import { many } from '../outbox/many.ts'
-import type { CommitResult, OutboundMessage } from '../ports/transport.ts'
+import type { CommitResult, Delivery, OutboundMessage } from '../ports/transport.ts'
 import { until } from '../testing/until.ts'
 import { createTransformEntry, type Emit, type TransformHandler } from './transform-entry.ts'
 
@@ -264,6 +264,53 @@ describe('a consumer that transforms', () => {
     await broker.settledUpTo('orders/0@1')
     expect(broker.committed.map(({ outputs }) => outputs)).toEqual([[], ['b']])
     expect(store.dead).toHaveLength(1)
+  })
+
+  it('runs no message of another channel that somebody has put into its stream, nor one of its own elsewhere', async () => {
+    const targets = new Map([['labels', { channel: labels, address: 'labels', maxBytes: 100 }]])
+    const runs: string[] = []
+    const orders = defineChannel<string>({ name: 'orders' })
+    const handler: TransformHandler = ({ payload }) => void runs.push(`transform ${payload as string}`)
+    const own = createTransformEntry({ channel: orders, form: 'transform', consumer: 'c', targets, handler })
+    const notes = {
+      channel: defineChannel<string>({ name: 'notes' }),
+      form: 'inbox' as const,
+      handle: ({ payload }: { payload: unknown }) => void runs.push(`note ${payload as string}`),
+    }
+    const handlers = new Map([own, notes].map((entry) => [entry.channel.name, entry]))
+    const { store, broker, consumer } = setUpConsumer({ handlers })
+    const note = (name: string, stream: string, position: number): Delivery => {
+      const found = delivery(name, position, null, 1, stream)
+      return { ...found, envelope: { ...found.envelope!, channel: 'notes' } }
+    }
+    broker.put(delivery('a', 0, null, 1, 'notes/0'), note('b', 'orders/0', 0))
+    broker.put(note('c', 'notes/0', 1), delivery('d', 1))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@1')
+    await broker.settledUpTo('notes/0@1')
+    expect(runs.toSorted()).toEqual(['note c', 'transform d'])
+    expect(store.dead.map(({ envelope, reason }) => [envelope.id, reason])).toEqual(
+      expect.arrayContaining([
+        [idOf('a'), 'parked'],
+        [idOf('b'), 'parked'],
+      ]),
+    )
+  })
+
+  it('goes on for ever with a message that fails where nothing can be given up', async () => {
+    let failures = 50
+    const { broker, consumer, count } = setUp({
+      maxAttempts: Infinity,
+      transform: ({ payload }, { emit }) => {
+        if (failures-- > 0) throw new Error('no')
+        return void emit(labels, payload)
+      },
+    })
+    broker.put(delivery('a', 0))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@0')
+    expect(broker.committed[0]!.outputs).toEqual(['a'])
+    expect(count('failed')).toBe(50)
   })
 })
 

@@ -1,24 +1,34 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, expect, it, onTestFinished } from 'vitest'
-import { newMessageId } from '../../src/kernel/ids.ts'
+import { Client } from 'pg'
+import { createWaybill, defineConfig } from '../../src/index.ts'
+import { kafkaTransport } from '../../src/kafka.ts'
+import { postgresStore } from '../../src/postgres.ts'
 import type { OutboundMessage } from '../../src/ports/transport.ts'
 import { spawnChild, until, type Child } from '../../src/testing.ts'
-import { describeWithKafka } from '../setup/servers.ts'
+import { describeWithKafka, postgresDatabase } from '../setup/servers.ts'
 import { committedOffsets, createTopic, publish } from '../transports/kafka/broker-desk.ts'
 import { seenByJava } from '../transports/kafka/fenced-scene.ts'
 import { messageTo, quickGroups, startProxiedKafka, type ProxiedKafka } from '../transports/kafka/scene.ts'
-import type { TransformTopics } from './transform-channels.ts'
+import { readByJava } from '../transports/kafka/transactions.ts'
+import { transformChannels, type TransformTopics } from './transform-channels.ts'
 
 const count = 2000
 const partitions = 4
 const keys = Array.from({ length: 20 }, (_, i) => `key-${i}`)
 
+/** Messages of channel `orders` that count up, over the keys in turn. */
+function numbered(topic: string, messages: number, over = keys): OutboundMessage[] {
+  return Array.from({ length: messages }, (_, i) =>
+    messageTo(topic, over[i % over.length]!, { channel: 'orders', payload: Buffer.from(String(i)) }),
+  )
+}
+
 describeWithKafka('a service that transforms', () => {
   let kafka: ProxiedKafka
   let topics: TransformTopics
   let consumer: string
-  let inputs: OutboundMessage[]
 
   beforeAll(async () => {
     kafka = await startProxiedKafka({
@@ -38,11 +48,7 @@ describeWithKafka('a service that transforms', () => {
     const [labels, bills] = [await createTopic(brokers, 1), await createTopic(brokers, 1)]
     topics = { orders: await createTopic(brokers, partitions), labels, bills }
     consumer = randomUUID()
-    inputs = Array.from({ length: count }, (_, i) => {
-      const more = { id: newMessageId(), channel: 'orders', payload: Buffer.from(String(i)) }
-      return messageTo(topics.orders, keys[i % keys.length]!, more)
-    })
-    await publish(brokers, inputs)
+    await publish(brokers, numbered(topics.orders, count))
   }
 
   const service = (failpoints?: string): Child => {
@@ -119,5 +125,48 @@ describeWithKafka('a service that transforms', () => {
     await zombie.waitForLine((line) => line.includes('a transaction of a transform is refused'), 60_000)
     await allCommitted()
     await expectExactlyOnce()
+  })
+
+  it('keeps a message whose output its topic refuses as a dead letter, where there is a store, and the others go on', async () => {
+    const brokers = kafka.brokers
+    const labels = await createTopic(brokers, 1, { 'max.message.bytes': '2000' })
+    topics = { orders: await createTopic(brokers, 1), labels, bills: await createTopic(brokers, 1) }
+    const channels = transformChannels(topics)
+    const database = await postgresDatabase()
+    const waybill = createWaybill(
+      defineConfig({
+        store: postgresStore({ connectionString: database.url }),
+        transports: { kafka: kafkaTransport({ brokers }) },
+        channels: Object.values(channels),
+        maxAttempts: 2,
+        retryInitialMs: 10,
+        logLevel: 'silent',
+      }),
+      {},
+    )
+    onTestFinished(() => waybill.stop())
+    let failures = 1
+    const transform = Object.values(channels).slice(1)
+    waybill.consume(channels.orders, { consumer: 'shop', transform }, async ({ payload }, { emit }) => {
+      if (payload === 2 && failures-- > 0) throw new Error('once')
+      void emit(channels.bills, payload)
+      const headers: Record<string, string> = payload === 4 ? { filler: 'x'.repeat(4000) } : {}
+      await emit(channels.labels, payload, { headers })
+    })
+    await waybill.migrate()
+    await publish(brokers, numbered(topics.orders, 7, ['k']))
+    await waybill.start()
+    await until(
+      'all of it',
+      async () => (await committedOffsets(brokers, 'shop', topics.orders, 1))[0] === 7n,
+    )
+    const expected = [0, 1, 2, 3, 5, 6].map(String)
+    expect(await readByJava(brokers, topics.labels, 6)).toEqual(expected)
+    expect(await readByJava(brokers, topics.bills, 6)).toEqual(expected)
+    const client = new Client({ connectionString: database.url })
+    await client.connect()
+    const { rows } = await client.query('select channel, attempts, error_code from waybill.dead')
+    await client.end()
+    expect(rows).toEqual([{ channel: 'orders', attempts: 2, error_code: 'WB_PUBLISH_REJECTED' }])
   })
 })

@@ -1,11 +1,16 @@
-import { Connection, initProducerIdV5 } from '@platformatic/kafka'
-import { afterAll, afterEach, beforeAll, expect, it, onTestFinished } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import type { FencedOutcome, FencedPublisher } from '../../../src/ports/transport.ts'
-import { until } from '../../../src/testing/until.ts'
-import { kafkaErrorName } from '../../../src/transports/kafka/kafka-error.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
 import { createTopic } from './broker-desk.ts'
-import { openFencedPublisher, outcomeOf, rowsOf, rowsTo, seenByJava, service } from './fenced-scene.ts'
+import {
+  fenceAt,
+  openFencedPublisher,
+  outcomeOf,
+  rowsOf,
+  rowsTo,
+  seenByJava,
+  service,
+} from './fenced-scene.ts'
 import { startProxiedKafka, type ProxiedKafka } from './scene.ts'
 
 const timeoutMs = 20_000
@@ -16,19 +21,6 @@ const produce = 0
 /** Whether a chunk begins a request of this kind. */
 function asks(api: number): (chunk: Buffer) => boolean {
   return (chunk) => chunk.length > 8 && chunk.readInt16BE(4) === api
-}
-
-/** What a successor asks of the broker first: the id, with whatever is open under it aborted. */
-async function fenceAt(port: number, transactionalId: string): Promise<void> {
-  const connection = new Connection('test')
-  onTestFinished(() => connection.close())
-  await connection.connect('127.0.0.1', port)
-  await until('a fence', () =>
-    initProducerIdV5.api.async(connection, transactionalId, 60_000, -1n, -1).catch((error: unknown) => {
-      if (kafkaErrorName(error) !== 'CONCURRENT_TRANSACTIONS') throw error
-      return undefined
-    }),
-  )
 }
 
 describeWithKafka('a fenced Kafka publisher whose broker is in trouble', () => {

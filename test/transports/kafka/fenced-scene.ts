@@ -1,5 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { Connection, initProducerIdV5 } from '@platformatic/kafka'
+import { onTestFinished } from 'vitest'
 import type { FencedMessage, FencedOutcome, FencedPublisher } from '../../../src/ports/transport.ts'
+import { until } from '../../../src/testing/until.ts'
+import { kafkaErrorName } from '../../../src/transports/kafka/kafka-error.ts'
 import type { KafkaTransportOptions } from '../../../src/transports/kafka/options.ts'
 import { java, messageTo, openTransport } from './scene.ts'
 
@@ -58,4 +62,17 @@ export async function seenByJava(
       const [key, text] = line.split('\t')
       return { key: key!, text: text! }
     })
+}
+
+/** What a successor asks of the broker first: the id, with whatever is open under it aborted. */
+export async function fenceAt(port: number, transactionalId: string): Promise<void> {
+  const connection = new Connection('test')
+  onTestFinished(() => connection.close())
+  await connection.connect('127.0.0.1', port)
+  await until('a fence', () =>
+    initProducerIdV5.api.async(connection, transactionalId, 60_000, -1n, -1).catch((error: unknown) => {
+      if (kafkaErrorName(error) !== 'CONCURRENT_TRANSACTIONS') throw error
+      return undefined
+    }),
+  )
 }
