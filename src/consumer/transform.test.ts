@@ -243,17 +243,21 @@ describe('a consumer that transforms', () => {
         return void emit(labels, payload)
       },
     })
-    broker.put(delivery('a', 0), brokenDelivery(1))
+    const bad = delivery('bad', 1)
+    const unreadable = { ...bad, envelope: { ...bad.envelope!, payload: new Uint8Array([123]) } }
+    broker.put(delivery('a', 0), unreadable, brokenDelivery(2))
     await consumer.start()
     await until('retries', () => clock.slept.length > 20)
     expect([store.dead.length, broker.committed.length]).toEqual([0, 0])
     isDown = false
-    await broker.settledUpTo('orders/0@1')
+    await broker.settledUpTo('orders/0@2')
     expect(broker.committed).toEqual([
       { positions: ['orders/0@0'], outputs: ['a'] },
       { positions: ['orders/0@1'], outputs: [] },
+      { positions: ['orders/0@2'], outputs: [] },
     ])
-    expect(store.dead).toMatchObject([{ errorCode: 'WB_ENVELOPE_INVALID' }])
+    expect(store.dead.map(({ envelope }) => envelope.id)[0]).toBe(idOf('bad'))
+    expect(store.dead).toHaveLength(2)
   })
 
   it('writes the dead letter again where the position could not move past it', async () => {
