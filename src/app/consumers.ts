@@ -120,9 +120,13 @@ function optionsFor(
   }
 }
 
-/** A little more than one handler may take, and less than what is left of a lease that is renewed at a third of it. */
+/**
+ * More than one handler may take, by what a connection and the commit take, or a short handler's run would be given up before its own
+ * time is over; and less than what is left of a lease that is renewed at a third of it.
+ */
 function handlingTimeoutMs(handlerTimeoutMs: number, { leaseMs }: Settings): number {
-  return Math.max(handlerTimeoutMs, Math.min(handlerTimeoutMs * 1.2, leaseMs * 0.65))
+  const wanted = Math.max(handlerTimeoutMs * 1.2, handlerTimeoutMs + 2000)
+  return Math.max(handlerTimeoutMs, Math.min(wanted, leaseMs * 0.65))
 }
 
 function slowestOf(group: readonly Registration[]): number {

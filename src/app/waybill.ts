@@ -260,6 +260,9 @@ class Instance<Handle> implements Waybill<Handle> {
 
   async #start(): Promise<void> {
     const plans = this.#plans()
+    for (const { channel, warnings } of plans.values()) {
+      for (const warning of warnings) this.#config.logger.warn({ channel }, warning)
+    }
     const isStoreless = this.#config.store === undefined
     if (isStoreless && this.#registrations.length === 0) return
     const transports = this.#transports

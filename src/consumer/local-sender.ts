@@ -126,8 +126,15 @@ function fateOf(outcome: Outcome): Fate {
     case 'duplicate':
       return { outcome: 'confirmed' }
     case 'failed': {
-      const { retryable, code, reason } = outcome
-      return { outcome: 'rejected', scope: 'message', retryable, code, reason }
+      const { retryable, isParked, code, reason } = outcome
+      return {
+        outcome: 'rejected',
+        scope: 'message',
+        retryable,
+        code,
+        reason,
+        ...(isParked ? { isParked } : {}),
+      }
     }
     case 'skipped': {
       const reason = 'an earlier message of the key failed'

@@ -79,7 +79,7 @@ export interface BlockedLine extends RowRef {
 export interface DeadLetter extends RowRef {
   readonly epoch: bigint
   readonly attempts: number
-  readonly reason: 'attempts-exhausted' | 'rejected'
+  readonly reason: 'attempts-exhausted' | 'rejected' | 'parked'
   readonly errorCode: string
   readonly error: string
 }

@@ -56,6 +56,8 @@ export type Fate =
       readonly retryable: boolean
       readonly code: string
       readonly reason: string
+      /** Nobody here can read it; it is kept for one who can. */
+      readonly isParked?: boolean
     }
   | { readonly outcome: 'unknown'; readonly code: string; readonly reason: string }
 

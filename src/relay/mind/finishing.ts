@@ -69,12 +69,7 @@ export class Finishing {
       }
       this.#queue.push({ entry, resets, kind: 'block', line })
     } else {
-      const isFinal = fate.outcome === 'rejected' && !fate.retryable
-      const letter = {
-        ...ref,
-        ...cause,
-        reason: isFinal ? ('rejected' as const) : ('attempts-exhausted' as const),
-      }
+      const letter = { ...ref, ...cause, reason: reasonOf(fate) }
       this.#queue.push({ entry, resets, kind: 'bury', letter })
     }
   }
@@ -173,4 +168,9 @@ export class Finishing {
   #pause(failures: number): number {
     return backoffMs(failures, { initialMs: 50, maxMs: 1000 }, this.#core.options.random)
   }
+}
+
+function reasonOf(fate: Failed): DeadLetter['reason'] {
+  if (fate.outcome === 'rejected' && fate.isParked === true) return 'parked'
+  return fate.outcome === 'rejected' && !fate.retryable ? 'rejected' : 'attempts-exhausted'
 }
