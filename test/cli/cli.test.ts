@@ -173,7 +173,9 @@ describe('waybill relay', () => {
 
   it('runs until SIGTERM and then says what it has done', async () => {
     const { url } = await postgresDatabase()
-    const what = `kind: 'test', capabilities: { ordersBatch: true, isLocal: false, maxBytes: 1000 }`
+    const abilities =
+      'ordersBatch: true, isLocal: false, maxBytes: 1000, confirms: true, settles: true, keepsOrder: true'
+    const what = `kind: 'test', capabilities: { ${abilities} }`
     const transport = `{ test: {
       ${what},
       open: () => ({
