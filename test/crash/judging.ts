@@ -13,6 +13,7 @@ import {
   singleRuns,
   totalQueue,
 } from '../../src/testing.ts'
+import { isFull } from '../setup/full.ts'
 import type { SceneChoice } from './children/channel.ts'
 import { type Role, Scene, type SceneOptions } from './scene.ts'
 
@@ -24,6 +25,11 @@ export interface Row {
 }
 
 export const row = (role: Role, point: FailpointName, at: number): Row => ({ role, point, at })
+
+/** All of them in the full run; otherwise those at the points where guarantee and form differ from the others'. */
+export function chosen(rows: readonly Row[], always: readonly FailpointName[]): readonly Row[] {
+  return isFull ? rows : rows.filter(({ point }) => always.includes(point))
+}
 
 export function title({ role, point }: Row): string {
   return `the ${role} is killed at ${point}`

@@ -1,7 +1,7 @@
 import { describe, it } from 'vitest'
 import { describeWithKafka, kafkaBrokers, postgresDatabase } from '../setup/servers.ts'
 import type { SceneChoice } from './children/channel.ts'
-import { row, run, title, type Row } from './judging.ts'
+import { chosen, row, run, title, type Row } from './judging.ts'
 
 const writers: readonly Row[] = [
   row('writer', 'writer.after-begin', 9),
@@ -20,6 +20,12 @@ const taking: readonly Row[] = [
   row('relay', 'relay.after-take', 1),
   row('relay', 'relay.after-dispatch', 1),
 ]
+const fencing: readonly Row[] = [
+  row('relay', 'relay.after-take-over', 1),
+  row('relay', 'relay.before-fenced-send', 1),
+  row('relay', 'relay.after-fenced-send', 1),
+  row('relay', 'relay.after-fenced-remove', 1),
+]
 const received: readonly Row[] = [row('consumer', 'consumer.after-receive', 1)]
 const handlers: readonly Row[] = [
   row('consumer', 'consumer.after-handler', 9),
@@ -36,19 +42,50 @@ const blocked: readonly Row[] = [row('relay', 'relay.before-block', 1), row('rel
 
 const consumers = [...received, ...handlers, ...settled]
 const choices: readonly (readonly [string, SceneChoice, readonly Row[], readonly Row[]])[] = [
-  ['at-most-once', { guarantee: 'at-most-once' }, [...relays, ...taking, ...consumers], []],
+  [
+    'at-most-once',
+    { guarantee: 'at-most-once' },
+    chosen(
+      [...relays, ...taking, ...consumers],
+      [...[...taking, ...settled].map(({ point }) => point), 'consumer.after-handler'],
+    ),
+    [],
+  ],
   [
     'at-least-once',
     { guarantee: 'at-least-once' },
-    [...writers, ...relays, ...confirming, ...consumers],
-    blocked,
+    chosen(
+      [...writers, ...relays, ...confirming, ...consumers],
+      ['relay.after-send', 'consumer.after-commit', 'consumer.before-settle'],
+    ),
+    chosen(blocked, []),
   ],
-  ['effectively-once', { guarantee: 'effectively-once' }, [...confirming, ...consumers], []],
+  [
+    'effectively-once',
+    { guarantee: 'effectively-once' },
+    chosen([...writers, ...relays, ...confirming, ...consumers], ['consumer.after-commit']),
+    chosen(blocked, []),
+  ],
   [
     'exactly-once by inbox',
     { guarantee: 'exactly-once', publishing: 'idempotent' },
     [...writers, ...relays, ...confirming, ...consumers, ...admitted],
     blocked,
+  ],
+  [
+    'exactly-once in fenced transactions',
+    { guarantee: 'exactly-once', publishing: 'fenced' },
+    chosen(
+      [...writers, ...relays, ...fencing, ...consumers, ...admitted],
+      fencing.map(({ point }) => point),
+    ),
+    [],
+  ],
+  [
+    'exactly-once by checkpoint',
+    { guarantee: 'exactly-once', publishing: 'fenced', form: 'checkpoint' },
+    chosen([...relays, ...fencing, ...consumers], ['consumer.before-commit', 'consumer.after-commit']),
+    [],
   ],
 ]
 

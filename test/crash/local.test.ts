@@ -1,7 +1,7 @@
 import { describe, it } from 'vitest'
 import { postgresDatabase } from '../setup/servers.ts'
 import type { SceneChoice } from './children/channel.ts'
-import { row, run, title, type Row } from './judging.ts'
+import { chosen, row, run, title, type Row } from './judging.ts'
 
 const writers: readonly Row[] = [
   row('writer', 'writer.after-begin', 9),
@@ -39,9 +39,27 @@ const blocked: readonly Row[] = [
 ]
 
 const choices: readonly (readonly [SceneChoice, readonly Row[], readonly Row[]])[] = [
-  [{ guarantee: 'at-most-once' }, [...writers, ...relays, ...taking, ...handlers], []],
-  [{ guarantee: 'at-least-once' }, [...writers, ...relays, ...confirming, ...handlers, ...settled], blocked],
-  [{ guarantee: 'effectively-once' }, [...relays, ...confirming, ...handlers, ...settled], blocked],
+  [
+    { guarantee: 'at-most-once' },
+    chosen(
+      [...writers, ...relays, ...taking, ...handlers],
+      [...taking.map(({ point }) => point), 'consumer.after-receive', 'consumer.after-handler'],
+    ),
+    [],
+  ],
+  [
+    { guarantee: 'at-least-once' },
+    chosen(
+      [...writers, ...relays, ...confirming, ...handlers, ...settled],
+      ['relay.after-send', 'consumer.after-commit'],
+    ),
+    chosen(blocked, []),
+  ],
+  [
+    { guarantee: 'effectively-once' },
+    chosen([...relays, ...confirming, ...handlers, ...settled], ['consumer.after-commit']),
+    chosen(blocked, []),
+  ],
   [
     { guarantee: 'exactly-once' },
     [...writers, ...relays, ...confirming, ...handlers, ...admitted, ...settled],

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { systemRandom } from '../../../src/kernel/clock.ts'
 import { spawnChild } from '../../../src/testing/child.ts'
+import { isFull } from '../../setup/full.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
 import { createTopic } from './broker-desk.ts'
 import { seenByJava, service } from './fenced-scene.ts'
@@ -12,7 +13,7 @@ import { startProxiedKafka, type ProxiedKafka } from './scene.ts'
 const count = 2000
 /** The requests at which the process is killed: to begin, to write, to commit, and to fence. Each passes all the same. */
 const kinds = [0, 24, 26, 22]
-const kills = kinds.length * (process.env['WAYBILL_TEST_FULL'] === undefined ? 2 : 8)
+const kills = kinds.length * (isFull ? 8 : 1)
 
 describeWithKafka('a process with a fenced Kafka publisher that is killed', () => {
   let kafka: ProxiedKafka
