@@ -288,7 +288,7 @@ describe('waybill check-idempotency', () => {
     expect(code).toBe(1)
   })
 
-  const wrong = [
+  const wrong: readonly (readonly [readonly string[], string])[] = [
     [[], "required option '--handlers <file>'"],
     [['--handlers', 'gone.ts'], 'could not be loaded'],
     [['--handlers', 'channels.ts'], 'no function as default export'],
