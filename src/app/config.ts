@@ -124,6 +124,10 @@ function routesOf(
         `channel "${channel.name}" goes via "${transport}", which is not among the transports.${hint}`,
       )
     }
+    const fault = definition.addressFault?.(channel.address)
+    if (fault !== undefined) {
+      throw invalid(`the address ${JSON.stringify(channel.address)} of channel "${channel.name}" ${fault}.`)
+    }
     const { maxBytes } = definition.capabilities
     routes.set(channel.name, { channel, transport, address: channel.address, maxBytes })
   }

@@ -38,6 +38,28 @@ const cautious = 4
 /** What consumers are started with: the whole store, or what there is without one. */
 export type ConsumerParts = Omit<Parts, 'store'> & { readonly store: Store | ConsumerStore }
 
+/**
+ * The position of a stream moves in the broker's transaction or outside it, so a consumer cannot have both at one address. Throws
+ * `WB_GUARANTEE_UNSUPPORTED`.
+ */
+export function refuseMixedTransforms(registrations: readonly Registration[]): void {
+  const streams = Map.groupBy(
+    registrations,
+    ({ consumer, route }) => `${consumer}\0${route.transport}\0${route.address}`,
+  )
+  for (const sharing of streams.values()) {
+    const other = sharing.find(({ facts }) => !facts.transforms)
+    const transform = sharing.find(({ facts }) => facts.transforms)
+    if (other === undefined || transform === undefined) continue
+    throw new WaybillError(
+      'WB_GUARANTEE_UNSUPPORTED',
+      `Consumer "${other.consumer}" transforms channel "${transform.route.channel.name}" and handles channel ` +
+        `"${other.route.channel.name}" at the same address "${other.route.address}": the broker keeps one position for both. ` +
+        'Give one of the channels an address of its own, or its handler another consumer.',
+    )
+  }
+}
+
 /** Starts every consumer: one subscription, or one local lane, for each consumer and transport. */
 export async function startConsumers(
   parts: ConsumerParts,

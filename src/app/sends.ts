@@ -63,6 +63,7 @@ export class Sends {
     const quiet = Promise.allSettled([...this.#underway]).then(() => ended.abort())
     await Promise.race([quiet, systemClock.sleep(timeoutMs, ended.signal)])
     ended.abort()
+    for (const outlet of this.#outlets.values()) outlet.giveUp?.()
     const opened = [...this.#opened]
     this.#opened.clear()
     this.#outlets.clear()
@@ -143,6 +144,7 @@ export class Sends {
           this.#underway.delete(sending)
         }
       },
+      giveUp: () => outlet.giveUp?.(),
     }
   }
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { createWaybill, defineChannel, type Waybill } from '../index.ts'
 import { kafkaTransport } from '../kafka.ts'
 import { localTransport } from '../local.ts'
+import { postgresStore } from '../postgres.ts'
 import { withoutStore } from './transforms.ts'
 
 const guarantee = 'exactly-once'
@@ -46,6 +47,28 @@ describe('a registration of a transform', () => {
         ) as string,
       }),
     )
+  })
+
+  it('is refused beside a handler of the same consumer at the same address', async () => {
+    const address = 'shared'
+    const [first, second] = ['first', 'second'].map((name) =>
+      defineChannel<number>({ name, guarantee, address }),
+    )
+    const waybill = createWaybill(
+      {
+        store: postgresStore({ connectionString: 'postgres://127.0.0.1:1/none' }),
+        transports: { events },
+        channels: [first!, second!, labels],
+        logLevel: 'silent',
+      },
+      {},
+    )
+    waybill.consume(first!, { consumer: 'c', transform: [labels] }, handler)
+    waybill.consume(second!, { consumer: 'c' }, handler)
+    await expect(waybill.start()).rejects.toMatchObject({
+      code: 'WB_GUARANTEE_UNSUPPORTED',
+      message: expect.stringMatching(/transforms channel "first" and handles channel "second"/u) as string,
+    })
   })
 
   it.each([

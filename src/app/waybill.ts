@@ -19,7 +19,7 @@ import {
   type TransformConsumeOptions,
 } from './consume-options.ts'
 import { type ResolvedConfig, resolveConfig, type WaybillConfig } from './config.ts'
-import { type Registration, startConsumers } from './consumers.ts'
+import { refuseMixedTransforms, type Registration, startConsumers } from './consumers.ts'
 import { type Middleware, MiddlewareStack } from './middleware.ts'
 import { OpenTransports } from './open-transports.ts'
 import { PendingPublishes } from './pending-publishes.ts'
@@ -187,12 +187,12 @@ class Instance<Handle> implements Waybill<Handle> {
   ): void {
     const checked = checkConsumeOptions(options, handler, this.#config.settings)
     const consumer = checked.facts.name
-    const route = this.#config.routes.get(channel.name)
+    const route = this.#config.routes.get(channel?.name)
     if (route === undefined) {
-      const hint = didYouMean(channel.name, this.#config.routes.keys())
+      const hint = didYouMean(String(channel?.name), this.#config.routes.keys())
       throw new WaybillError(
         'WB_UNKNOWN_CHANNEL',
-        `Channel "${channel.name}" is not in the configuration.${hint}`,
+        `Channel "${channel?.name}" is not in the configuration.${hint}`,
       )
     }
     const isTaken = this.#registrations.some((r) => r.consumer === consumer && r.route === route)
@@ -255,7 +255,9 @@ class Instance<Handle> implements Waybill<Handle> {
   /** Throws `WB_GUARANTEE_UNSUPPORTED` where a channel's guarantee cannot hold: nothing starts then. */
   #plans(): ReadonlyMap<string, Plan> {
     const consumers = this.#registrations.map(({ route, facts }) => ({ channel: route.channel.name, facts }))
-    return plansOf(this.#config, consumers)
+    const plans = plansOf(this.#config, consumers)
+    refuseMixedTransforms(this.#registrations)
+    return plans
   }
 
   async #start(): Promise<void> {

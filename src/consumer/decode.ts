@@ -1,4 +1,4 @@
-import { WaybillError } from '../kernel/errors.ts'
+import { describeError, WaybillError } from '../kernel/errors.ts'
 import { payloadVersionHeader, type Envelope, type Message } from '../kernel/message.ts'
 import type { SomeChannel } from '../outbox/channel.ts'
 import { isJson } from '../outbox/payload.ts'
@@ -19,7 +19,7 @@ export async function decode(envelope: Envelope, channel: SomeChannel): Promise<
   const { id, key, headers, createdAt } = envelope
   const version = versionOf(envelope, channel)
   let payload = parse(envelope)
-  if (channel.schema !== undefined && isForeign(envelope)) {
+  if (channel.schema !== undefined && envelope.isForeign === true) {
     payload = await validate(channel.schema, payload, `message ${id} on channel "${channel.name}"`)
   }
   return { id, channel: envelope.channel, key, payload, version, headers, createdAt }
@@ -32,20 +32,24 @@ export class UpcastError extends WaybillError {}
 export function upcast(message: Message, channel: SomeChannel): Message {
   const { id, version, payload } = message
   if (version === channel.version) return message
+  const what = `The upcast of message ${id} on channel "${channel.name}" from version ${version} to ${channel.version}`
+  let upcasted: unknown
   try {
-    return { ...message, payload: channel.upcast(payload, version) }
+    upcasted = channel.upcast(payload, version)
   } catch (cause) {
-    throw new UpcastError(
-      'WB_UPCAST_FAILED',
-      `The upcast of message ${id} on channel "${channel.name}" from version ${version} to ${channel.version} threw.`,
-      { cause },
-    )
+    // Its sentence may quote the payload, so only its kind is passed on (S16).
+    throw new UpcastError('WB_UPCAST_FAILED', `${what} threw ${describeError(cause).code}.`, { cause })
   }
+  if (upcasted instanceof Promise) {
+    upcasted.catch(() => {})
+    throw new UpcastError('WB_UPCAST_FAILED', `${what} returned a promise: an upcast must be synchronous.`)
+  }
+  return { ...message, payload: upcasted }
 }
 
 function versionOf(envelope: Envelope, channel: SomeChannel): number {
   const which = `Message ${envelope.id} on channel "${channel.name}"`
-  if (isForeign(envelope)) {
+  if (envelope.isForeign === true) {
     if (channel.schema !== undefined) return channel.version
     throw new ParkedError(
       'WB_ENVELOPE_INVALID',
@@ -77,9 +81,4 @@ function parse(envelope: Envelope): unknown {
       `The payload of message ${envelope.id} on channel "${envelope.channel}" says that it is JSON and is not.`,
     )
   }
-}
-
-/** Ids of foreign messages are made from their source and id as UUIDs of version 5; Waybill's own are of version 7. */
-function isForeign(envelope: Envelope): boolean {
-  return envelope.id[14] === '5'
 }

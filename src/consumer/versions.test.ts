@@ -95,8 +95,33 @@ describe('versions of a channel', () => {
   })
 })
 
+describe('a message of Waybill’s own', () => {
+  it('is no foreign one, whatever version its id is of', async () => {
+    const { got, process } = setUpWith(defineChannel({ name: 'orders' }))
+    expect(await process([item('a', null, { id: foreignMessageId('/own', '7') })])).toEqual(['handled'])
+    expect(got).toHaveLength(1)
+  })
+
+  it('is not handed over as a promise by an upcast that is not synchronous', async () => {
+    const late = defineChannel({
+      name: 'orders',
+      version: 2,
+      upcast: () => Promise.reject(new Error('late')),
+    })
+    const { got, processor } = setUpWith(late)
+    const [outcome] = await processor.process([item('a')], never)
+    expect(outcome).toMatchObject({
+      outcome: 'failed',
+      retryable: false,
+      code: 'WB_UPCAST_FAILED',
+      reason: expect.stringContaining('promise') as string,
+    })
+    expect(got).toEqual([])
+  })
+})
+
 describe('a foreign message', () => {
-  const foreign = { id: foreignMessageId('/billing', '7') }
+  const foreign = { id: foreignMessageId('/billing', '7'), isForeign: true as const }
 
   it('is parked where no schema says what it has to look like', async () => {
     const { got, processor } = setUpWith(defineChannel({ name: 'orders' }))

@@ -80,6 +80,7 @@ export function decodeEnvelope(arrival: Arrival, prefix: string): Envelope {
     contentType: storable(contentType ?? 'application/json'),
     headers: headersFrom(headers),
     createdAt: timeOf(attributes.get('time')) ?? arrival.time,
+    ...(isOurs ? {} : { isForeign: true as const }),
   }
 }
 

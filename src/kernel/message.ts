@@ -20,6 +20,8 @@ export interface Envelope {
   readonly headers: MessageHeaders
   /** When `publish` was called, by the database's clock. For people: order never rests on it (W4). */
   readonly createdAt: Date
+  /** Not written by Waybill: nobody has validated its payload. Its id does not tell, for a caller's own may be of any version. */
+  readonly isForeign?: true
 }
 
 /** A message as a handler sees it. */

@@ -67,6 +67,8 @@ describe('defineChannel', () => {
     ['exactly-once without the outbox', { guarantee: 'exactly-once', outbox: false }, 'needs the outbox'],
     ['a version 0', { version: 0 }, '`version` must be'],
     ['an upcast that is no function', { upcast: {} }, '`upcast` must be'],
+    ['no guarantee at all', { guarantee: null }, 'is not a guarantee'],
+    ['consumers in a list', { consumers: ['inbox'] }, '`consumers` must be'],
     ['consumers that are no object', { consumers: 'shipping' }, '`consumers` must be'],
     ['a consumer of no known form', { consumers: { shipping: 'inbx' } }, /"shipping".*mean "inbox"/u],
   ])('refuses %s', (_what, options, text) => {

@@ -179,7 +179,10 @@ export function defineChannel(options: ChannelOptions): SomeChannel {
     refuse('`maxAttempts` must be a whole number, 1 or more.')
   }
   const { outbox = true, consumers = {}, version = 1, upcast } = options
-  const guarantee = checkGuarantee(options.guarantee ?? 'at-least-once', name)
+  const guarantee = checkGuarantee(
+    options.guarantee === undefined ? 'at-least-once' : options.guarantee,
+    name,
+  )
   if (typeof outbox !== 'boolean') refuse('`outbox` must be true or false.')
   if (guarantee === 'exactly-once' && !outbox) {
     refuse('exactly-once needs the outbox: leave `outbox` out, or choose at-least-once and send().')
@@ -221,7 +224,7 @@ function checkName(options: unknown): string {
 }
 
 function checkConsumers(consumers: unknown, refuse: (sentence: string) => never): void {
-  if (typeof consumers !== 'object' || consumers === null) {
+  if (typeof consumers !== 'object' || consumers === null || Array.isArray(consumers)) {
     refuse("`consumers` must be an object of forms by name, as in { shipping: 'inbox' }.")
   }
   for (const [consumer, form] of Object.entries(consumers as Record<string, unknown>)) {

@@ -76,7 +76,8 @@ export class ConfirmOutlet implements Outlet {
     const ended = new AbortController()
     const limit = signal === undefined ? ended.signal : AbortSignal.any([ended.signal, signal])
     void this.#options.clock.sleep(deadlineMs, limit).then(() => {
-      if (!ended.signal.aborted) for (const entry of entries) expire(entry)
+      const code = signal?.aborted === true ? 'WB_ABORTED' : 'WB_TIMED_OUT'
+      if (!ended.signal.aborted) for (const entry of entries) expire(entry, code)
     })
     for (const entry of entries) this.#enter(entry)
     this.#schedule()
@@ -87,6 +88,10 @@ export class ConfirmOutlet implements Outlet {
       // Of several that fail the first is thrown; the others' rejections are known with it.
       for (const each of done) each.catch(() => {})
     }
+  }
+
+  giveUp(): void {
+    for (const { entries } of this.#lines) for (const entry of entries) expire(entry, 'WB_NOT_RUNNING')
   }
 
   #enter(entry: Entry): void {
@@ -193,14 +198,14 @@ function judge(entry: Entry, fate: Fate): boolean {
   return true
 }
 
-function expire(entry: Entry): void {
+function expire(entry: Entry, code: string): void {
   const mayBeThere = entry.isUnderway || entry.doubt !== undefined
-  entry.settle?.(mayBeThere ? unknown(entry) : rejected(entry, entry.refusal ?? 'WB_TIMED_OUT', 'yes'))
+  entry.settle?.(mayBeThere ? unknown(entry, code) : rejected(entry, entry.refusal ?? code, 'yes'))
 }
 
-function unknown({ message, doubt }: Entry): Error {
+function unknown({ message, doubt }: Entry, code = 'WB_TIMED_OUT'): Error {
   const { id, channel } = message.envelope
-  return new PublishOutcomeUnknownError(id, channel, doubt ?? 'WB_TIMED_OUT')
+  return new PublishOutcomeUnknownError(id, channel, doubt ?? code)
 }
 
 function rejected({ message }: Entry, code: string, retryable: 'yes' | 'no'): WaybillError {

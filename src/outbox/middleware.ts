@@ -1,3 +1,4 @@
+import { WaybillError } from '../kernel/errors.ts'
 import type { PublishOptions } from './messages.ts'
 
 /** One call of `publish` or `send`, as middleware sees it. */
@@ -12,12 +13,12 @@ export interface Publication {
 type Published = string | readonly string[]
 
 /**
- * Stands around every `publish` and `send`: passes the call on with `next`, as it is or changed (a header, a default key), or
+ * Stands around every `publish` and `send`: passes the call on with `next`, once, as it is or changed (a header, a default key), or
  * throws to refuse it. It runs inside the caller's transaction, so what it awaits holds that open.
  */
 export type PublishMiddleware = (
   publication: Publication,
-  next: (publication: Publication) => Promise<Published>,
+  next: (publication?: Publication) => Promise<Published>,
 ) => Promise<Published>
 
 /** Composed, the first one outermost; `last` is the call itself. */
@@ -28,7 +29,20 @@ export function throughMiddleware(
 ): Promise<Published> {
   const run = async (index: number, current: Publication): Promise<Published> => {
     const each = middleware[index]
-    return await (each === undefined ? last(current) : each(current, (next) => run(index + 1, next)))
+    if (each === undefined) return await last(current)
+    let isCalled = false
+    return await each(current, (next = current) => {
+      if (isCalled) return Promise.reject(calledTwice(current.channel))
+      isCalled = true
+      return run(index + 1, next)
+    })
   }
   return run(0, publication)
+}
+
+function calledTwice(channel: string): WaybillError {
+  return new WaybillError(
+    'WB_INVALID_OPTION',
+    `A middleware around publish and send called next() twice on channel "${channel}": a call is passed on once.`,
+  )
 }

@@ -107,6 +107,9 @@ describe('send', () => {
     ['an unknown option', { deadline: 1 } as SendOptions, 'WB_INVALID_OPTION'],
     ['a deadline of 0', { deadlineMs: 0 }, 'WB_INVALID_OPTION'],
     ['no finite deadline', { deadlineMs: Infinity }, 'WB_INVALID_OPTION'],
+    ['a deadline that no timer can keep', { deadlineMs: 3e9 }, 'WB_INVALID_OPTION'],
+    ['a signal that is none', { signal: 'x' } as unknown as SendOptions, 'WB_INVALID_OPTION'],
+    ['a signal that has aborted', { signal: AbortSignal.abort() }, 'WB_ABORTED'],
     ['an id that is no UUID', { id: '7' }, 'WB_INVALID_ID'],
   ])('refuses %s', async (_what, options, code) => {
     const { send, calls } = confirming()
@@ -179,6 +182,17 @@ describe('send', () => {
   })
 })
 
+describe('send when its instance stops', () => {
+  it('settles what still waits', async () => {
+    const { send, calls, outlet } = confirming(['hang'])
+    const underway = send(plain, 1).catch((error: unknown) => error)
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(calls).toHaveLength(1)
+    outlet.giveUp()
+    expect(await underway).toBeInstanceOf(PublishOutcomeUnknownError)
+  })
+})
+
 describe('middleware around send', () => {
   it('runs in order, the first outermost, and may change what is sent or refuse it', async () => {
     const said: string[] = []
@@ -208,6 +222,22 @@ describe('middleware around send', () => {
     expect({ ...sent[0]?.envelope.headers }).toEqual({ one: 'yes', two: 'yes' })
     await expect(send(plain, 'secret')).rejects.toThrow('not that')
     expect(sent).toHaveLength(1)
+  })
+
+  it('passes a call on once, also without saying what', async () => {
+    const sent: OutboundMessage[] = []
+    const outlet: Outlet = { send: async (messages) => void sent.push(...messages) }
+    const send = sendOver(outlet, [(_publication, next) => next()])
+    await send(plain, 1)
+    expect(sent).toHaveLength(1)
+    const twice = sendOver(outlet, [
+      async (publication, next) => {
+        await next(publication)
+        return await next(publication)
+      },
+    ])
+    await expect(twice(plain, 1)).rejects.toMatchObject({ code: 'WB_INVALID_OPTION' })
+    expect(sent).toHaveLength(2)
   })
 })
 

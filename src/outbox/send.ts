@@ -20,6 +20,8 @@ export interface SendOptions extends PublishOptions {
   readonly signal?: AbortSignal
 }
 
+/** An hour, as the setting. */
+const longestMs = 3_600_000
 const sendOptionNames = [...publishOptionNames, 'deadlineMs', 'signal']
 
 /**
@@ -51,6 +53,8 @@ export interface SendLimits {
 /** Where messages of a channel leave. Resolves when all are on their way, as the channel's guarantee has it. */
 export interface Outlet {
   send(messages: readonly OutboundMessage[], limits: SendLimits): Promise<void>
+  /** Settles what still waits, as the deadline would. */
+  giveUp?(): void
 }
 
 export interface SendTarget extends PublishTarget {
@@ -90,11 +94,20 @@ export function createSend(parts: SendParts): Send {
     mayBeSent(target.channel)
     checkOptionNames(options, sendOptionNames, 'send', name)
     const { deadlineMs = parts.deadlineMs, signal } = options
-    if (!Number.isFinite(deadlineMs) || deadlineMs <= 0) {
+    if (!Number.isFinite(deadlineMs) || deadlineMs <= 0 || deadlineMs > longestMs) {
       throw new WaybillError(
         'WB_INVALID_OPTION',
-        `\`deadlineMs\` of send on channel "${name}" must be a number of milliseconds above 0.`,
+        `\`deadlineMs\` of send on channel "${name}" must be a number of milliseconds above 0, at most ${longestMs}.`,
       )
+    }
+    if (signal !== undefined && !(signal instanceof AbortSignal)) {
+      throw new WaybillError(
+        'WB_INVALID_OPTION',
+        `\`signal\` of send on channel "${name}" must be an AbortSignal.`,
+      )
+    }
+    if (signal?.aborted === true) {
+      throw new WaybillError('WB_ABORTED', `Nothing was sent on channel "${name}": its signal had aborted.`)
     }
     const { messages, isMany } = await makeMessages({ target, payload, options, newId: parts.newId })
     const createdAt = new Date()

@@ -14,6 +14,8 @@ export interface TransportDefinition {
   /** `kafka`, `local`, … */
   readonly kind: string
   readonly capabilities: TransportCapabilities
+  /** What is wrong with an address, in words, or `undefined` where it is one of this transport. @default any text is one */
+  readonly addressFault?: (address: string) => string | undefined
   open(context: TransportContext): Transport
 }
 

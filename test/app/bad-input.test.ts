@@ -10,6 +10,7 @@ import {
   type Logger,
   type WaybillError,
 } from '../../src/index.ts'
+import { kafkaTransport } from '../../src/kafka.ts'
 import { localTransport } from '../../src/local.ts'
 import { postgresStore } from '../../src/postgres.ts'
 import { postgresDatabase } from '../setup/servers.ts'
@@ -215,6 +216,15 @@ describe('a configuration that cannot be meant', () => {
       { channels: [orders.via('locl')] },
       'WB_INVALID_CONFIG',
       'Did you mean "local"',
+    ],
+    [
+      'an address that is none of its transport',
+      {
+        transports: { kafka: kafkaTransport({ brokers: ['127.0.0.1:1'] }) },
+        channels: [defineChannel({ name: 'x', address: 'a b' })],
+      },
+      'WB_INVALID_CONFIG',
+      'no name of a Kafka topic',
     ],
     ['a channel listed twice', { channels: [orders, orders] }, 'WB_INVALID_CONFIG', 'twice'],
   ])('%s', async (_what, part, code, words) => {

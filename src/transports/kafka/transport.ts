@@ -109,5 +109,10 @@ export function kafkaTransport(options: KafkaTransportOptions): TransportDefinit
       },
     }
   }
-  return { kind, capabilities, open }
+  return { kind, capabilities, addressFault, open }
+}
+
+function addressFault(address: string): string | undefined {
+  if (/^[\w.-]{1,249}$/u.test(address) && address !== '.' && address !== '..') return undefined
+  return 'is no name of a Kafka topic: use 1 to 249 letters, digits, dots, underscores and hyphens'
 }
