@@ -189,7 +189,7 @@ class Instance<Handle> implements Waybill<Handle> {
     const consumer = checked.facts.name
     const route = this.#config.routes.get(channel?.name)
     if (route === undefined) {
-      const hint = didYouMean(String(channel?.name), this.#config.routes.keys())
+      const hint = didYouMean(channel?.name ?? '', this.#config.routes.keys())
       throw new WaybillError(
         'WB_UNKNOWN_CHANNEL',
         `Channel "${channel?.name}" is not in the configuration.${hint}`,
