@@ -37,8 +37,8 @@ const handlers = `
     const seen = new Set()
     on('remembers', async ({ id, payload }, { tx }) => {
       if (seen.has(id)) return
-      await tx.query('insert into shipments (order_id) values ($1)', [payload.id])
       seen.add(id)
+      await tx.query('insert into shipments (order_id) values ($1)', [payload.id])
     })
     on('qualified', async ({ payload }, { tx }) => { await tx.query('insert into public.shipments (order_id) values ($1)', [payload.id]) })
     on('reads-original', async ({ id, payload }, { tx }) => {

@@ -7,7 +7,8 @@ import { until } from '../../../src/testing/until.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
 import { connect, message, openStore, openStreet, publish, type Street } from './support.ts'
 
-const short: Partial<StoreContext> = { statementTimeoutMs: 300, lockTimeoutMs: 200 }
+// Short, and yet long enough for eight connections that are made at once on a busy machine.
+const short: Partial<StoreContext> = { statementTimeoutMs: 1000, lockTimeoutMs: 200 }
 
 interface Scene {
   readonly far: Store
