@@ -95,30 +95,29 @@ describeWithKafka('a service that transforms', () => {
     await expectExactlyOnce()
   })
 
-  it(
-    'has each output exactly once whenever it is killed, and whoever else comes and goes',
-    { timeout: 180_000 },
-    async () => {
-      await arrange()
-      // First, while there is enough for both to come to their seventh transaction. Of these the second is killed with a transaction that is committed and not known to be.
-      for (const point of ['consumer.before-commit=kill@7', 'consumer.after-commit=kill@7']) {
-        await service(point).exited
-      }
-      for (let i = 0; i < (isFull ? 2 : 1); i++) {
-        const child = service()
-        await handledSome(child)
-        await new Promise((resolve) => setTimeout(resolve, randomInt(50)))
-        await child.kill()
-      }
-      const constant = service()
-      await handledSome(constant)
-      const guest = service()
-      await guest.waitForLine((line) => line.startsWith('handled'), 60_000)
-      await guest.terminate()
-      await allCommitted()
-      await expectExactlyOnce()
-    },
-  )
+  // Of sessions that run out one after another: minutes on a busy machine, so in the full run only.
+  it.each(
+    isFull ? ['has each output exactly once whenever it is killed, and whoever else comes and goes'] : [],
+  )('%s', { timeout: 180_000 }, async () => {
+    await arrange()
+    // First, while there is enough for both to come to their seventh transaction. Of these the second is killed with a transaction that is committed and not known to be.
+    for (const point of ['consumer.before-commit=kill@7', 'consumer.after-commit=kill@7']) {
+      await service(point).exited
+    }
+    for (let i = 0; i < 2; i++) {
+      const child = service()
+      await handledSome(child)
+      await new Promise((resolve) => setTimeout(resolve, randomInt(50)))
+      await child.kill()
+    }
+    const constant = service()
+    await handledSome(constant)
+    const guest = service()
+    await guest.waitForLine((line) => line.startsWith('handled'), 60_000)
+    await guest.terminate()
+    await allCommitted()
+    await expectExactlyOnce()
+  })
 
   it('has no effect any more when it was stopped for longer than its session', async () => {
     await arrange()
