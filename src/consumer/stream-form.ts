@@ -15,8 +15,9 @@ export function isInOrder(form: StreamForm): boolean {
 }
 
 /**
- * The form of a stream, by the channels of its address. `compile` refuses channels of different forms at one address; where
- * they meet all the same, nothing is run before it is settled. So too for a stream that is of no address known here.
+ * The form of a stream, by the channels of its address, the strictest of them. At-most-once beside another guarantee, and a
+ * transform beside another form, are refused before anything starts; where they meet all the same, nothing is run before it is
+ * settled. So too for a stream that is of no address known here.
  */
 export function streamForm(handlers: HandlerTable, stream: string): StreamForm {
   const own = entriesOf(handlers, stream)

@@ -100,7 +100,8 @@ describeWithKafka('a service that transforms', () => {
     isFull ? ['has each output exactly once whenever it is killed, and whoever else comes and goes'] : [],
   )('%s', { timeout: 180_000 }, async () => {
     await arrange()
-    // First, while there is enough for both to come to their seventh transaction. Of these the second is killed with a transaction that is committed and not known to be.
+    // First, while there is enough for both to come to their seventh transaction. The second of them is killed with one that
+    // is committed and not known to be.
     for (const point of ['consumer.before-commit=kill@7', 'consumer.after-commit=kill@7']) {
       await service(point).exited
     }
