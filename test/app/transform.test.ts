@@ -72,7 +72,15 @@ describeWithKafka('a service that transforms', () => {
   }
 
   const allCommitted = (): Promise<unknown> =>
-    until('all of it', async () => (await committed()) === count, { timeoutMs: 120_000 })
+    until('all of it', async () => (await committed()) === count, {
+      timeoutMs: 120_000,
+      everyMs: 100,
+    })
+
+  /** On a slow day nothing is left for a child by the time it has joined. */
+  const workedOrDone = async (child: Child): Promise<void> => {
+    await Promise.race([handledSome(child).catch(() => {}), allCommitted()])
+  }
 
   /** Each input is at both outputs exactly once, in order for each key. */
   const expectExactlyOnce = async (): Promise<void> => {
@@ -107,14 +115,13 @@ describeWithKafka('a service that transforms', () => {
     }
     for (let i = 0; i < 2; i++) {
       const child = service()
-      await handledSome(child)
+      await workedOrDone(child)
       await new Promise((resolve) => setTimeout(resolve, randomInt(50)))
       await child.kill()
     }
-    const constant = service()
-    await handledSome(constant)
+    service()
     const guest = service()
-    await guest.waitForLine((line) => line.startsWith('handled'), 60_000)
+    await workedOrDone(guest)
     await guest.terminate()
     await allCommitted()
     await expectExactlyOnce()
@@ -123,7 +130,7 @@ describeWithKafka('a service that transforms', () => {
   it('has no effect any more when it was stopped for longer than its session', async () => {
     await arrange()
     const zombie = service('consumer.before-commit=stop@6')
-    await until('some commits', async () => (await committed()) > 0)
+    await until('some commits', async () => (await committed()) > 0, { everyMs: 100 })
     const successor = service()
     await handledSome(successor)
     zombie.resume()
