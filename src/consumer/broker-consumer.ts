@@ -94,7 +94,7 @@ export class BrokerConsumer {
       ...options,
       membership,
       timeoutMs: options.settleTimeoutMs,
-      drop: (streams) => run.revoke(streams),
+      drop: (stream, assignment) => run.drop(stream, assignment),
     })
     const tell = guarded(options.onEvent)
     const run = new ConsumerRun(options, {

@@ -85,6 +85,12 @@ export class ConsumerRun {
     this.#room.set()
   }
 
+  /** Nothing of this stream may run any more before it is assigned anew. */
+  drop(stream: string, assignment: number): void {
+    this.#parts.window.drop(stream, assignment)
+    this.#room.set()
+  }
+
   async #receiveAll(): Promise<void> {
     const { window, membership } = this.#parts
     const stop = this.#stop.signal

@@ -7,8 +7,8 @@ export interface StreamTransformsOptions {
   readonly consumer: string
   readonly membership: Pick<Membership, 'commit'>
   readonly timeoutMs: number
-  /** These streams are assigned anew; what is here of them is void. */
-  readonly drop: (streams: readonly string[]) => void
+  /** What is here of this assignment is void. The next one may be here already: the answer to a commit can come after it. */
+  readonly drop: (stream: string, assignment: number) => void
   readonly logger: Logger
 }
 
@@ -31,7 +31,7 @@ export class StreamTransforms {
     const result = await membership.commit([{ stream, position, assignment }], outputs, timeoutMs)
     failpoint('consumer.after-commit')
     if (result.outcome === 'refused' || result.outcome === 'unknown') {
-      drop([stream])
+      drop(stream, assignment)
       const fields = { consumer, stream, ...(result.outcome === 'unknown' ? { code: result.code } : {}) }
       logger.warn(fields, `a transaction of a transform is ${result.outcome}; going on where the broker says`)
     }

@@ -140,6 +140,11 @@ export class StreamWindow {
     }
   }
 
+  /** What it had under this assignment is forgotten; it may have another one meanwhile, which stays. */
+  drop(name: string, assignment: number): void {
+    if (this.#streams.get(name)?.assignment === assignment) this.revoke([name])
+  }
+
   /** The membership is over: every stream will be assigned anew. */
   revokeAll(): void {
     this.revoke([...this.#streams.keys()])

@@ -234,6 +234,19 @@ describe('a consumer that transforms', () => {
     },
   )
 
+  it('goes on with a new assignment that came before the answer to a transaction of the old one', async () => {
+    const { broker, consumer } = setUp({ batchSize: 1 })
+    broker.commitAnswers.push(async () => {
+      broker.put(delivery('a', 0, null, 2), delivery('b', 1, null, 2))
+      await until('the next ones', () => broker.asked.length > 2)
+      return { outcome: 'refused' }
+    })
+    broker.put(delivery('a', 0))
+    await consumer.start()
+    await broker.settledUpTo('orders/0@1')
+    expect(broker.committed.flatMap(({ outputs }) => outputs)).toEqual(['a', 'b'])
+  })
+
   it('passes over what cannot be decoded with a dead letter, and only where all before it is done', async () => {
     let isDown = true
     const { store, broker, consumer, clock } = setUp({

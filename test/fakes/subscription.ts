@@ -30,7 +30,8 @@ export class FakeBroker {
   /** Outputs in the order that their transactions committed. */
   readonly outputs: OutboundMessage[] = []
   /** Each is what one transaction is answered; where there is none, `committed`. */
-  readonly commitAnswers: ((outputs: readonly OutboundMessage[]) => CommitResult)[] = []
+  readonly commitAnswers: ((outputs: readonly OutboundMessage[]) => CommitResult | Promise<CommitResult>)[] =
+    []
   closed = 0
   readonly #waiting: Delivery[] = []
   #arrived: () => void = () => {}
@@ -80,8 +81,11 @@ export class FakeBroker {
     }
   }
 
-  #commit(positions: readonly SettledPosition[], outputs: readonly OutboundMessage[]): CommitResult {
-    const result = this.commitAnswers.shift()?.(outputs) ?? { outcome: 'committed' }
+  async #commit(
+    positions: readonly SettledPosition[],
+    outputs: readonly OutboundMessage[],
+  ): Promise<CommitResult> {
+    const result = (await this.commitAnswers.shift()?.(outputs)) ?? { outcome: 'committed' }
     if (result.outcome !== 'committed') return result
     this.committed.push({
       positions: positions.map(({ stream, position }) => `${stream}@${position}`),
