@@ -33,8 +33,8 @@ export async function guarantees(context: BenchContext): Promise<readonly Figure
   const comparisons = [
     {
       name: 'send() at most once / at least once',
-      subject: contender('at most once', { type: 'send', guarantee: 'at-most-once', messages: 60_000 }),
-      base: contender('at least once', { type: 'send', guarantee: 'at-least-once', messages: 60_000 }),
+      subject: contender('at most once', { type: 'send', guarantee: 'at-most-once', messages: 120_000 }),
+      base: contender('at least once', { type: 'send', guarantee: 'at-least-once', messages: 120_000 }),
       bar: 1,
       aim: 1.2,
     },

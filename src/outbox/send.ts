@@ -26,7 +26,8 @@ const sendOptionNames = [...publishOptionNames, 'deadlineMs', 'signal']
 
 /**
  * Sends one message, or {@link Many}, without a database transaction. On an at-most-once channel: once, and nothing is awaited
- * beyond the socket; what certainly did not leave is counted in `status()`. On the others: resolves when the transport has
+ * beyond the socket (and, before the first message of a topic, at most `publishTimeoutMs` for a broker that leads it); what
+ * certainly did not leave is counted in `status()`. On the others: resolves when the transport has
  * confirmed all of them, trying again with the same ids until the deadline.
  *
  * Throws `PublishOutcomeUnknownError` where the deadline passed and a message may be there, `WB_PUBLISH_REJECTED` where one

@@ -18,6 +18,10 @@ export class Departure {
     return this.#partitions.get(partition) === 'begun'
   }
 
+  hasFailed(partition: number): boolean {
+    return this.#partitions.get(partition) === 'failed'
+  }
+
   begin(partitions: ReadonlySet<number>): boolean {
     if (this.#isSealed) return false
     for (const partition of partitions) this.#partitions.set(partition, 'begun')

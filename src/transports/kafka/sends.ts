@@ -16,12 +16,12 @@ const sendBytes = 32 * 1_048_576
  * its topic's `max.message.bytes`; so a send ends where a batch would pass `limitOf` its topic. One larger than that goes
  * alone.
  */
-export function cutIntoSends(
-  records: readonly PlacedRecord[],
+export function cutIntoSends<Placed extends PlacedRecord>(
+  records: readonly Placed[],
   limitOf: (topic: string) => number,
-): PlacedRecord[][] {
-  const sends: PlacedRecord[][] = []
-  let current: PlacedRecord[] = []
+): Placed[][] {
+  const sends: Placed[][] = []
+  let current: Placed[] = []
   let batches = new Map<string, number>()
   let total = 0
   for (const placed of records) {
