@@ -40,8 +40,8 @@ export async function guarantees(context: BenchContext): Promise<readonly Figure
     },
     {
       name: 'relay into Kafka: exactly once / at least once',
-      subject: contender('exactly once', { type: 'drain', guarantee: 'exactly-once', messages: 100_000 }),
-      base: contender('at least once', { type: 'drain', guarantee: 'at-least-once', messages: 100_000 }),
+      subject: contender('exactly once', { type: 'drain', guarantee: 'exactly-once', messages: 200_000 }),
+      base: contender('at least once', { type: 'drain', guarantee: 'at-least-once', messages: 200_000 }),
       bar: 0.85,
       aim: 0.95,
     },
