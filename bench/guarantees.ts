@@ -33,10 +33,11 @@ export async function guarantees(context: BenchContext): Promise<readonly Figure
   const comparisons = [
     {
       name: 'send() at most once / at least once',
-      subject: contender('at most once', { type: 'send', guarantee: 'at-most-once', messages: 120_000 }),
-      base: contender('at least once', { type: 'send', guarantee: 'at-least-once', messages: 120_000 }),
+      subject: contender('at most once', { type: 'send', guarantee: 'at-most-once', messages: 40_000 }),
+      base: contender('at least once', { type: 'send', guarantee: 'at-least-once', messages: 40_000 }),
       bar: 1,
       aim: 1.2,
+      turns: 5,
     },
     {
       name: 'relay into Kafka: exactly once / at least once',

@@ -25,6 +25,8 @@ export interface Comparison {
   readonly base: Contender
   readonly bar: number
   readonly aim: number
+  /** Short runs in place of each round: for contenders that are nearly as fast as each other. @default 1 */
+  readonly turns?: number
 }
 
 /**
@@ -36,17 +38,18 @@ export async function compare(
   rounds: number,
   tell: (line: string) => void,
 ): Promise<readonly Figure[]> {
-  const { subject, base } = comparison
+  const { subject, base, turns = 1 } = comparison
+  const last = rounds * turns
   const rates = new Map<Contender, number[]>([
     [subject, []],
     [base, []],
   ])
-  for (let round = 0; round <= rounds; round++) {
+  for (let round = 0; round <= last; round++) {
     // Who goes first changes each round: the second one finds the caches of the first.
     for (const contender of round % 2 === 0 ? [subject, base] : [base, subject]) {
       const rate = await contender.run()
       if (round > 0) rates.get(contender)!.push(rate)
-      tell(`${comparison.name}: round ${round} of ${rounds}, ${contender.name} ${Math.round(rate)}/s`)
+      tell(`${comparison.name}: round ${round} of ${last}, ${contender.name} ${Math.round(rate)}/s`)
     }
   }
   const own = rates.get(subject)!

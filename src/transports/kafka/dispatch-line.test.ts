@@ -34,7 +34,7 @@ function setUp() {
     const call = new DispatchCall(texts.length)
     line.push(
       call,
-      texts.map((text, index): Dispatched => ({ call, record: record(text), index })),
+      texts.map((text, index): Dispatched => ({ call, record: record(text), index, partition: 0 })),
     )
     return call
   }

@@ -11,6 +11,11 @@ import { cutIntoSends, messageOf, type PlacedRecord } from './sends.ts'
 /** More than this waits in the sockets of brokers that do not read: what comes then waits here, and is dropped in time. */
 const mostBufferedBytes = 16 * 1_048_576
 const pauseMs = 10
+/**
+ * Of a partition in one send. Nobody waits for an answer, so large batches save nothing, and the library puts them together
+ * from so many pieces that those of 64 kB take a fifth less time for each message than those of a megabyte.
+ */
+const batchBytes = 65_536
 
 /** What one call of `dispatch` brought, and what became of it. */
 export class DispatchCall {
@@ -55,16 +60,16 @@ export class DispatchCall {
   }
 }
 
-export interface Dispatched {
+export interface Dispatched extends PlacedRecord {
   readonly call: DispatchCall
   readonly record: OutgoingRecord
   readonly index: number
+  /** Set as its topic is found. */
+  partition: number
 }
 
-type Placed = Dispatched & PlacedRecord & { readonly index: number }
-
 interface Flight {
-  readonly records: readonly Placed[]
+  readonly records: readonly Dispatched[]
   readonly departure: Departure
   /** A call has ended while it was under way. */
   isCut: boolean
@@ -138,10 +143,8 @@ export class DispatchLine {
       for (const { call, index } of taken) call.settle(index, result)
       return []
     }
-    const sends = cutIntoSends(
-      taken.map((one): Placed => ({ ...one, partition: this.#partitionOf(one.record, state.partitions) })),
-      () => maxBytes,
-    )
+    for (const one of taken) one.partition = this.#partitionOf(one.record, state.partitions)
+    const sends = cutIntoSends(taken, () => Math.min(maxBytes, batchBytes))
     for (const [i, send] of sends.entries()) {
       await this.#room(signal)
       const back = await this.#fly(send.filter(({ call }) => !call.isOver))
@@ -150,7 +153,7 @@ export class DispatchLine {
     return []
   }
 
-  async #fly(records: readonly Placed[]): Promise<readonly Dispatched[]> {
+  async #fly(records: readonly Dispatched[]): Promise<readonly Dispatched[]> {
     if (records.length === 0) return []
     const flight: Flight = { records, departure: new Departure(), isCut: false }
     const { topic, producer } = this.#options

@@ -48,9 +48,10 @@ export class KafkaDispatcher implements Dispatcher {
         call.settle(index, dropped(record))
         continue
       }
+      const one: Dispatched = { call, record, index, partition: 0 }
       const records = byTopic.get(record.topic)
-      if (records === undefined) byTopic.set(record.topic, [{ call, record, index }])
-      else records.push({ call, record, index })
+      if (records === undefined) byTopic.set(record.topic, [one])
+      else records.push(one)
     }
     this.#calls.add(call)
     for (const [topic, records] of byTopic) this.#lineOf(topic).push(call, records)
