@@ -1,5 +1,6 @@
 import type { ConsumerFacts } from '../guarantees/plan.ts'
 import { WaybillError } from '../kernel/errors.ts'
+import { isName, nameRule } from '../kernel/names.ts'
 import { didYouMean } from '../kernel/suggest.ts'
 import type { AnyChannel } from './config.ts'
 import type { Settings } from './settings.ts'
@@ -81,10 +82,8 @@ export function checkConsumeOptions(
   }
   const { consumer, idempotent = false, form, batch = false, transform } = options ?? {}
   const { timeoutMs = settings.handlerTimeoutMs, concurrency = 1 } = options ?? {}
-  if (typeof consumer !== 'string' || !/^[A-Za-z0-9._-]{1,200}$/u.test(consumer)) {
-    refuse(
-      "A consumer has a name of 1 to 200 letters, digits, dots, underscores and hyphens: { consumer: 'shipping' }.",
-    )
+  if (typeof consumer !== 'string' || !isName(consumer)) {
+    refuse(`A consumer has ${nameRule}: { consumer: 'shipping' }.`)
   }
   if (typeof idempotent !== 'boolean') refuse(`Consumer "${consumer}": \`idempotent\` must be true or false.`)
   if (form !== undefined && form !== 'inbox' && form !== 'checkpoint') {

@@ -16,6 +16,7 @@ import type { SubscribeRequest, Subscription } from '../ports/transport.ts'
 import type { CheckedOptions } from './consume-options.ts'
 import type { ChannelRoute } from './config.ts'
 import { type Parts, startRelay, takenTogether } from './relays.ts'
+import type { Relay } from '../relay/relay.ts'
 import type { ConsumerCounters, Running } from './running.ts'
 import type { Settings } from './settings.ts'
 import type { ConsumerStore } from './transforms.ts'
@@ -72,8 +73,12 @@ export async function startConsumers(
     const transport = parts.transports.get(route.transport)
     const counters = new Counters()
     const options = optionsFor(parts, consumer, group, counters)
+    // Over a local transport it is the relay that gives up on a message.
+    let relay: Relay | undefined
     const describe: Running['status'] = () => {
-      return { kind: 'consumer', consumer, transport: route.transport, counters: counters.copy() }
+      const own = counters.copy()
+      const dead = own.dead + (relay?.status()?.counters.buried ?? 0)
+      return { kind: 'consumer', consumer, transport: route.transport, counters: { ...own, dead } }
     }
     if (transport.capabilities.isLocal) {
       const { store } = parts
@@ -98,7 +103,7 @@ export async function startConsumers(
       // Sends side by side would multiply what each of them handles side by side.
       const maxSends = group.some(({ facts }) => facts.concurrency > 1) ? 1 : undefined
       const work = { lane, routes, forms, senders, sendTimeoutMs, maxSends }
-      await startRelay({ ...parts, store }, work, running)
+      relay = await startRelay({ ...parts, store }, work, running)
       continue
     }
     const subscribe = (request: SubscribeRequest): Promise<Subscription> => {

@@ -60,7 +60,7 @@ export interface LaneWork {
 }
 
 /** Starts the relay of one lane. */
-export async function startRelay(parts: Parts, work: LaneWork, running: Running[]): Promise<void> {
+export async function startRelay(parts: Parts, work: LaneWork, running: Running[]): Promise<Relay> {
   const { lane, routes, forms, senders, sendTimeoutMs } = work
   const { settings, logger } = parts.config
   const { capabilities } = parts.transports.get(lane.transport)
@@ -100,6 +100,7 @@ export async function startRelay(parts: Parts, work: LaneWork, running: Running[
     wake: () => relay.wake(),
     status: () => ({ kind: 'relay', relay: relay.status() }),
   })
+  return relay
 }
 
 function rulesOf(

@@ -92,7 +92,8 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
   start(): Promise<void>
   /**
    * Takes nothing new, lets what is under way end (at most `stopTimeoutMs`), gives leases back and closes every connection
-   * of its own. `start()` works again after it.
+   * of its own. `start()` works again after it; a `send()` or `transaction()` after it opens connections anew, until the
+   * next `stop()`.
    */
   stop(): Promise<void>
   /** `start()`, then waits for SIGINT, SIGTERM or `signal`, then `stop()`. A second signal ends the process at once. */

@@ -71,9 +71,11 @@ describe('readMeasuredCosts', () => {
   })
 })
 
+const page = { colors: pc.createColors(false), width: 80 }
+
 describe('adviceText', () => {
   it('says the guarantee, why, the cost in words, what to mind and what to paste', () => {
-    const text = adviceText(advice, {}, pc.createColors(false))
+    const text = adviceText(advice, {}, page)
     expect(text).toMatch(/^exactly-once\nEvery committed message/u)
     expect(text).toMatch(/\nWhy\n {2}· No message may be lost/u)
     expect(text).toMatch(/\nWhat it costs\n {2}· What at-least-once costs.*[^]*\nMind\n {2}· Put your/u)
@@ -83,10 +85,22 @@ describe('adviceText', () => {
 
   it('puts the measured cost beside that of the others', () => {
     const costs = { 'at-least-once': { ...cost, perSecond: 20_000 }, 'exactly-once': cost }
-    const text = adviceText(advice, costs, pc.createColors(false))
+    const text = adviceText(advice, costs, page)
     expect(text).toMatch(/\n {2}exactly-once +12,346 +2\.3 +9\.8 +0 +0\.01\n/u)
     expect(text).toMatch(/\n {2}at-least-once +20,000 /u)
     expect(text).not.toMatch(/effectively-once +\d/u)
     expect(text.split('\n').filter((line) => line.length > 80)).toEqual([])
+  })
+
+  it.each([60, 70])('fits into %d columns', (width) => {
+    const text = adviceText(advice, { 'exactly-once': cost }, { ...page, width })
+    const prose = text.slice(0, text.indexOf('\nPaste'))
+    expect(prose.split('\n').filter((line) => line.length > width)).toEqual([])
+  })
+
+  it('says that what was measured went through the outbox where what it advises does not', () => {
+    const direct = { ...advice, isDirect: true }
+    expect(adviceText(direct, { 'exactly-once': cost }, page)).toContain('Yours goes by send()')
+    expect(adviceText(advice, { 'exactly-once': cost }, page)).not.toContain('Yours goes by')
   })
 })

@@ -1,26 +1,30 @@
 import { guarantees, guaranteeTerms, type Guarantee } from '../guarantees/guarantees.ts'
 import type { Advice } from './advice.ts'
 import { number } from './demo-display.ts'
-import { lineWidth, point, wrap } from './lines.ts'
+import { point, wrap } from './lines.ts'
 import type { MeasuredCosts } from './measured-costs.ts'
-import type { Colors } from './output.ts'
+import type { Page } from './output.ts'
 
 /** The guarantee, why, what it costs, and what to paste. */
-export function adviceText(advice: Advice, costs: MeasuredCosts, colors: Colors): string {
-  const { bold, cyan, dim, yellow } = colors
+export function adviceText(advice: Advice, costs: MeasuredCosts, page: Page): string {
+  const { bold, cyan, dim, yellow } = page.colors
   const { guarantee, why, notes, definition } = advice
   const lines = [
     bold(cyan(guarantee)),
-    ...wrap(guaranteeTerms[guarantee].promise, lineWidth),
+    ...wrap(guaranteeTerms[guarantee].promise, page.width),
     '',
     bold('Why'),
-    ...why.flatMap((sentence) => point(sentence)),
+    ...why.flatMap((sentence) => point(sentence, page.width)),
     '',
     bold('What it costs'),
-    ...costLines(advice, costs, colors),
+    ...costLines(advice, costs, page),
   ]
   if (notes.length > 0) {
-    lines.push('', bold('Mind'), ...notes.flatMap((note) => point(note)).map((line) => yellow(line)))
+    lines.push(
+      '',
+      bold('Mind'),
+      ...notes.flatMap((note) => point(note, page.width)).map((line) => yellow(line)),
+    )
   }
   lines.push('', bold('Paste'), '', definition, '', dim('waybill explain then shows how it is kept.'))
   return lines.join('\n')
@@ -35,12 +39,20 @@ const costWords: Readonly<Record<Guarantee, string>> = {
     'What at-least-once costs, and an inbox row for each message and consumer, or a transaction of the broker for each batch.',
 }
 
-function costLines({ guarantee }: Advice, costs: MeasuredCosts, { bold, dim }: Colors): readonly string[] {
-  const words = point(costWords[guarantee])
+function costLines({ guarantee, isDirect }: Advice, costs: MeasuredCosts, page: Page): readonly string[] {
+  const { colors, width } = page
+  const { bold, dim } = colors
+  const words = point(costWords[guarantee], width)
   if (costs[guarantee] === undefined) return words
+  // `effectively-once` is the longest name, and `SQL/msg` the longest head.
+  const cellWidth = Math.max(8, Math.min(12, Math.floor((width - 20) / 5)))
   const row = (...cells: readonly string[]): string =>
-    `  ${cells.map((cell, i) => (i === 0 ? cell.padEnd(18) : cell.padStart(12))).join('')}`.trimEnd()
-  const lines = [...words, '', dim(row('', 'msg/s', 'p50 ms', 'p99 ms', 'copies', 'statements'))]
+    `  ${cells.map((cell, i) => (i === 0 ? cell.padEnd(18) : cell.padStart(cellWidth))).join('')}`.trimEnd()
+  const measured = isDirect
+    ? 'Measured through the outbox, from commit to effect. Yours goes by send(), without a row: it costs less.'
+    : 'Measured through the outbox, from commit to effect.'
+  const lines = [...words, ...point(measured, width), '']
+  lines.push(dim(row('', 'msg/s', 'p50 ms', 'p99 ms', 'copies', 'SQL/msg')))
   for (const each of guarantees) {
     const cost = costs[each]
     if (cost === undefined) continue

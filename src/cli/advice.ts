@@ -28,6 +28,8 @@ export interface Advice {
   readonly why: readonly string[]
   /** What the answers ask for and this does not give, or what has to be done besides. */
   readonly notes: readonly string[]
+  /** It goes by `send()`, past the outbox. */
+  readonly isDirect: boolean
   /** The channel to paste. */
   readonly definition: string
 }
@@ -40,6 +42,7 @@ export function advise(answers: Answers): Advice {
     guarantee,
     why: [reasonOf(answers, guarantee), mayStillHappen],
     notes: notesOf(answers, guarantee),
+    isDirect: isDirect(answers, guarantee),
     definition: definitionOf(answers, guarantee),
   }
 }

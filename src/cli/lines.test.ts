@@ -12,7 +12,7 @@ describe('wrap', () => {
 
 describe('point', () => {
   it('stands under its mark', () => {
-    expect(point('word '.repeat(20)).map((line) => line.slice(0, 8))).toEqual(['  · word', '    word'])
+    expect(point('word '.repeat(20), 80).map((line) => line.slice(0, 8))).toEqual(['  · word', '    word'])
   })
 })
 

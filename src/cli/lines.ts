@@ -1,6 +1,3 @@
-/** Where a terminal's width is not known, and the widest that is read at a glance. */
-export const lineWidth = 80
-
 /** `text` in lines of at most `width`, broken between words; a word that is longer stands on a line of its own. */
 export function wrap(text: string, width: number): readonly string[] {
   const lines: string[] = []
@@ -22,6 +19,6 @@ export function cut(text: string, width: number): string {
 }
 
 /** A point of a list, wrapped under itself. */
-export function point(text: string, indent = '  '): readonly string[] {
-  return wrap(text, lineWidth - indent.length - 2).map((line, i) => `${indent}${i === 0 ? '·' : ' '} ${line}`)
+export function point(text: string, width: number): readonly string[] {
+  return wrap(text, width - 4).map((line, i) => `  ${i === 0 ? '·' : ' '} ${line}`)
 }

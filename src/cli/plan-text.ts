@@ -1,59 +1,63 @@
 import { durationText } from '../guarantees/duration.ts'
 import type { Hop, Plan, Refusal, Window } from '../guarantees/plan.ts'
-import { cut, lineWidth, point, wrap } from './lines.ts'
-import type { Colors } from './output.ts'
+import { cut, point, wrap } from './lines.ts'
+import type { Page } from './output.ts'
 
 /** A channel's plan hop by hop, or why there is none, for people. */
-export function planText(verdict: Plan | Refusal, colors: Colors): string {
-  return verdict.kind === 'plan' ? fullPlan(verdict, colors) : refused(verdict, colors)
+export function planText(verdict: Plan | Refusal, page: Page): string {
+  return verdict.kind === 'plan' ? fullPlan(verdict, page) : refused(verdict, page)
 }
 
 /** One line for each channel, then what is refused in full. */
-export function overviewText(verdicts: readonly (Plan | Refusal)[], colors: Colors): string {
-  const { bold, dim, red } = colors
-  const nameWidth = Math.min(30, Math.max(7, ...verdicts.map(({ channel }) => channel.length)))
+export function overviewText(verdicts: readonly (Plan | Refusal)[], page: Page): string {
+  const { bold, dim, red } = page.colors
+  const nameWidth = Math.min(
+    Math.max(12, page.width - 50),
+    Math.max(7, ...verdicts.map(({ channel }) => channel.length)),
+  )
   const row = (name: string, guarantee: string): string =>
     `${cut(name, nameWidth).padEnd(nameWidth)}  ${guarantee.padEnd(16)}  `
   const lines = [dim(`${row('channel', 'guarantee')}way`)]
   for (const verdict of verdicts) {
     const head = row(verdict.channel, verdict.guarantee)
-    const room = lineWidth - head.length
-    const [first = '', ...more] =
-      verdict.kind === 'plan' ? wrap(wayOf(verdict), room) : ['refused, see below']
+    const room = Math.max(16, page.width - head.length)
+    const text = verdict.kind === 'plan' ? wayOf(verdict) : 'refused, see below'
+    const [first = '', ...more] = wrap(text, room)
     lines.push(head + (verdict.kind === 'plan' ? first : red(first)))
     lines.push(...more.map((line) => ' '.repeat(head.length) + line))
   }
   const refusals = verdicts.filter((verdict) => verdict.kind === 'refusal')
   const plans = verdicts.filter((verdict) => verdict.kind === 'plan')
-  for (const refusal of refusals) lines.push('', refused(refusal, colors))
+  for (const refusal of refusals) lines.push('', refused(refusal, page))
   for (const { channel, warnings } of plans) {
-    if (warnings.length > 0) lines.push('', bold(channel), ...warned(warnings, colors))
+    if (warnings.length > 0) lines.push('', bold(channel), ...warned(warnings, page))
   }
-  lines.push('', dim('waybill explain <channel> tells the way of its messages hop by hop.'))
+  const next = wrap('waybill explain <channel> tells the way of its messages hop by hop.', page.width)
+  lines.push('', ...next.map((line) => dim(line)))
   return lines.join('\n')
 }
 
-function fullPlan(plan: Plan, colors: Colors): string {
-  const { bold, cyan, dim } = colors
+function fullPlan(plan: Plan, page: Page): string {
+  const { bold, cyan, dim } = page.colors
   const lines = [
     `${bold(plan.channel)}  ${cyan(plan.guarantee)}`,
-    ...wrap(wayOf(plan), lineWidth).map((line) => dim(line)),
+    ...wrap(wayOf(plan), page.width).map((line) => dim(line)),
     '',
-    ...flow(plan, colors),
+    ...flow(plan, page),
     '',
     bold('What may still happen'),
-    ...plan.mayStillHappen.flatMap((sentence) => point(sentence)),
+    ...plan.mayStillHappen.flatMap((sentence) => point(sentence, page.width)),
   ]
   if (plan.windows.length > 0) {
+    lines.push('', bold('For how long it holds'), ...plan.windows.flatMap((each) => windowLines(each, page)))
+  }
+  if (plan.warnings.length > 0) lines.push('', bold('Warnings'), ...warned(plan.warnings, page))
+  if (plan.offers.length > 0) {
     lines.push(
       '',
-      bold('For how long it holds'),
-      ...plan.windows.flatMap((each) => windowLines(each, colors)),
+      bold('What would hold as well'),
+      ...plan.offers.flatMap((offer) => point(offer, page.width)),
     )
-  }
-  if (plan.warnings.length > 0) lines.push('', bold('Warnings'), ...warned(plan.warnings, colors))
-  if (plan.offers.length > 0) {
-    lines.push('', bold('What would hold as well'), ...plan.offers.flatMap((offer) => point(offer)))
   }
   return lines.join('\n')
 }
@@ -68,12 +72,12 @@ function wayOf(plan: Plan): string {
   )
 }
 
-function flow(plan: Plan, { bold, dim }: Colors): readonly string[] {
+function flow(plan: Plan, { colors: { bold, dim }, width: pageWidth }: Page): readonly string[] {
   const labels = plan.hops.map((hop) => labelOf(hop, plan))
   const width = Math.min(18, Math.max(...labels.map((label) => label.length)))
   const lines: string[] = []
   plan.hops.forEach(({ how, mayHappen }, i) => {
-    const room = lineWidth - width - 4
+    const room = pageWidth - width - 4
     // Not from the last one on: there it ends.
     const bar = i < plan.hops.length - 1 ? '│' : ' '
     const under = `${dim(bar.padStart(3).padEnd(width + 2))}  `
@@ -93,18 +97,23 @@ function labelOf({ step, consumer }: Hop, plan: Plan): string {
   return step === 'send' && plan.relay !== 'none' ? 'or send()' : step === 'send' ? 'send()' : step
 }
 
-function windowLines({ what, setting, ms, after }: Window, { dim }: Colors): readonly string[] {
+function windowLines(
+  { what, setting, ms, after }: Window,
+  { colors: { dim }, width }: Page,
+): readonly string[] {
   const time = `  ${(ms === null ? 'without end' : durationText(ms)).padEnd(12)}  `
-  const head = `${time}${what}${setting === undefined ? '' : dim(` (${setting})`)}`
-  if (ms === null) return [head]
   const indent = ' '.repeat(time.length)
-  return [head, ...wrap(`then ${after}`, lineWidth - time.length).map((line) => indent + dim(line))]
+  const room = width - time.length
+  const named = setting === undefined ? what : `${what} (${setting})`
+  const head = wrap(named, room).map((line, i) => (i === 0 ? time : indent) + line)
+  if (ms === null) return head
+  return [...head, ...wrap(`then ${after}`, room).map((line) => indent + dim(line))]
 }
 
-function refused({ channel, guarantee, message, nearest, reason, cause }: Refusal, colors: Colors): string {
-  const { bold, dim, green, red } = colors
+function refused({ channel, guarantee, message, nearest, reason, cause }: Refusal, page: Page): string {
+  const { bold, dim, green, red } = page.colors
   const under = (label: string, text: string, paint: (line: string) => string): readonly string[] =>
-    wrap(text, lineWidth - 12).map((line, i) => `  ${(i === 0 ? label : '').padEnd(10)}${paint(line)}`)
+    wrap(text, page.width - 12).map((line, i) => `  ${(i === 0 ? label : '').padEnd(10)}${paint(line)}`)
   return [
     `${bold(channel)}  ${guarantee}  ${red('REFUSED')}`,
     ...under('why', message, (line) => line),
@@ -113,6 +122,6 @@ function refused({ channel, guarantee, message, nearest, reason, cause }: Refusa
   ].join('\n')
 }
 
-function warned(warnings: readonly string[], { yellow }: Colors): readonly string[] {
-  return warnings.flatMap((warning) => point(warning)).map((line) => yellow(line))
+function warned(warnings: readonly string[], { colors: { yellow }, width }: Page): readonly string[] {
+  return warnings.flatMap((warning) => point(warning, width)).map((line) => yellow(line))
 }

@@ -1,7 +1,7 @@
 import { PassThrough, Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { until } from '../testing/until.ts'
-import { askAnswers, isChannelName } from './questions.ts'
+import { askAnswers } from './questions.ts'
 
 const enter = '\r'
 const down = '\u001B[B'
@@ -87,12 +87,5 @@ describe('askAnswers', () => {
     }
     await terminal.answer(last, '\u0003')
     expect(await asking).toBeNull()
-  })
-})
-
-describe('isChannelName', () => {
-  it('takes what defineChannel takes', () => {
-    expect(['orders.placed', 'a-b_c', '7'].every((name) => isChannelName(name))).toBe(true)
-    expect(['', '.', '..', 'a b', 'x'.repeat(201)].some((name) => isChannelName(name))).toBe(false)
   })
 })

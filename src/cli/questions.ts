@@ -1,16 +1,11 @@
 import type { Readable, Writable } from 'node:stream'
 import { confirm, isCancel, select, text } from '@clack/prompts'
+import { isName, nameRule } from '../kernel/names.ts'
 import { brokers, type Answers } from './advice.ts'
 
 export interface Terminal {
   readonly input: Readable
   readonly output: Writable
-}
-
-export const nameRule = 'a name of 1 to 200 letters, digits, dots, underscores and hyphens'
-
-export function isChannelName(name: string): boolean {
-  return /^[A-Za-z0-9._-]{1,200}$/u.test(name) && name !== '.' && name !== '..'
 }
 
 /** Asks what choosing turns on, one thing after another; `null` where it was left with Ctrl-C or Escape. */
@@ -21,7 +16,7 @@ export async function askAnswers(terminal: Terminal): Promise<Answers | null> {
     placeholder: 'orders.placed',
     defaultValue: 'orders.placed',
     validate: (value) =>
-      value === undefined || value === '' || isChannelName(value) ? undefined : `It takes ${nameRule}.`,
+      value === undefined || value === '' || isName(value) ? undefined : `It takes ${nameRule}.`,
   })
   if (isCancel(name)) return null
   const mayBeLost = await confirm({

@@ -17,4 +17,11 @@ describe('flags of the settings', () => {
       leaseMs: '5s',
     })
   })
+
+  it('are wrong command lines where their values cannot be', () => {
+    const command = addSettingFlags(new Command().configureOutput({ writeErr: () => {} })).exitOverride()
+    expect(() => command.parse(['--lease-ms', 'soon'], { from: 'user' })).toThrow(
+      expect.objectContaining({ code: 'commander.invalidArgument' }),
+    )
+  })
 })

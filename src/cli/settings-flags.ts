@@ -1,4 +1,6 @@
-import { Option, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
+import { settingValue } from '../app/settings-value.ts'
+import { describeError } from '../kernel/errors.ts'
 import { flagOf, settingNames, settingOf, type SettingName } from '../app/settings-table.ts'
 
 const placeholders = {
@@ -9,13 +11,14 @@ const placeholders = {
   text: 'text',
 } as const
 
-/** Gives a command a flag for each line of the settings table. The values are judged where all sources come together. */
+/** Gives a command a flag for each line of the settings table. How they go together is judged where all sources meet. */
 export function addSettingFlags(command: Command): Command {
   command.optionsGroup('Settings (also WAYBILL_* variables and the configuration file; a flag counts first):')
   for (const name of settingNames) {
     const setting = settingOf(name)
     const option = new Option(`${flagOf(name)} <${placeholders[setting.kind]}>`, describe(name))
     if (setting.kind === 'choice') option.choices(setting.choices)
+    else option.argParser((text: string) => judged(name, text))
     command.addOption(option)
   }
   return command
@@ -26,6 +29,16 @@ export function settingFlags(options: Readonly<Record<string, unknown>>): Readon
   return Object.fromEntries(
     settingNames.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
   )
+}
+
+/** A value that cannot be is a wrong command line; the text goes on as it is. */
+function judged(name: SettingName, text: string): string {
+  try {
+    settingValue(name, text, true, flagOf(name))
+    return text
+  } catch (error) {
+    throw new InvalidArgumentError(describeError(error).message)
+  }
 }
 
 function describe(name: SettingName): string {

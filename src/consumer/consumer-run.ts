@@ -213,7 +213,13 @@ export class ConsumerRun {
   /** At most once: settled, and only then handed to the desk that runs it (I7). */
   async #runFirst(entries: readonly WindowEntry[]): Promise<boolean> {
     if (!(await this.#once.count())) return false
-    if (!(await this.#settlement.settleFirst(entries))) return false
+    try {
+      if ((await this.#settlement.settleFirst(entries)) === 'refused') return false
+    } catch (error) {
+      this.#once.doubt(entries, error)
+      await this.#once.count()
+      return false
+    }
     this.#once.add(entries)
     return true
   }

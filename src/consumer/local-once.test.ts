@@ -133,7 +133,7 @@ describe('rows that were taken for their one run', () => {
   it('are lost where they have not ended in time, for their owner may change now', async () => {
     // A sleep is over at once: the time of a send is up as soon as its handler waits.
     const { ran, once } = setUp(() => new Promise<void>(() => {}), { clock: new FakeClock() })
-    const lost = { cause: 'handler-failed', code: 'WB_TIMED_OUT' }
+    const lost = { cause: 'not-begun', code: 'WB_TIMED_OUT' }
     expect(await once.send([row('slow'), row('b')], 1000)).toMatchObject([{ cause: 'handler-failed' }, lost])
     expect(ran).toEqual(['slow'])
   })

@@ -54,6 +54,14 @@ export class OnceDesk {
     }
   }
 
+  /** The broker did not say whether it settled these: they are not run, and perhaps nobody will hand them over again. */
+  doubt(entries: readonly WindowEntry[], error: unknown): void {
+    for (const { delivery } of entries) {
+      const { envelope } = delivery
+      if (envelope !== null) this.#losses.push(this.#runner.lost(envelope, 'unanswered', error))
+    }
+  }
+
   /** The broker took these streams away. */
   revoke(streams: readonly string[]): void {
     for (const [position, origin] of this.#origins) {

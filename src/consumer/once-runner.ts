@@ -1,6 +1,6 @@
 import { describeError } from '../kernel/errors.ts'
 import type { Envelope } from '../kernel/message.ts'
-import type { Loss } from '../ports/outbox.ts'
+import type { Loss, LossCause } from '../ports/outbox.ts'
 import { runOnce, type TransactionParts } from './batch-transaction.ts'
 import type { Ready } from './call-handler.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
@@ -45,14 +45,25 @@ export class OnceRunner {
     try {
       const ready = entry === undefined ? noHandler(consumer, envelope) : await prepare(envelope, entry)
       if (ready instanceof Error) return await this.#bury(envelope, ready)
-      if (stop.aborted) return this.#lost(envelope, stop.reason)
+      if (stop.aborted) return this.lost(envelope, 'not-begun', stop.reason)
       const result = await runOnce(this.#parts, [ready], 1, stop)
-      if (result.kind !== 'committed') return this.#lost(envelope, result.error)
+      if (result.kind !== 'committed') return this.lost(envelope, 'handler-failed', result.error)
       tellDone(consumer, [{ channel, outcome: 'handled' }], this.#tell)
       return null
     } catch (error) {
-      return this.#lost({ id, channel }, error)
+      return this.lost({ id, channel }, 'handler-failed', error)
     }
+  }
+
+  /** Says so, and gives what is to be counted. */
+  lost({ id, channel }: Pick<Envelope, 'id' | 'channel'>, cause: LossCause, error: unknown): Loss {
+    const { consumer, logger } = this.#options
+    const { code, message } = describeError(error)
+    const loss: Loss = { channel, id, cause, code }
+    this.#tell({ type: 'lost', consumer, ...loss })
+    const fields = { consumer, channel, id, cause, code, error: message }
+    logger.error(fields, `${cause === 'unanswered' ? 'perhaps lost' : 'lost'}: the channel is at-most-once`)
+    return loss
   }
 
   /** Its handler has not seen it, so keeping it breaks no promise. */
@@ -72,15 +83,6 @@ export class OnceRunner {
       logger.error({ consumer, channel, id, code, error: reason }, 'could not be run; it is a dead letter')
     }
     return null
-  }
-
-  #lost({ id, channel }: Pick<Envelope, 'id' | 'channel'>, error: unknown): Loss {
-    const { consumer, logger } = this.#options
-    const { code, message } = describeError(error)
-    const loss: Loss = { channel, id, cause: 'handler-failed', code }
-    this.#tell({ type: 'lost', consumer, ...loss })
-    logger.error({ consumer, channel, id, code, error: message }, 'lost: the channel is at-most-once')
-    return loss
   }
 }
 

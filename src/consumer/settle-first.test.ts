@@ -44,6 +44,9 @@ describe('an at-most-once consumer of a broker', () => {
     await consumer.start()
     await until('a new membership', () => broker.requests.length === 2)
     expect([store.effects, broker.settled, count('unsettled')]).toEqual([[], [], 1])
+    // Perhaps: it is counted before anything else is settled.
+    await until('the count', () => store.losses.length > 0)
+    expect(store.losses).toEqual([{ channel: 'orders', id: idOf('a'), cause: 'unanswered', code: 'Error' }])
     expect(broker.closed).toBe(1)
     // The broker had taken it: the new membership begins behind it.
     broker.put(delivery('b', 1, 'B', 1))
@@ -60,7 +63,7 @@ describe('an at-most-once consumer of a broker', () => {
     expect(broker.settled).toEqual(['orders/0@1'])
     expect(store.effects).toEqual(['a'])
     // The stream's new owner may be at work on later ones of its key: losing it is allowed, breaking the order is not.
-    expect(store.losses).toMatchObject([{ id: idOf('b'), code: 'WB_ABORTED' }])
+    expect(store.losses).toMatchObject([{ id: idOf('b'), cause: 'not-begun', code: 'WB_ABORTED' }])
   })
 
   it('loses what is owed of a key when its stream is taken away, and ends what has begun', async () => {
@@ -84,7 +87,7 @@ describe('an at-most-once consumer of a broker', () => {
     gate.resolve()
     await until('the rest', () => store.effects.length === 2 && store.losses.length === 1)
     expect(store.effects).toEqual(['a1', 'b'])
-    expect(store.losses).toMatchObject([{ id: idOf('a2') }])
+    expect(store.losses).toMatchObject([{ id: idOf('a2'), cause: 'not-begun' }])
   })
 
   it('never runs one twice: a failure, a conflict and an unknown commit are losses, counted once each', async () => {
@@ -276,8 +279,8 @@ describe('stopping an at-most-once consumer', () => {
     await consumer.stop()
     expect(store.effects).toEqual([])
     expect(store.losses).toMatchObject([
-      { id: idOf('a'), code: 'WB_ABORTED' },
-      { id: idOf('b'), code: 'WB_ABORTED' },
+      { id: idOf('a'), cause: 'handler-failed', code: 'WB_ABORTED' },
+      { id: idOf('b'), cause: 'not-begun', code: 'WB_ABORTED' },
     ])
   })
 })

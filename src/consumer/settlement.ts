@@ -3,7 +3,7 @@ import { describeError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
 import type { SettledPosition } from '../ports/transport.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
-import type { ConsumerListener } from './events.ts'
+import type { ConsumerEvent, ConsumerListener } from './events.ts'
 import type { Membership } from './membership.ts'
 import { isInOrder } from './stream-form.ts'
 import type { StreamWindow } from './stream-window.ts'
@@ -54,34 +54,36 @@ export class Settlement {
   }
 
   /**
-   * For a run of one stream that may be handled only after its settlement: `true` where the broker took it, and then it is the
-   * caller's to run. Else the broker will hand it over again, to whoever has the stream then. Never rejects.
+   * For a run of one stream that may be handled only after its settlement: `taken` by the broker, and then it is the caller's
+   * to run · `refused`: the broker will hand it over again, to whoever has the stream then. Rejects where it was not
+   * answered: nobody may run it then, and perhaps nobody gets it again.
    */
-  settleFirst(entries: readonly WindowEntry[]): Promise<boolean> {
+  settleFirst(entries: readonly WindowEntry[]): Promise<'taken' | 'refused'> {
     return this.#inTurn(async () => {
       // Revoked while it waited for its turn.
       const last = entries.findLast(({ state }) => state === 'running')
-      if (last === undefined || last !== entries.at(-1)) return false
+      if (last === undefined || last !== entries.at(-1)) return 'refused'
       const { stream, position, assignment } = last.delivery
       const positions = [{ stream, position, assignment }]
-      const { consumer, logger } = this.#options
-      const count = entries.length
-      let isTaken = false
+      const { consumer } = this.#options
+      const unsettled: ConsumerEvent = { type: 'unsettled', consumer, count: entries.length }
+      let answers: readonly boolean[]
       try {
-        isTaken = (await this.#ask(positions))[0] === true
-        // The assignment is over, and the next one decides.
-        if (!isTaken) this.#window.revoke([stream])
+        answers = await this.#ask(positions)
       } catch (error) {
-        logger.warn({ consumer, stream, count, error: describeError(error) }, 'a settlement was not answered')
+        this.#tell(unsettled)
         void this.#membership.renew()
+        throw error
       }
-      if (isTaken) {
-        for (const entry of entries) this.#window.finish(entry)
-        this.#forget(positions)
-      } else {
-        this.#tell({ type: 'unsettled', consumer, count })
+      if (answers[0] !== true) {
+        // The assignment is over, and the next one decides.
+        this.#window.revoke([stream])
+        this.#tell(unsettled)
+        return 'refused'
       }
-      return isTaken
+      for (const entry of entries) this.#window.finish(entry)
+      this.#forget(positions)
+      return 'taken'
     })
   }
 

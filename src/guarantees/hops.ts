@@ -36,7 +36,8 @@ function sending(input: CompileInput): Sentences {
   if (sendForm(input) === 'dispatch') {
     return {
       how: 'Without a transaction: handed to the network once; nothing is stored, awaited or tried again.',
-      mayHappen: 'What the network or the broker drops is lost, and nobody can count it.',
+      mayHappen:
+        'What the network drops, or a broker that ends before it has read it, is lost, and nobody can count it.',
     }
   }
   const outbox = channel.isStored ? '' : ' Nothing is stored: a crash of the caller forgets it.'
@@ -106,7 +107,7 @@ function consuming(input: CompileInput, form: ConsumerForm): Sentences {
           ? "Settled, and the broker's answer read, before the handler starts."
           : 'The handler runs once for what arrives.',
         mayHappen:
-          'A handler that fails loses the message, and that is counted; what a process had in hand when it ended is not.',
+          'A handler that fails loses the message, and so does an answer of the broker that stays away, or a rebalance between the two; that is counted. What a process had in hand when it ended is not.',
       }
     case 'settle-after': {
       const declared = channel.guarantee === 'effectively-once' ? ' The handler is declared idempotent.' : ''

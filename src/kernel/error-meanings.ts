@@ -51,10 +51,6 @@ export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
     means: 'The `id` given to `publish` is not a UUID.',
     remedy: 'Give a UUID, or leave `id` out.',
   },
-  WB_DUPLICATE_ID: {
-    means: 'A message with this id is stored already.',
-    remedy: 'Leave `id` out, or take it that the message has been published.',
-  },
   WB_SCHEMA_MISSING: {
     means: "Waybill's tables are not in the database.",
     remedy: 'Run `waybill migrate`, and check that `schema` is the one that was migrated.',
@@ -109,7 +105,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   },
   WB_NOT_RUNNING: {
     means: 'What was called is not started, or was stopped.',
-    remedy: 'Call `start()` before, and nothing after `stop()`.',
+    remedy: 'Call `start()` first.',
   },
   WB_TIMED_OUT: {
     means:

@@ -13,7 +13,6 @@ export const errorCodes = [
   'WB_TOO_MANY_KEYS',
   'WB_INVALID_HEADER',
   'WB_INVALID_ID',
-  'WB_DUPLICATE_ID',
   'WB_SCHEMA_MISSING',
   'WB_SCHEMA_OUTDATED',
   'WB_SCHEMA_TOO_NEW',

@@ -36,7 +36,7 @@ describe('defineChannel', () => {
     'refuses the name %j',
     (name) => {
       expect(() => defineChannel({ name } as { name: string })).toThrow(
-        refusal('WB_INVALID_OPTION', 'name has 1 to 200'),
+        refusal('WB_INVALID_OPTION', 'a name of 1 to 200'),
       )
     },
   )
@@ -70,6 +70,7 @@ describe('defineChannel', () => {
     ['no guarantee at all', { guarantee: null }, 'is not a guarantee'],
     ['consumers in a list', { consumers: ['inbox'] }, '`consumers` must be'],
     ['consumers that are no object', { consumers: 'shipping' }, '`consumers` must be'],
+    ['a consumer of no possible name', { consumers: { 'a b': 'inbox' } }, '"a b": a consumer has a name'],
     ['a consumer of no known form', { consumers: { shipping: 'inbx' } }, /"shipping".*mean "inbox"/u],
   ])('refuses %s', (_what, options, text) => {
     expect(() => defineChannel({ name: 'orders', ...options } as { name: string })).toThrow(

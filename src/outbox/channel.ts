@@ -1,4 +1,5 @@
 import { WaybillError } from '../kernel/errors.ts'
+import { isName, nameRule } from '../kernel/names.ts'
 import { didYouMean } from '../kernel/suggest.ts'
 import { checkGuarantee, type Guarantee } from '../guarantees/guarantees.ts'
 import type { DeclaredForm } from '../guarantees/plan.ts'
@@ -115,7 +116,6 @@ const optionNames = [
   'maxAttempts',
 ] as const
 const declaredForms: readonly DeclaredForm[] = ['inbox', 'checkpoint', 'idempotent', 'none']
-const namePattern = /^[A-Za-z0-9._-]{1,200}$/u
 
 /** Exactly-once: only in a transaction, through the outbox. */
 interface Exact {
@@ -213,10 +213,10 @@ export function defineChannel(options: ChannelOptions): SomeChannel {
 
 function checkName(options: unknown): string {
   const name = typeof options === 'object' && options !== null && 'name' in options ? options.name : undefined
-  if (typeof name !== 'string' || !namePattern.test(name) || name === '.' || name === '..') {
+  if (typeof name !== 'string' || !isName(name)) {
     throw new WaybillError(
       'WB_INVALID_OPTION',
-      "A channel's name has 1 to 200 letters, digits, dots, underscores and hyphens, and is not . or ..; " +
+      `A channel has ${nameRule}; ` +
         `${typeof name === 'string' ? JSON.stringify(name.slice(0, 80)) : `a name of type ${typeof name}`} is not one.`,
     )
   }
@@ -228,6 +228,9 @@ function checkConsumers(consumers: unknown, refuse: (sentence: string) => never)
     refuse("`consumers` must be an object of forms by name, as in { shipping: 'inbox' }.")
   }
   for (const [consumer, form] of Object.entries(consumers as Record<string, unknown>)) {
+    if (!isName(consumer)) {
+      refuse(`\`consumers\` names ${JSON.stringify(consumer.slice(0, 80))}: a consumer has ${nameRule}.`)
+    }
     if (declaredForms.some((known) => known === form)) continue
     refuse(
       `consumer "${consumer}" is declared as ${JSON.stringify(form)}: use one of ${declaredForms.join(', ')}.` +

@@ -96,8 +96,12 @@ export interface TakenRow extends RowRef {
 /** `taken`: it is ours and nobody will see it again · `gone` · `fenced`: as with lines. */
 export type TakeOutcome = 'taken' | 'gone' | 'fenced'
 
-/** Why a message of an at-most-once channel was lost. `process-ended`: possibly, for its owner died between take and end. */
-export type LossCause = 'process-ended' | 'not-sent' | 'handler-failed'
+/**
+ * Why a message of an at-most-once channel was lost. `process-ended`: possibly, for its owner died between take and end ·
+ * `not-begun`: settled, and then its stream was taken away or its consumer stopped before its handler began · `unanswered`:
+ * possibly, for the broker did not say whether it settled it, and hands it over again where it did not.
+ */
+export type LossCause = 'process-ended' | 'not-sent' | 'handler-failed' | 'not-begun' | 'unanswered'
 
 export interface Loss {
   readonly channel: string

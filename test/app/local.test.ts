@@ -156,6 +156,8 @@ describe('consumers of the same database', () => {
     expect(rows).toEqual([
       { consumer: 'one', attempts: 3, reason: 'attempts-exhausted', error: 'this one never works' },
     ])
+    const counters = waybill.status().parts.flatMap((part) => (part.kind === 'consumer' ? part.counters : []))
+    expect(counters).toMatchObject([{ handled: 39, dead: 1 }])
     const { rows: later } = await client.query(`select id from effects where customer = 'c2' order by number`)
     expect(later.map((row: { id: string }) => Number(row.id))).toEqual([2, 12, 17, 22, 27, 32, 37])
   })

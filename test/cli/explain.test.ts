@@ -106,7 +106,7 @@ describe('waybill explain', () => {
 
   it('refuses a channel that is not there, and says which is meant', async () => {
     const { code, stderr } = await runWaybill(['explain', 'ordrs', '--config', good])
-    expect(code).toBe(1)
+    expect(code).toBe(2)
     expect(stderr).toContain('Did you mean "orders"?')
   })
 })

@@ -1,10 +1,11 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
+import { isName, nameRule } from '../../kernel/names.ts'
 import { advise, brokers, type Answers, type Broker } from '../advice.ts'
 import { adviceText } from '../advice-text.ts'
 import { exitCodes } from '../failure.ts'
 import { readMeasuredCosts } from '../measured-costs.ts'
 import { Output } from '../output.ts'
-import { askAnswers, isChannelName, nameRule } from '../questions.ts'
+import { askAnswers } from '../questions.ts'
 
 interface AdviseFlags {
   readonly json?: boolean
@@ -76,8 +77,10 @@ async function run(flags: AdviseFlags, isGiven: boolean): Promise<number> {
   }
   const advice = advise(answers)
   const costs = readMeasuredCosts(answers.broker)
-  output.say(adviceText(advice, costs, output.colors))
-  output.result({ answers, ...advice, cost: costs[advice.guarantee] ?? null })
+  output.say(adviceText(advice, costs, output.page))
+  // What was measured went through the outbox.
+  const cost = advice.isDirect ? null : (costs[advice.guarantee] ?? null)
+  output.result({ answers, ...advice, cost })
   return 0
 }
 
@@ -101,6 +104,6 @@ function answersOf(flags: AdviseFlags): Answers {
 }
 
 function channelName(text: string): string {
-  if (!isChannelName(text)) throw new InvalidArgumentError(`It must be ${nameRule}.`)
+  if (!isName(text)) throw new InvalidArgumentError(`It must be ${nameRule}.`)
   return text
 }

@@ -6,7 +6,7 @@ import type { DeclaredForm } from '../../guarantees/plan.ts'
 import { WaybillError } from '../../kernel/errors.ts'
 import { didYouMean } from '../../kernel/suggest.ts'
 import { loadConfig } from '../config-file.ts'
-import { exitCodes } from '../failure.ts'
+import { exitCodes, tellFailure } from '../failure.ts'
 import { Output } from '../output.ts'
 import { overviewText, planText } from '../plan-text.ts'
 import { addSettingFlags, settingFlags } from '../settings-flags.ts'
@@ -43,17 +43,19 @@ async function explain(channel: string | undefined, options: ExplainOptions): Pr
   })
   if (channel !== undefined && !config.routes.has(channel)) {
     const hint = didYouMean(channel, config.routes.keys())
-    throw new WaybillError('WB_UNKNOWN_CHANNEL', `Channel "${channel}" is not in the configuration.${hint}`)
+    const message = `Channel "${channel}" is not in the configuration.${hint}`
+    tellFailure(output, new WaybillError('WB_UNKNOWN_CHANNEL', message))
+    return exitCodes.usage
   }
   const verdicts = compileInputs(config, expectedConsumers(config))
     .filter((input) => channel === undefined || input.channel.name === channel)
     .map((input) => compile(input))
   output.say(
     verdicts.length === 1
-      ? planText(verdicts[0]!, output.colors)
+      ? planText(verdicts[0]!, output.page)
       : verdicts.length === 0
         ? 'The configuration has no channels.'
-        : overviewText(verdicts, output.colors),
+        : overviewText(verdicts, output.page),
   )
   output.result({ channels: verdicts })
   return verdicts.some(({ kind }) => kind === 'refusal') ? exitCodes.failed : 0
