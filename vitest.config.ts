@@ -1,4 +1,8 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
+
+// Several hundred child processes load the same sources: with what the first of them compiled a start costs a third.
+process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('.cache/compile', import.meta.url))
 
 const shared = {
   testTimeout: 60_000,
