@@ -2,44 +2,11 @@ import { describe, it } from 'vitest'
 import { describeWithKafka, kafkaBrokers, postgresDatabase } from '../setup/servers.ts'
 import type { SceneChoice } from './children/channel.ts'
 import { chosen, row, run, title, type Row } from './judging.ts'
+import { crashPoints } from './points.ts'
 
-const writers: readonly Row[] = [
-  row('writer', 'writer.after-begin', 9),
-  row('writer', 'writer.after-business', 9),
-  row('writer', 'writer.after-publish', 9),
-  row('writer', 'writer.after-commit', 9),
-]
-const relays: readonly Row[] = [row('relay', 'relay.after-claim', 1), row('relay', 'relay.after-read', 1)]
-const confirming: readonly Row[] = [
-  row('relay', 'relay.before-send', 1),
-  row('relay', 'relay.after-send', 1),
-  row('relay', 'relay.after-remove', 1),
-]
-const taking: readonly Row[] = [
-  row('relay', 'relay.before-take', 1),
-  row('relay', 'relay.after-take', 1),
-  row('relay', 'relay.after-dispatch', 1),
-]
-const fencing: readonly Row[] = [
-  row('relay', 'relay.after-take-over', 1),
-  row('relay', 'relay.before-fenced-send', 1),
-  row('relay', 'relay.after-fenced-send', 1),
-  row('relay', 'relay.after-fenced-remove', 1),
-]
-const received: readonly Row[] = [row('consumer', 'consumer.after-receive', 1)]
-const handlers: readonly Row[] = [
-  row('consumer', 'consumer.after-handler', 9),
-  row('consumer', 'consumer.before-commit', 5),
-  row('consumer', 'consumer.after-commit', 5),
-]
-const settled: readonly Row[] = [
-  row('consumer', 'consumer.before-settle', 1),
-  row('consumer', 'consumer.after-settle', 1),
-]
-const admitted: readonly Row[] = [row('consumer', 'consumer.after-admit', 6)]
-// Nothing is refused by itself: these points are passed only where a message is.
-const blocked: readonly Row[] = [row('relay', 'relay.before-block', 1), row('relay', 'relay.after-block', 1)]
-
+const points = crashPoints('relay')
+const { writers, relays, confirming, taking, fencing, received, handlers, settled, admitted, blocked } =
+  points
 const consumers = [...received, ...handlers, ...settled]
 const choices: readonly (readonly [string, SceneChoice, readonly Row[], readonly Row[]])[] = [
   [

@@ -1,42 +1,14 @@
 import { describe, it } from 'vitest'
 import { postgresDatabase } from '../setup/servers.ts'
 import type { SceneChoice } from './children/channel.ts'
-import { chosen, row, run, title, type Row } from './judging.ts'
+import { chosen, run, title, type Row } from './judging.ts'
+import { crashPoints } from './points.ts'
 
-const writers: readonly Row[] = [
-  row('writer', 'writer.after-begin', 9),
-  row('writer', 'writer.after-business', 9),
-  row('writer', 'writer.after-publish', 9),
-  row('writer', 'writer.after-commit', 9),
-]
-// Over the local transport the relay runs in the consumer's process.
-const relays: readonly Row[] = [
-  row('consumer', 'relay.after-claim', 1),
-  row('consumer', 'relay.after-read', 1),
-]
-const confirming: readonly Row[] = [
-  row('consumer', 'relay.before-send', 1),
-  row('consumer', 'relay.after-send', 1),
-  row('consumer', 'relay.after-remove', 1),
-]
-const taking: readonly Row[] = [
-  row('consumer', 'relay.before-take', 1),
-  row('consumer', 'relay.after-take', 1),
-  row('consumer', 'relay.after-dispatch', 1),
-]
-const handlers: readonly Row[] = [
-  row('consumer', 'consumer.after-receive', 1),
-  row('consumer', 'consumer.after-handler', 9),
-  row('consumer', 'consumer.before-commit', 5),
-  row('consumer', 'consumer.after-commit', 5),
-]
-const settled: readonly Row[] = [row('consumer', 'consumer.before-settle', 1)]
-const admitted: readonly Row[] = [row('consumer', 'consumer.after-admit', 6)]
-// Nothing is refused by itself: these points are passed only where a message is.
-const blocked: readonly Row[] = [
-  row('consumer', 'relay.before-block', 1),
-  row('consumer', 'relay.after-block', 1),
-]
+const { writers, relays, confirming, taking, ...points } = crashPoints('consumer')
+const { admitted, blocked } = points
+const handlers = [...points.received, ...points.handlers]
+// Nobody answers a settlement here: the row's delete is the relay's.
+const settled = points.settled.filter(({ point }) => point === 'consumer.before-settle')
 
 const choices: readonly (readonly [SceneChoice, readonly Row[], readonly Row[]])[] = [
   [
