@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import {
   createWaybill,
   defineChannel,
@@ -19,9 +19,8 @@ import {
   newTopic,
   openTransport,
   receiveUntil,
-  startProxiedKafka,
+  proxiedKafka,
   subscribe,
-  type ProxiedKafka,
 } from '../transports/kafka/scene.ts'
 
 const open: { stop(): Promise<void> }[] = []
@@ -37,17 +36,7 @@ afterEach(async () => {
 })
 
 describe('send over Kafka', () => {
-  let kafka: ProxiedKafka
-
-  beforeAll(async () => {
-    kafka = await startProxiedKafka()
-  })
-
-  afterEach(() => kafka.proxy.heal())
-
-  afterAll(async () => {
-    await kafka[Symbol.asyncDispose]()
-  })
+  const kafka = proxiedKafka()
 
   /** Without a store: a service that only sends needs none. */
   function sender(topic: string, publishTimeoutMs = 5000): { waybill: Waybill; channel: typeof pinged } {

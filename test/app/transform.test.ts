@@ -1,6 +1,6 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
-import { afterAll, afterEach, beforeAll, expect, it, onTestFinished } from 'vitest'
+import { expect, it, onTestFinished } from 'vitest'
 import { Client } from 'pg'
 import { createWaybill, defineConfig } from '../../src/index.ts'
 import { kafkaTransport } from '../../src/kafka.ts'
@@ -11,7 +11,7 @@ import { isFull } from '../setup/full.ts'
 import { describeWithKafka, postgresDatabase } from '../setup/servers.ts'
 import { committedOffsets, createTopic, publish } from '../transports/kafka/broker-desk.ts'
 import { seenByJava } from '../transports/kafka/fenced-scene.ts'
-import { messageTo, quickGroups, startProxiedKafka, type ProxiedKafka } from '../transports/kafka/scene.ts'
+import { messageTo, quickGroups, proxiedKafka } from '../transports/kafka/scene.ts'
 import { readByJava } from '../transports/kafka/transactions.ts'
 import { transformChannels, type TransformTopics } from './transform-channels.ts'
 
@@ -27,22 +27,12 @@ function numbered(topic: string, messages: number, over = keys): OutboundMessage
 }
 
 describeWithKafka('a service that transforms', () => {
-  let kafka: ProxiedKafka
+  const kafka = proxiedKafka({
+    ...quickGroups,
+    'transaction.abort.timed.out.transaction.cleanup.interval.ms': '100',
+  })
   let topics: TransformTopics
   let consumer: string
-
-  beforeAll(async () => {
-    kafka = await startProxiedKafka({
-      ...quickGroups,
-      'transaction.abort.timed.out.transaction.cleanup.interval.ms': '100',
-    })
-  })
-
-  afterEach(() => kafka.proxy.heal())
-
-  afterAll(async () => {
-    await kafka[Symbol.asyncDispose]()
-  })
 
   const arrange = async (): Promise<void> => {
     const brokers = kafka.brokers

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { check } from './check.ts'
 import { Coverage, occurrences } from './coverage.ts'
 import { spy } from './spies.ts'
-import { runs } from './steps.ts'
+import { runs, type Run } from './steps.ts'
 
 // WAYBILL_MODEL_SEED plays one seed again (with WAYBILL_MODEL_PATH the failing schedule alone); WAYBILL_MODEL_RUNS plays more.
 const { WAYBILL_MODEL_SEED, WAYBILL_MODEL_PATH, WAYBILL_MODEL_RUNS } = process.env
@@ -39,3 +39,30 @@ it(
   },
   patienceMs,
 )
+
+const insert = (a: number, b: number): Run['steps'][number] => ({ do: 'insert', a, b })
+
+/** Schedules that broke it once. */
+const found: readonly (readonly [string, Run])[] = [
+  [
+    'two channels of one partition fail for ever, and one of them has more behind its failing key than a read brings',
+    {
+      ...{ relays: 1, partitions: 2, ordersBatch: false, isRetryFar: true, slow: 'read', luck: 0 },
+      forms: { orders: 'fence', bills: 'confirm', views: 'fence' },
+      allows: { poison: true, takeOver: false, failOver: false, outage: false },
+      steps: [
+        insert(0, 80),
+        insert(3616, 0),
+        insert(626, 0),
+        insert(8561, 0),
+        insert(48, 5586),
+        insert(1056, 2512),
+        { do: 'tick', a: 0, b: 0 },
+      ],
+    },
+  ],
+]
+
+it.each(found)('holds where %s', (_what, run) => {
+  check(run, new Coverage())
+})

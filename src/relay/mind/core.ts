@@ -100,7 +100,10 @@ export class MindCore {
     const { acceptsFromRead, failures } = channel
     if (this.room <= 0 || this.lastRead - acceptsFromRead >= 2 ** Math.min(failures, 10)) return true
     for (const each of this.partitions.values()) {
-      if (!each.isDraining && each.caughtUpAt < acceptsFromRead) return false
+      // What reads brought before the fence was ready was passed by.
+      const fencedFrom = channel.rules.form === 'fence' ? each.fence!.acceptsFromRead : 0
+      if (each.isDraining || fencedFrom === Number.POSITIVE_INFINITY) continue
+      if (each.caughtUpAt < Math.max(acceptsFromRead, fencedFrom)) return false
     }
     return true
   }

@@ -1,30 +1,14 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { until } from '../../../src/testing/until.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
 import { createTopic, publish } from './broker-desk.ts'
-import {
-  messageTo,
-  openTransport,
-  quickGroups,
-  receiveCount,
-  startProxiedKafka,
-  subscribe,
-  type ProxiedKafka,
-} from './scene.ts'
+import { messageTo, openTransport, quickGroups, receiveCount, proxiedKafka, subscribe } from './scene.ts'
 
 const fetchRequest = 1
 const heartbeatRequest = 12
 
 describeWithKafka('a Kafka subscription whose messages nobody takes', () => {
-  let kafka: ProxiedKafka
-
-  beforeAll(async () => {
-    kafka = await startProxiedKafka(quickGroups)
-  })
-
-  afterAll(async () => {
-    await kafka[Symbol.asyncDispose]()
-  })
+  const kafka = proxiedKafka(quickGroups)
 
   it('stops fetching when its buffer is full, stays a member, and goes on when something is taken', async () => {
     const topic = await createTopic(kafka.brokers, 1)

@@ -1,25 +1,15 @@
 import { setImmediate } from 'node:timers/promises'
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { until } from '../../../src/testing/until.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
 import { createTopic } from './broker-desk.ts'
 import { arrives, countsOf, openDispatcher, readAll, warmDispatcher, words } from './dispatch-scene.ts'
 import { readProduceRequest, type ProduceRequest } from './produce-request.ts'
 import type { Dispatch, OutboundMessage } from '../../../src/ports/transport.ts'
-import { messageTo, newTopic, startProxiedKafka, type ProxiedKafka } from './scene.ts'
+import { messageTo, newTopic, proxiedKafka } from './scene.ts'
 
 describeWithKafka('a Kafka dispatcher whose broker is in trouble', () => {
-  let kafka: ProxiedKafka
-
-  beforeAll(async () => {
-    kafka = await startProxiedKafka()
-  })
-
-  afterEach(() => kafka.proxy.heal())
-
-  afterAll(async () => {
-    await kafka[Symbol.asyncDispose]()
-  })
+  const kafka = proxiedKafka()
 
   it('asks for no acknowledgement, as no producer of which the broker keeps a state', async () => {
     const topic = await createTopic(kafka.brokers, 1)

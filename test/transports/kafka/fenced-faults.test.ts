@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import type { FencedOutcome, FencedPublisher } from '../../../src/ports/transport.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
 import { createTopic } from './broker-desk.ts'
@@ -11,7 +11,7 @@ import {
   seenByJava,
   service,
 } from './fenced-scene.ts'
-import { startProxiedKafka, type ProxiedKafka } from './scene.ts'
+import { proxiedKafka } from './scene.ts'
 
 const timeoutMs = 20_000
 const endTransaction = 26
@@ -24,19 +24,9 @@ function asks(api: number): (chunk: Buffer) => boolean {
 }
 
 describeWithKafka('a fenced Kafka publisher whose broker is in trouble', () => {
-  let kafka: ProxiedKafka
+  const kafka = proxiedKafka()
   let topic: string
   let publisher: FencedPublisher
-
-  beforeAll(async () => {
-    kafka = await startProxiedKafka()
-  })
-
-  afterEach(() => kafka.proxy.heal())
-
-  afterAll(async () => {
-    await kafka[Symbol.asyncDispose]()
-  })
 
   /** A publisher that has committed its first ten rows. */
   const warm = async (): Promise<void> => {

@@ -1,14 +1,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
+import { expect, it, onTestFinished } from 'vitest'
 import { systemRandom } from '../../../src/kernel/clock.ts'
 import { spawnChild } from '../../../src/testing/child.ts'
 import { isFull } from '../../setup/full.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
 import { createTopic } from './broker-desk.ts'
 import { seenByJava, service } from './fenced-scene.ts'
-import { startProxiedKafka, type ProxiedKafka } from './scene.ts'
+import { proxiedKafka } from './scene.ts'
 
 const count = 2000
 /** The requests at which the process is killed: to begin, to write, to commit, and to fence. Each passes all the same. */
@@ -16,15 +16,7 @@ const kinds = [0, 24, 26, 22]
 const kills = kinds.length * (isFull ? 8 : 1)
 
 describeWithKafka('a process with a fenced Kafka publisher that is killed', () => {
-  let kafka: ProxiedKafka
-
-  beforeAll(async () => {
-    kafka = await startProxiedKafka()
-  })
-
-  afterAll(async () => {
-    await kafka[Symbol.asyncDispose]()
-  })
+  const kafka = proxiedKafka()
 
   it('leaves a note that tells its successor what is there, so that each row is there once and in order', async () => {
     const topic = await createTopic(kafka.brokers, 1)

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { until } from '../../../src/testing/until.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
 import { warmPublisher, works } from './broker-desk.ts'
@@ -14,24 +14,13 @@ import {
   outcomes,
   receiveCount,
   receiveUntil,
-  startProxiedKafka,
+  proxiedKafka,
   subscribe,
   textOf,
-  type ProxiedKafka,
 } from './scene.ts'
 
 describeWithKafka('a Kafka publisher whose broker is in trouble', () => {
-  let kafka: ProxiedKafka
-
-  beforeAll(async () => {
-    kafka = await startProxiedKafka()
-  })
-
-  afterEach(() => kafka.proxy.heal())
-
-  afterAll(async () => {
-    await kafka[Symbol.asyncDispose]()
-  })
+  const kafka = proxiedKafka()
 
   it('asks for acknowledgement by all replicas in sync, as one idempotent producer', async () => {
     const requests: ProduceRequest[] = []

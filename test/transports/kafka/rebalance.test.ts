@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { silentLogger, type Logger } from '../../../src/kernel/logger.ts'
 import { until } from '../../../src/testing/until.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
@@ -16,10 +16,9 @@ import {
   quickGroups,
   receiveCount,
   receiveUntil,
-  startProxiedKafka,
+  proxiedKafka,
   subscribe,
   textOf,
-  type ProxiedKafka,
 } from './scene.ts'
 
 const timing = { sessionTimeoutMs: 600, requestTimeoutMs: 3000 }
@@ -28,17 +27,7 @@ describeWithKafka('a Kafka subscription whose group or topic changes', () =>
   describe.each(groupProtocols)('(%s protocol)', (groupProtocol) => {
     const quick = { ...timing, groupProtocol }
 
-    let kafka: ProxiedKafka
-
-    beforeAll(async () => {
-      kafka = await startProxiedKafka(quickGroups)
-    })
-
-    afterEach(() => kafka.proxy.heal())
-
-    afterAll(async () => {
-      await kafka[Symbol.asyncDispose]()
-    })
+    const kafka = proxiedKafka(quickGroups)
 
     it('gives up its streams when the broker took them away while the process stood still', async () => {
       const topic = newTopic()

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { promisify } from 'node:util'
-import { onTestFinished } from 'vitest'
+import { afterAll, afterEach, beforeAll, onTestFinished } from 'vitest'
 import { newMessageId } from '../../../src/kernel/ids.ts'
 import { silentLogger, type Logger } from '../../../src/kernel/logger.ts'
 import { headersFrom, type Envelope } from '../../../src/kernel/message.ts'
@@ -21,28 +21,40 @@ import { startProxy, type Proxy } from '../../../src/testing/proxy.ts'
 import type { KafkaTransportOptions } from '../../../src/transports/kafka/options.ts'
 import { kafkaTransport } from '../../../src/transports/kafka/transport.ts'
 
-export interface ProxiedKafka extends AsyncDisposable {
+export interface ProxiedKafka {
   readonly server: KafkaServer
   readonly proxy: Proxy
   /** Where clients connect: the proxy, which is also what the broker calls itself. */
   readonly brokers: readonly string[]
 }
 
-/** A broker of one's own whose clients can reach it only through a proxy. */
-export async function startProxiedKafka(
-  settings: Readonly<Record<string, string>> = {},
-): Promise<ProxiedKafka> {
-  const port = await freePort()
-  const proxy = await startProxy({ port })
-  const advertised = { 'advertised.listeners': `PLAINTEXT://127.0.0.1:${proxy.port}` }
-  const server = await startKafka({ port, settings: { ...settings, ...advertised } })
+/**
+ * A broker of these tests' own whose clients can reach it only through a proxy, which is healed after each test. To be called
+ * where the tests are described.
+ */
+export function proxiedKafka(settings: Readonly<Record<string, string>> = {}): ProxiedKafka {
+  let started: ProxiedKafka | undefined
+  beforeAll(async () => {
+    const port = await freePort()
+    const proxy = await startProxy({ port })
+    const advertised = { 'advertised.listeners': `PLAINTEXT://127.0.0.1:${proxy.port}` }
+    const server = await startKafka({ port, settings: { ...settings, ...advertised } })
+    started = { server, proxy, brokers: [`127.0.0.1:${proxy.port}`] }
+  })
+  afterEach(() => started?.proxy.heal())
+  afterAll(async () => {
+    await started?.proxy.stop()
+    await started?.server.stop()
+  })
   return {
-    server,
-    proxy,
-    brokers: [`127.0.0.1:${proxy.port}`],
-    async [Symbol.asyncDispose]() {
-      await proxy.stop()
-      await server.stop()
+    get server() {
+      return started!.server
+    },
+    get proxy() {
+      return started!.proxy
+    },
+    get brokers() {
+      return started!.brokers
     },
   }
 }

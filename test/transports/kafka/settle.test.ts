@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import * as library from '@platformatic/kafka'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { spawnChild } from '../../../src/testing/child.ts'
 import { until } from '../../../src/testing/until.ts'
 import { Commits, type Membership } from '../../../src/transports/kafka/commits.ts'
@@ -15,23 +15,14 @@ import {
   openTransport,
   quickGroups,
   receiveCount,
-  startProxiedKafka,
+  proxiedKafka,
   subscribe,
-  type ProxiedKafka,
 } from './scene.ts'
 
 const timing = { sessionTimeoutMs: 600, requestTimeoutMs: 3000 }
 
 describeWithKafka('the settlement of Kafka positions', () => {
-  let kafka: ProxiedKafka
-
-  beforeAll(async () => {
-    kafka = await startProxiedKafka(quickGroups)
-  })
-
-  afterAll(async () => {
-    await kafka[Symbol.asyncDispose]()
-  })
+  const kafka = proxiedKafka(quickGroups)
 
   describe.each(groupProtocols)('(%s protocol)', (groupProtocol) => {
     const quick = { ...timing, groupProtocol }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { silentLogger, type Logger } from '../../../src/kernel/logger.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
 import { committedOffsets, publish } from './broker-desk.ts'
@@ -14,10 +14,9 @@ import {
   quickGroups,
   receiveCount,
   receiveUntil,
-  startProxiedKafka,
+  proxiedKafka,
   subscribe,
   textOf,
-  type ProxiedKafka,
 } from './scene.ts'
 
 const timing = { sessionTimeoutMs: 600, requestTimeoutMs: 3000 }
@@ -26,17 +25,7 @@ describeWithKafka('a Kafka subscription whose broker is in trouble', () =>
   describe.each(groupProtocols)('(%s protocol)', (groupProtocol) => {
     const quick = { ...timing, groupProtocol }
 
-    let kafka: ProxiedKafka
-
-    beforeAll(async () => {
-      kafka = await startProxiedKafka(quickGroups)
-    })
-
-    afterEach(() => kafka.proxy.heal())
-
-    afterAll(async () => {
-      await kafka[Symbol.asyncDispose]()
-    })
+    const kafka = proxiedKafka(quickGroups)
 
     it('resumes by itself when the broker was killed, and what was settled before stays settled', async () => {
       const topic = newTopic()

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import type { Delivery, Subscription } from '../../../src/ports/transport.ts'
 import type { KafkaTransportOptions } from '../../../src/transports/kafka/options.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
@@ -12,8 +12,7 @@ import {
   outcomes,
   quickGroups,
   receiveCount,
-  startProxiedKafka,
-  type ProxiedKafka,
+  proxiedKafka,
 } from './scene.ts'
 import { committedUpTo, outputsOf, subscribeToTransform, transformTo } from './transform-scene.ts'
 import { readByJava } from './transactions.ts'
@@ -28,25 +27,15 @@ function asks(api: number): (chunk: Buffer) => boolean {
 }
 
 describeWithKafka('transactions of a Kafka subscription whose broker is in trouble', () => {
-  let kafka: ProxiedKafka
+  const kafka = proxiedKafka({
+    ...quickGroups,
+    'transaction.abort.timed.out.transaction.cleanup.interval.ms': '100',
+  })
   let input: string
   let output: string
   let consumer: string
   let subscription: Subscription
   let first: Delivery[]
-
-  beforeAll(async () => {
-    kafka = await startProxiedKafka({
-      ...quickGroups,
-      'transaction.abort.timed.out.transaction.cleanup.interval.ms': '100',
-    })
-  })
-
-  afterEach(() => kafka.proxy.heal())
-
-  afterAll(async () => {
-    await kafka[Symbol.asyncDispose]()
-  })
 
   /** Twenty inputs, of which the first five are transformed. */
   const warm = async (options: Partial<KafkaTransportOptions> = {}): Promise<void> => {
