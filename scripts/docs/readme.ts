@@ -78,9 +78,9 @@ function comparison(): string {
   )
   return `What each costs, measured by \`npm run bench -- guarantees\` on ${measured.measuredOn} (${measured.machine}): orders in
 transactions of ten, through relay and consumer, to one effect each; ${measured.payloadBytes}-byte payloads, PostgreSQL with fsync, one
-broker, all on the same machine. Messages a second are from the first commit to the last effect; latency is from commit to effect, one
-message at a time; copies are messages on the wire beyond one of each, in runs without faults; statements are SQL statements for each
-message, the order's own and the effect included.
+broker, all on the same machine. Messages a second are from the first commit to the last effect, of one caller that commits in turn; latency is from
+commit to the end of the handler, one message at a time; copies are messages on the wire beyond one of each, in runs without faults; statements are SQL statements for each
+message, the order's own and the effect included, BEGIN and COMMIT not.
 
 | guarantee | reliability | complexity | transport | messages/s | latency p50 / p99 | copies | statements | deduplication | for |
 |---|---|---|---|---|---|---|---|---|---|

@@ -152,9 +152,18 @@ function quoted(text: string): string {
   return `'${text.replaceAll(/['\\]/gu, String.raw`\$&`)}'`
 }
 
+/** Words that a module cannot give to a constant. */
+const reserved: ReadonlySet<string> = new Set(
+  (
+    'await break case catch class const continue debugger default delete do else enum export extends false finally for function if ' +
+    'implements import in instanceof interface let new null package private protected public return static super switch this throw ' +
+    'true try typeof var void while with yield'
+  ).split(' '),
+)
+
 /** `orders.placed` → `ordersPlaced` */
 function variableOf(name: string): string {
   const camel = name.replaceAll(/[^A-Za-z0-9]+(\w?)/gu, (_, letter: string) => letter.toUpperCase())
   const first = camel.charAt(0).toLowerCase() + camel.slice(1)
-  return /^[a-z]\w*$/u.test(first) ? first : `channel${camel}`
+  return /^[a-z]\w*$/u.test(first) && !reserved.has(first) ? first : `channel${camel}`
 }

@@ -58,7 +58,8 @@ describe('Output', () => {
   it.each([
     ['a terminal', true, 64, 64],
     ['a wide one', true, 200, 80],
-    ['one that is too narrow for columns', true, 10, 40],
+    ['one that is too narrow for columns', true, 10, 60],
+    ['one that does not know its size', true, 0, 80],
     ['a pipe, whatever it says', false, 64, 80],
   ])('sets a text for %s', (_what, isTTY, columns, width) => {
     const terminal = { isTTY, columns, write: () => true }

@@ -19,7 +19,7 @@ export interface OutputStream {
 /** Where a terminal's width is not known, and the widest that is read at a glance. */
 const widest = 80
 /** Below it columns have no room. */
-const narrowest = 40
+const narrowest = 60
 
 /**
  * Where a command's words go. With `--json` the result is one line of JSON and the only thing on stdout; all else, for people,
@@ -55,10 +55,10 @@ export class Output {
 
   /** For a text that goes to {@link say}. */
   get page(): Page {
-    const { isTTY, columns = widest } = this.#target
+    const { isTTY, columns } = this.#target
     return {
       colors: this.colors,
-      width: isTTY === true ? Math.max(narrowest, Math.min(widest, columns)) : widest,
+      width: isTTY === true ? Math.max(narrowest, Math.min(widest, columns || widest)) : widest,
     }
   }
 

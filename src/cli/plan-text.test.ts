@@ -22,7 +22,7 @@ const all: readonly FactsOf[] = [
 const verdicts = all.map((of) => compile(facts(of)))
 
 describe('planText', () => {
-  it.each([80, 60, 48])('fits into %d columns, whatever the plan', (width) => {
+  it.each([80, 70, 60])('fits into %d columns, whatever the plan', (width) => {
     expect(new Set(verdicts.map(({ kind }) => kind))).toEqual(new Set(['plan', 'refusal']))
     const page = { colors, width }
     for (const text of [...verdicts.map((each) => planText(each, page)), overviewText(verdicts, page)]) {

@@ -20,7 +20,7 @@ export function overviewText(verdicts: readonly (Plan | Refusal)[], page: Page):
   const lines = [dim(`${row('channel', 'guarantee')}way`)]
   for (const verdict of verdicts) {
     const head = row(verdict.channel, verdict.guarantee)
-    const room = Math.max(16, page.width - head.length)
+    const room = page.width - head.length
     const text = verdict.kind === 'plan' ? wayOf(verdict) : 'refused, see below'
     const [first = '', ...more] = wrap(text, room)
     lines.push(head + (verdict.kind === 'plan' ? first : red(first)))

@@ -138,10 +138,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   WB_FENCED_MISMATCH: {
     means: 'What the store and the broker know of the last fenced transaction of a partition does not agree.',
     remedy:
-      'Find out which of the two was restored or made anew; the message has both numbers. Delete from `outbox` what the broker has already, ' +
-      'or it comes twice. Then tell the store where the broker is, and the relay goes on by itself: ' +
-      "`update waybill.partitions set fenced_number = N, fenced_lineage = null where consumer = '' and partition = P`, " +
-      'with the number of the broker, or 0 where it has no note.',
+      'Find out which of the two was restored or made anew. Stop the relays. Delete from `outbox` what the broker has already, or it comes ' +
+      'twice. Then tell the store where the broker is, with number and epoch of its last transaction as the message has them, or 0 and 0 ' +
+      'where it has none, and start the relays: `update waybill.partitions set fenced_number = N, fenced_lineage = null, ' +
+      "epoch = greatest(epoch, E) where consumer = '' and partition = P` (in your own schema, where it is not `waybill`).",
   },
   WB_TRANSACTION_ROLLED_BACK: {
     means: 'The transaction had failed before its COMMIT, which the database turned into a rollback.',

@@ -61,6 +61,15 @@ const found: readonly (readonly [string, Run])[] = [
       ],
     },
   ],
+  [
+    'a channel fails in one partition while another channel keeps the partition of its good row busy',
+    {
+      ...{ relays: 1, partitions: 3, ordersBatch: false, isRetryFar: true, slow: 'read', luck: 0 },
+      forms: { orders: 'fence', bills: 'fence', views: 'fence' },
+      allows: { poison: true, takeOver: false, failOver: false, outage: false },
+      steps: [insert(5664, 6849), insert(0, 976), insert(3104, 0), insert(0, 1006), insert(48, 6690)],
+    },
+  ],
 ]
 
 it.each(found)('holds where %s', (_what, run) => {

@@ -73,9 +73,10 @@ export function compare(
   store: FencedState,
   epoch: bigint,
 ): 'equal' | 'ahead' | { readonly reason: string } {
+  const found = last === null ? 'none' : `number ${last.number} of epoch ${last.epoch}`
   if (store.lineage !== null && store.lineage !== lineage) {
     return {
-      reason: `the notes of its transactions are kept in ${lineage}, and the last one was written to ${store.lineage}`,
+      reason: `the broker's last transaction is ${found}, kept in ${lineage}, and the store's was noted in ${store.lineage}`,
     }
   }
   if (last === null) {
@@ -83,11 +84,13 @@ export function compare(
     return { reason: `the broker has no note of it, and the store knows of ${store.number} transactions` }
   }
   if (last.epoch > epoch) {
-    return { reason: `the broker's last note is of epoch ${last.epoch}, newer than the lease's own ${epoch}` }
+    return {
+      reason: `the broker's last transaction is ${found}, newer than the lease's own epoch ${epoch}`,
+    }
   }
   if (last.number === store.number) return 'equal'
   if (last.number === store.number + 1n) return 'ahead'
   return {
-    reason: `the broker's last transaction is number ${last.number}, and the store's is number ${store.number}`,
+    reason: `the broker's last transaction is ${found}, and the store's is number ${store.number}`,
   }
 }

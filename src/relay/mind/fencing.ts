@@ -90,14 +90,22 @@ export class Fencing {
   /** The next transaction of a channel, if a partition is free for it. */
   next(channel: ChannelState, now: number): Command | null {
     const held = [...this.#held()]
-    for (let i = 0; i < held.length; i++) {
-      // Each transaction starts the round behind it, so that no partition waits behind a busier one.
-      const { partition, fence } = held[(this.#turn + i) % held.length]!
+    // Each transaction starts the round behind it, so that no partition waits behind a busier one.
+    const round = held.map((_, i) => (this.#turn + i) % held.length)
+    if (channel.failures > 0) {
+      // A probe goes where a row is that was not in doubt, if there is one: those of other partitions would hide it for ever.
+      const doubts = held.map(({ partition }) =>
+        this.#gathering.leastDoubt(partition.pools.get(channel), now),
+      )
+      round.sort((a, b) => doubts[a]! - doubts[b]!)
+    }
+    for (const at of round) {
+      const { partition, fence } = held[at]!
       const pool = partition.pools.get(channel)
       if (fence.stage !== 'ready' || fence.isOutdated || partition.isDraining || pool === undefined) continue
       const entries = this.#gathering.gather(channel, pool, now)
       if (entries.length === 0) continue
-      this.#turn = (this.#turn + i + 1) % held.length
+      this.#turn = (at + 1) % held.length
       const number = fence.number + 1n
       channel.underway += 1
       this.#publishing += 1

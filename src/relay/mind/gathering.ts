@@ -41,6 +41,12 @@ export class Gathering {
     return batch.entries
   }
 
+  /** How often the row was in doubt with which a probe of this pool would be made. */
+  leastDoubt(pool: Pool | undefined, now: number): number {
+    const best = pool === undefined ? null : this.#leastDoubted(pool, now)
+    return best?.doubt.times ?? Number.MAX_SAFE_INTEGER
+  }
+
   fitsLease(partition: PartitionState, now: number): boolean {
     return partition.until - now >= this.#core.options.sendTimeoutMs
   }

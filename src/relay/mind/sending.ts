@@ -61,7 +61,11 @@ export class Sending {
   }
 
   #next(channel: ChannelState, now: number): Command | null {
-    if (channel.rules.form === 'fence') return this.#fencing.next(channel, now)
+    if (channel.rules.form === 'fence') {
+      const command = this.#fencing.next(channel, now)
+      if (command !== null) this.#lastSend += 1
+      return command
+    }
     const isTaken = channel.rules.form === 'take'
     if (isTaken && !this.#taking.mayTake(now)) return null
     const entries = this.#gathering.gather(channel, channel.pool, now)

@@ -104,7 +104,8 @@ export class Commits {
       if (leftMs <= 0) throw unreachable(coordinator.groupId, code)
       const attempt: Attempt = { state: 'waiting' }
       try {
-        const answer = await withDeadline(this.#request(left, attempt, signal), leftMs, 'A commit', signal)
+        // Not given up where the assignment ends meanwhile: what has left may be carried out, and "not taken" would be a guess.
+        const answer = await withDeadline(this.#request(left, attempt, signal), leftMs, 'A commit')
         this.#judge(answer, left, taken)
         if (left.size === 0) return taken
       } catch (error) {
@@ -113,8 +114,13 @@ export class Commits {
         const answer = responseIn(error) as CommitResponse | undefined
         if (answer !== undefined) this.#judge(answer, left, taken)
         else if (attempt.state === 'left' && !signal.aborted) this.#doubt()
+        const isOpen = answer === undefined && attempt.state === 'left'
         attempt.state = 'over'
-        if (signal.aborted || left.size === 0) return taken
+        if (left.size === 0) return taken
+        if (signal.aborted) {
+          if (isOpen) throw unreachable(coordinator.groupId, code)
+          return taken
+        }
         // The epoch moves on while the assignment stays; the answer that tells the next one is on its way.
         if (hasKafkaError(error, 'STALE_MEMBER_EPOCH')) continue
         if (this.#isInDoubt || !isRetryable(error)) throw unreachable(coordinator.groupId, code)
