@@ -29,9 +29,9 @@ export interface ConsumerCounters {
   readonly duplicates: number
   readonly failed: number
   readonly dead: number
-  /** At-most-once messages that were settled or taken and then not handled; the store counts them too, in `losses`. */
+  /** At-most-once messages that were settled or taken, or possibly so, and then not handled; the store counts them in `losses`. */
   readonly lost: number
-  /** At-most-once messages that were not run here, because their settlement was refused or not answered. */
+  /** At-most-once messages that were not run here, because their settlement was refused (they come again) or not answered (`lost` too). */
   readonly unsettled: number
 }
 
