@@ -49,8 +49,8 @@ function costLines({ guarantee, isDirect }: Advice, costs: MeasuredCosts, page: 
   const row = (...cells: readonly string[]): string =>
     `  ${cells.map((cell, i) => (i === 0 ? cell.padEnd(18) : cell.padStart(cellWidth))).join('')}`.trimEnd()
   const measured = isDirect
-    ? 'Measured through the outbox, from commit to effect. Yours goes by send(), without a row: it costs less.'
-    : 'Measured through the outbox, from commit to effect.'
+    ? 'Measured through the outbox, from commit to the end of the handler. Yours goes by send(), without a row: it costs less.'
+    : 'Measured through the outbox, from commit to the end of the handler.'
   const lines = [...words, ...point(measured, width), '']
   lines.push(dim(row('', 'msg/s', 'p50 ms', 'p99 ms', 'copies', 'SQL/msg')))
   for (const each of guarantees) {

@@ -56,6 +56,7 @@ describe('advise', () => {
   it('writes the definition for the answers', () => {
     const definition = (answers: Partial<Answers>): string => advise({ ...asked, ...answers }).definition
     expect(definition({ ordered: true })).toContain('key: (message) => message.id')
+    expect(definition({ name: 'delete' })).toContain('export const channeldelete =')
     expect(definition({ ordered: true, broker: 'udp' })).not.toContain('key:')
     expect(definition({ mayBeLost: true })).not.toContain('outbox')
     expect(definition({ mayBeLost: true, latency: 'low' })).toContain('outbox: false')
