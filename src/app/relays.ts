@@ -97,7 +97,11 @@ export async function startRelay(parts: Parts, work: LaneWork, running: Running[
   await relay.start()
   running.push({
     stop: () => relay.stop(),
-    wake: () => relay.wake(),
+    wake: ({ transport, isCommitted }) => {
+      if (transport !== lane.transport) return
+      if (isCommitted) relay.wake()
+      else relay.hint()
+    },
     status: () => ({ kind: 'relay', relay: relay.status() }),
   })
   return relay

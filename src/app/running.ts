@@ -1,3 +1,4 @@
+import type { News } from '../ports/bell.ts'
 import type { RelayStatus } from '../relay/relay.ts'
 
 /** Running totals of `send()` since the instance was made. */
@@ -13,6 +14,8 @@ export type PartStatus =
   | { readonly kind: 'transports'; readonly names: readonly string[] }
   /** Inbox rows that were past their retention. */
   | { readonly kind: 'cleanup'; readonly forgotten: number }
+  /** Whether this process hears what others write; where not, its polling finds it. */
+  | { readonly kind: 'wake-ups'; readonly isListening: boolean }
   | { readonly kind: 'sends'; readonly counters: SendCounters }
   | { readonly kind: 'relay'; readonly relay: RelayStatus | null }
   | {
@@ -43,7 +46,7 @@ export interface WaybillStatus {
 /** Something that was started and has to be stopped again. */
 export interface Running {
   stop(): Promise<void>
-  /** There may be something new in the outbox. */
-  wake(): void
+  /** For whom it may be: parts that read the outbox. */
+  wake(news: News): void
   status(): PartStatus
 }

@@ -18,8 +18,8 @@ export interface SendsParts {
   readonly storing: () => { readonly writer: OutboxWriter; readonly transactions: TransactionRunner }
   /** Throws where a channel's guarantee cannot hold. */
   readonly mustCompile: () => void
-  /** Something was written into the outbox. */
-  readonly onStored: () => void
+  /** Something was written into the outbox for this transport, and committed. */
+  readonly onStored: (transport: string) => void
 }
 
 /** The ways on which `send()` sends: one for each transport and kind of guarantee, opened when first used. */
@@ -75,7 +75,7 @@ export class Sends {
     const { settings, routes } = config
     const retry = { initialMs: settings.retryInitialMs, maxMs: settings.holdMaxMs }
     const { capabilities } = transports.get(transport)
-    if (capabilities.isLocal) return this.#storing(isOnce)
+    if (capabilities.isLocal) return this.#storing(transport, isOnce)
     if (isOnce) {
       return dispatchOutlet({
         open: this.#once(() => transports.dispatcher(transport)),
@@ -99,7 +99,7 @@ export class Sends {
   }
 
   /** Needs the store only when a message is sent, so that asking for the way of a channel connects to nothing. */
-  #storing(isOnce: boolean): Outlet {
+  #storing(transport: string, isOnce: boolean): Outlet {
     const { config, storing, onStored } = this.#parts
     const { settings } = config
     return storeOutlet({
@@ -109,7 +109,7 @@ export class Sends {
       onDropped: isOnce ? (message, code) => this.#drop(message, code) : undefined,
       onStored: (count) => {
         if (isOnce) this.#dispatched += count
-        onStored()
+        onStored(transport)
       },
       clock: systemClock,
       random: systemRandom,

@@ -31,6 +31,12 @@ export const settingsTable = {
     max: 600_000,
     doc: 'Longest pause before the next read of an outbox that stays empty.',
   },
+  notify: {
+    kind: 'choice',
+    default: 'on',
+    choices: ['on', 'off'],
+    doc: 'Whether processes tell each other at once that there is something new (LISTEN and NOTIFY); polling is always behind it.',
+  },
   batchSize: {
     kind: 'count',
     default: 1000,

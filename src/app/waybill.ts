@@ -30,6 +30,7 @@ import { Sends } from './sends.ts'
 import { untilSignal } from './signals.ts'
 import type { SettingsSources } from './settings.ts'
 import { outputTargets, withoutStore } from './transforms.ts'
+import { Waking } from './waking.ts'
 
 export interface TransactionOptions {
   readonly signal?: AbortSignal
@@ -120,7 +121,8 @@ class Instance<Handle> implements Waybill<Handle> {
   readonly #registrations: Registration[] = []
   readonly #lifecycle: Lifecycle
   readonly #middleware = new MiddlewareStack()
-  readonly #pending = new PendingPublishes()
+  readonly #pending: PendingPublishes
+  readonly #waking: Waking
   readonly #transports: OpenTransports
   readonly #sends: Sends
   #store: Store | null = null
@@ -132,6 +134,16 @@ class Instance<Handle> implements Waybill<Handle> {
       () => this.#start(),
       () => this.#stop(),
     )
+    this.#waking = new Waking({
+      config,
+      clock: systemClock,
+      bell: () => this.#store?.bell ?? null,
+      running: () => this.#running,
+    })
+    this.#pending = new PendingPublishes({
+      committed: (channel) => this.#waking.published(channel, true),
+      unknown: (channel) => this.#waking.published(channel, false),
+    })
     this.publish = createPublish({
       writer: {
         append: (transaction, channel, messages) =>
@@ -139,8 +151,10 @@ class Instance<Handle> implements Waybill<Handle> {
       },
       targets: config.routes,
       executorFor,
-      // Not committed yet: the relay of this process looks in quick steps for a moment (PROTOCOLS 8).
-      onAppended: () => this.#wake(),
+      // Of a caller's transaction nothing tells the commit: relays look in quick steps for a moment (PROTOCOLS 8).
+      onAppended: ({ transaction, channel }) => {
+        if (!this.#pending.isWatched(transaction)) this.#waking.published(channel, false)
+      },
       onStarted: (started) => this.#pending.note(started),
       middleware: this.#middleware.publish,
     })
@@ -155,7 +169,7 @@ class Instance<Handle> implements Waybill<Handle> {
         writer: { append: (...message) => this.#open().writer.append(...message) },
         transactions: { run: (...work) => this.#runner(this.#open()).run(...work) },
       }),
-      onStored: () => this.#wake(),
+      onStored: (transport) => this.#waking.tell({ transport, isCommitted: true }),
       mustCompile: () => void this.#plans(),
     })
     this.send = createSend({
@@ -172,9 +186,7 @@ class Instance<Handle> implements Waybill<Handle> {
     }
     const runner = this.#runner(this.#open())
     const idleTimeoutMs = this.#config.settings.handlerTimeoutMs
-    const result = await runner.run({ idleTimeoutMs, ...options }, ({ handle }) => work(handle as Handle))
-    this.#wake()
-    return result
+    return await runner.run({ idleTimeoutMs, ...options }, ({ handle }) => work(handle as Handle))
   }
 
   use(middleware: Middleware): void {
@@ -294,6 +306,7 @@ class Instance<Handle> implements Waybill<Handle> {
     startCleanup(parts, this.#running)
     if (this.#config.runsRelay) await startRelays(parts, this.#running)
     await startConsumers(parts, this.#registrations, this.#running)
+    this.#waking.listen(parts)
   }
 
   async #stop(): Promise<void> {
@@ -347,12 +360,9 @@ class Instance<Handle> implements Waybill<Handle> {
   async #closeAll(): Promise<void> {
     await this.#sends.close(this.#config.settings.stopTimeoutMs)
     await this.#transports.closeAll()
+    await this.#waking.flush()
     const store = this.#store
     this.#store = null
     await store?.close()
-  }
-
-  #wake(): void {
-    for (const part of this.#running) part.wake()
   }
 }

@@ -60,6 +60,7 @@ export interface AppendedNote {
 
 export interface StartedPublish {
   readonly transaction: unknown
+  readonly channel: string
   /** `true` when its statement has been handed to the driver; `false` when none will be, and then `done` says why. */
   readonly issued: Promise<boolean>
   /** What the caller got. */
@@ -75,7 +76,7 @@ export function createPublish(parts: PublishParts): Publish {
   ): Promise<string | readonly string[]> => {
     const { promise: issued, resolve } = Promise.withResolvers<boolean>()
     const done = write(transaction, channel, payload, options, resolve)
-    parts.onStarted?.({ transaction, issued, done })
+    parts.onStarted?.({ transaction, channel: channel?.name, issued, done })
     return done
   }
 

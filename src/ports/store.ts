@@ -1,5 +1,6 @@
 import type { StoreCapabilities } from '../kernel/capabilities.ts'
 import type { Logger } from '../kernel/logger.ts'
+import type { Bell } from './bell.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import type { Inbox } from './inbox.ts'
 import type { Lane } from './lane.ts'
@@ -38,6 +39,7 @@ export interface Store {
   readonly inbox: Inbox
   readonly checkpoints: Checkpoints
   readonly transactions: TransactionRunner
+  readonly bell: Bell
   /** The relay's hands on a lane, with connections of their own. */
   openOutbox(lane: Lane): Promise<Outbox>
   /** Joins a lane; see {@link LeaseSession}. */

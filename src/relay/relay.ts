@@ -77,6 +77,11 @@ export class Relay {
     this.#run?.wake()
   }
 
+  /** Somebody has written to the outbox and not committed yet. */
+  hint(): void {
+    this.#run?.hint()
+  }
+
   status(): RelayStatus | null {
     return this.#run?.status() ?? null
   }
@@ -151,6 +156,10 @@ class Run {
   wake(): void {
     this.#mind.wake()
     this.#pump()
+  }
+
+  hint(): void {
+    if (this.#mind.hint(this.#options.clock.now())) this.#pump()
   }
 
   status(): RelayStatus {

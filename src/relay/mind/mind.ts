@@ -73,6 +73,11 @@ export class RelayMind {
     this.#reading.wake()
   }
 
+  /** See {@link Reading.hint}. */
+  hint(now: number): boolean {
+    return this.#reading.hint(now)
+  }
+
   readReturned(read: number, result: ReadResult, now: number): void {
     this.#reading.returned(read, result, now)
   }

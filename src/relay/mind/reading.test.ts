@@ -151,6 +151,66 @@ describe('when to read', () => {
     expect(hand.has('read')).toBe(true)
   })
 
+  it('reads in quick steps that grow after a hint, and not at once', () => {
+    const hand = new ByHand({ poll: { initialMs: 10, maxMs: 100_000 } })
+    for (let i = 0; i < 8; i++) {
+      hand.read()
+      hand.rest()
+    }
+    hand.read()
+    const idle = hand.mind.nextDecisionAt() - hand.now
+    expect(idle).toBeGreaterThan(1000)
+    expect(hand.mind.hint(hand.now)).toBe(true)
+    hand.decide()
+    expect(hand.has('read')).toBe(false)
+    const steps: number[] = []
+    for (let i = 0; i < 5; i++) {
+      const before = hand.now
+      hand.rest()
+      steps.push(hand.now - before)
+      hand.read()
+    }
+    expect(steps).toEqual([10, 8, 15, 30, 60])
+  })
+
+  it('keeps a hint that comes while a read finds nothing', () => {
+    const hand = new ByHand({ poll: { initialMs: 10, maxMs: 100_000 } })
+    for (let i = 0; i < 8; i++) {
+      hand.read()
+      hand.rest()
+    }
+    hand.mind.hint(hand.now)
+    hand.read()
+    expect(hand.mind.nextDecisionAt() - hand.now).toBeLessThanOrEqual(10)
+  })
+
+  it('changes nothing by a second hint', () => {
+    const hand = new ByHand()
+    hand.read()
+    hand.mind.hint(hand.now)
+    expect(hand.mind.hint(hand.now)).toBe(false)
+  })
+
+  it('looks ever more rarely while nothing comes', () => {
+    const hand = new ByHand({ poll: { initialMs: 10, maxMs: 1000 } })
+    const start = hand.now
+    let reads = 0
+    for (; hand.now < start + 60_000; hand.rest()) {
+      hand.read()
+      reads += 1
+    }
+    expect(reads).toBeGreaterThan(60)
+    expect(reads).toBeLessThan(100)
+  })
+
+  it('never rests after a full read', () => {
+    const hand = new ByHand({ readLimit: 2 })
+    for (let i = 0; i < 20; i += 2) {
+      hand.read([row(i + 1, `k${i}`), row(i + 2, `k${i}`)])
+      expect(hand.has('read')).toBe(true)
+    }
+  })
+
   it('reads at once what it gained while a read found nothing', () => {
     const hand = new ByHand()
     hand.mind.gained([{ partition: 1, epoch: 7n }], 100_000)

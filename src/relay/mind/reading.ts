@@ -30,6 +30,19 @@ export class Reading {
     this.#core.wantRead()
   }
 
+  /**
+   * Something was written that is not committed yet: the back-off starts anew, so that reads follow in quick steps which grow with the
+   * time that the transaction takes. Also behind a read that is under way. `false`: that is so already.
+   */
+  hint(now: number): boolean {
+    const core = this.#core
+    const soon = now + core.options.poll.initialMs
+    if (this.#idleReads === 0 && core.nextReadAt <= soon) return false
+    this.#idleReads = 0
+    core.nextReadAt = Math.min(core.nextReadAt, soon)
+    return true
+  }
+
   /** When the next read may be issued; Infinity while only an event can allow one. */
   nextAt(): number {
     if (this.#asked !== null || this.#core.room <= 0 || this.#readable().length === 0)

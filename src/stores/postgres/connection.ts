@@ -1,7 +1,7 @@
 import { withDeadline } from '../../kernel/deadline.ts'
 import { isWaybillError, WaybillError } from '../../kernel/errors.ts'
 import type { SqlRow } from '../../ports/sql.ts'
-import type { PgConnection, PgQuery } from './driver.ts'
+import type { PgConnection, PgNotification, PgQuery } from './driver.ts'
 import { isConnectionLoss, isStaleSession, storeError } from './errors.ts'
 
 export interface ConnectionOptions {
@@ -17,6 +17,7 @@ export interface ConnectionOptions {
    * @default true
    */
   readonly reconnects?: boolean
+  readonly onNotification?: (notification: PgNotification) => void
 }
 
 /**
@@ -74,11 +75,12 @@ export class Connection {
   }
 
   #connect(): Promise<PgConnection> {
-    const { create, setUp, timeoutMs } = this.#options
+    const { create, setUp, timeoutMs, onNotification } = this.#options
     const connecting = (async (): Promise<PgConnection> => {
       const client = await create()
       // Without a listener the loss of an idle connection would end the process.
       client.on('error', () => this.#lose(connecting))
+      if (onNotification !== undefined) client.on('notification', onNotification)
       try {
         await client.connect()
         await withDeadline(client.query(setUp), timeoutMs, 'PostgreSQL')

@@ -1,7 +1,7 @@
 import { WaybillError } from '../../kernel/errors.ts'
 import type { StoreContext } from '../../ports/store.ts'
 import { Connection } from './connection.ts'
-import type { PgConnection, PgModule, PgPool } from './driver.ts'
+import type { PgConnection, PgModule, PgNotification, PgPool } from './driver.ts'
 import type { PostgresStoreOptions } from './options.ts'
 
 export interface ConnectionNeeds {
@@ -11,6 +11,10 @@ export interface ConnectionNeeds {
   readonly timeoutMs?: number
   /** Run on every new connection after the common settings. */
   readonly setUp?: string
+  /** For a connection that listens. */
+  readonly onNotification?: (notification: PgNotification) => void
+  /** `false`: a process that has nothing else to do may end. @default true */
+  readonly keepsProcess?: boolean
 }
 
 /** All connections of an open store: the pool of transactions, and those made for one purpose each. */
@@ -35,19 +39,22 @@ export class Connections {
   /** A connection apart from the pool, so that relays do not use up what handlers need; made when first used. */
   open(purpose: string, needs: ConnectionNeeds = {}): Connection {
     const { applicationName, lockTimeoutMs, statementTimeoutMs } = this.#context
-    const { timeoutMs = statementTimeoutMs, setUp = '', reconnects = true } = needs
+    const { timeoutMs = statementTimeoutMs, setUp = '', reconnects = true, onNotification } = needs
     const connection = new Connection({
       timeoutMs,
       reconnects,
+      ...(onNotification === undefined ? {} : { onNotification }),
       create: async () => {
         const { Client } = await loadDriver()
-        return new Client({
+        const client = new Client({
           ...this.#place(),
           application_name: `${applicationName} ${purpose}`.slice(0, 63),
           keepAlive: true,
           connectionTimeoutMillis: statementTimeoutMs,
           pipeline: true,
         })
+        if (needs.keepsProcess === false) client.unref?.()
+        return client
       },
       // Whatever the role or database has set: text formats that are parsed here, commits that last (epochs and lines must not
       // be issued twice), statements that end, and plans by index in its order whatever the statistics of a table say that

@@ -25,16 +25,25 @@ export interface PgNotice {
   readonly code?: string | undefined
 }
 
+/** What LISTEN brings. */
+export interface PgNotification {
+  readonly channel: string
+  readonly payload?: string | undefined
+}
+
 /** What the store asks of a client it owns or borrows. */
 export interface PgConnection extends PgClient {
   connect(): Promise<unknown>
   end(): Promise<void>
   on(event: 'error', listener: (error: Error) => void): unknown
   on(event: 'notice', listener: (notice: PgNotice) => void): unknown
+  on(event: 'notification', listener: (notification: PgNotification) => void): unknown
   off(event: 'error', listener: (error: Error) => void): unknown
   off(event: 'notice', listener: (notice: PgNotice) => void): unknown
   getTransactionStatus(): 'I' | 'T' | 'E' | null
   readonly pipeline?: boolean
+  /** Lets the process end though the connection is open. */
+  unref?(): void
 }
 
 export interface PgPooledClient extends PgConnection {

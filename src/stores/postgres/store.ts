@@ -2,6 +2,7 @@ import type { Lane, LeasedPartition } from '../../ports/lane.ts'
 import type { LeaseSession } from '../../ports/leases.ts'
 import type { Outbox } from '../../ports/outbox.ts'
 import type { Store, StoreContext, StoreDefinition } from '../../ports/store.ts'
+import { createBell } from './bell.ts'
 import { createCheckpoints } from './checkpoints.ts'
 import { Connections } from './connections.ts'
 import type { PgClient } from './driver.ts'
@@ -48,6 +49,7 @@ function openStore(connections: Connections, schema: string, context: StoreConte
       statementTimeoutMs,
       lockTimeoutMs,
     }),
+    bell: createBell(connections, schema),
     openOutbox: (lane) => Promise.resolve(openOutbox(connections, schema, lane)),
     openLeases: (lane) => joinLane(connections, schema, lane, context),
     close: () => connections.closeAll(),
