@@ -82,6 +82,7 @@ export const entries: Readonly<Record<string, readonly string[]>> = {
 export const kernelBuiltins: readonly string[] = [
   'node:async_hooks',
   'node:crypto',
+  'node:diagnostics_channel',
   'node:util',
   'node:timers',
 ]

@@ -1,9 +1,12 @@
+import { diagnostic } from '../kernel/diagnostics.ts'
 import { describeError } from '../kernel/errors.ts'
 import type { Parts } from './relays.ts'
 import type { Running } from './running.ts'
 
 /** Inbox rows deleted by one statement: short, so that it holds up no handler (G1). */
 const batch = 5000
+
+const purgedEvents = diagnostic('waybill.cleanup.purged')
 
 /**
  * Forgets what is past its retention, on a timer of its own. Every process does it; the store lets one at a time, so the
@@ -19,6 +22,7 @@ export function startCleanup(parts: Pick<Parts, 'config' | 'store' | 'clock'>, r
     for (let deleted = batch; deleted === batch && !stop.signal.aborted;) {
       deleted = await store.inbox.purge(settings.inboxRetentionMs, batch)
       forgotten += deleted
+      if (deleted > 0 && purgedEvents.hasSubscribers) purgedEvents.publish({ count: deleted })
     }
   }
   const loop = async (): Promise<void> => {

@@ -1,4 +1,6 @@
 import { systemClock, systemRandom } from '../kernel/clock.ts'
+import { diagnostic } from '../kernel/diagnostics.ts'
+import { describeError, isWaybillError } from '../kernel/errors.ts'
 import { ConfirmOutlet } from '../outbox/confirm-outlet.ts'
 import type { SomeChannel } from '../outbox/channel.ts'
 import { dispatchOutlet } from '../outbox/dispatch-outlet.ts'
@@ -22,12 +24,16 @@ export interface SendsParts {
   readonly onStored: (transport: string) => void
 }
 
+const endedEvents = diagnostic('waybill.send.ended')
+
 /** The ways on which `send()` sends: one for each transport and kind of guarantee, opened when first used. */
 export class Sends {
   readonly #parts: SendsParts
   readonly #outlets = new Map<string, Outlet>()
   readonly #opened = new Set<Promise<Publisher | Dispatcher>>()
   readonly #underway = new Set<Promise<void>>()
+  /** At-most-once messages that did not leave, until their call has looked. */
+  readonly #lost = new WeakSet<OutboundMessage>()
   #dispatched = 0
   #confirmed = 0
   #dropped = 0
@@ -140,6 +146,10 @@ export class Sends {
         try {
           await sending
           if (!isOnce) this.#confirmed += messages.length
+          this.#tellWell(messages, isOnce)
+        } catch (error) {
+          this.#tellFailed(messages, error)
+          throw error
         } finally {
           this.#underway.delete(sending)
         }
@@ -148,9 +158,28 @@ export class Sends {
     }
   }
 
-  #drop({ envelope }: OutboundMessage, code: string): void {
+  #tellWell(messages: readonly OutboundMessage[], isOnce: boolean): void {
+    if (!endedEvents.hasSubscribers) return
+    const { channel } = messages[0]!.envelope
+    const count = isOnce ? messages.filter((message) => !this.#lost.has(message)).length : messages.length
+    const outcome = isOnce ? 'dispatched' : 'confirmed'
+    if (count > 0) endedEvents.publish({ channel, outcome, count, code: null })
+  }
+
+  #tellFailed(messages: readonly OutboundMessage[], error: unknown): void {
+    if (!endedEvents.hasSubscribers) return
+    const outcome = isWaybillError(error) && error.retryable === 'unknown' ? 'unknown' : 'rejected'
+    const { channel } = messages[0]!.envelope
+    endedEvents.publish({ channel, outcome, count: messages.length, code: describeError(error).code })
+  }
+
+  #drop(message: OutboundMessage, code: string): void {
     this.#dropped += 1
-    const { id, channel } = envelope
+    const { id, channel } = message.envelope
+    if (endedEvents.hasSubscribers) {
+      this.#lost.add(message)
+      endedEvents.publish({ channel, outcome: 'dropped', count: 1, code })
+    }
     this.#parts.config.logger.warn({ channel, id, code }, 'an at-most-once message was not sent')
   }
 }

@@ -1,3 +1,4 @@
+import { diagnostic } from '../kernel/diagnostics.ts'
 import type { LossCause } from '../ports/outbox.ts'
 
 /** What a consumer did, told as it happens; for counters and metrics. A listener that throws is ignored. */
@@ -47,10 +48,51 @@ export type ConsumerEvent =
 
 export type ConsumerListener = (event: ConsumerEvent) => void
 
-/** A listener that cannot take its consumer down. */
+const diagnostics = {
+  handled: diagnostic('waybill.consumer.handled'),
+  duplicate: diagnostic('waybill.consumer.duplicate'),
+  failed: diagnostic('waybill.consumer.failed'),
+  dead: diagnostic('waybill.consumer.dead'),
+  lost: diagnostic('waybill.consumer.lost'),
+  unavailable: diagnostic('waybill.consumer.unavailable'),
+} as const
+
+/** Ids and the broker's progress are for listeners of this consumer alone: they would have no bound as labels (S13). */
+function toDiagnostics(event: ConsumerEvent): void {
+  switch (event.type) {
+    case 'handled':
+    case 'duplicate': {
+      const { type, consumer, channel, count } = event
+      if (diagnostics[type].hasSubscribers) diagnostics[type].publish({ consumer, channel, count })
+      break
+    }
+    case 'failed':
+    case 'dead': {
+      const { type, consumer, channel, code } = event
+      if (diagnostics[type].hasSubscribers) diagnostics[type].publish({ consumer, channel, code })
+      break
+    }
+    case 'lost': {
+      const { consumer, channel, cause } = event
+      if (diagnostics.lost.hasSubscribers) diagnostics.lost.publish({ consumer, channel, cause })
+      break
+    }
+    case 'unavailable': {
+      const { consumer, code } = event
+      if (diagnostics.unavailable.hasSubscribers) diagnostics.unavailable.publish({ consumer, code })
+      break
+    }
+    case 'unsettled':
+    case 'settled':
+      break
+  }
+}
+
+/** Tells the diagnostics channels and a listener, which cannot take its consumer down. */
 export function guarded(listener: ConsumerListener | undefined): ConsumerListener {
-  if (listener === undefined) return () => {}
   return (event) => {
+    toDiagnostics(event)
+    if (listener === undefined) return
     try {
       listener(event)
     } catch {

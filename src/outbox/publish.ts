@@ -1,3 +1,4 @@
+import { diagnostic } from '../kernel/diagnostics.ts'
 import { WaybillError } from '../kernel/errors.ts'
 import type { OutboxWriter } from '../ports/outbox-writer.ts'
 import type { SqlExecutor } from '../ports/sql.ts'
@@ -67,6 +68,8 @@ export interface StartedPublish {
   readonly done: Promise<unknown>
 }
 
+const publishedEvents = diagnostic('waybill.outbox.published')
+
 export function createPublish(parts: PublishParts): Publish {
   const publish = (
     transaction: unknown,
@@ -122,6 +125,7 @@ export function createPublish(parts: PublishParts): Publish {
       const appending = parts.writer.append(executor, name, messages)
       issue(true)
       const { transactionId } = await appending
+      if (publishedEvents.hasSubscribers) publishedEvents.publish({ channel: name, count: messages.length })
       parts.onAppended?.({ transaction, channel: name, count: messages.length, transactionId })
     }
     const ids = messages.map((message) => message.id)

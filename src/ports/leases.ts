@@ -1,3 +1,4 @@
+import type { RelayReport } from '../kernel/census.ts'
 import type { LeasedPartition } from './lane.ts'
 
 export interface LaneSurvey {
@@ -16,9 +17,10 @@ export interface LeaseSession {
   readonly relayId: string
   /**
    * Puts off the end of the leases held, and of the registration, by the database's clock (R2). What is not returned is
-   * lost: another relay has it, or its epoch moved on.
+   * lost: another relay has it, or its epoch moved on. `report` is kept beside the registration, for people
+   * to see; without one the last stays.
    */
-  renew(held: readonly LeasedPartition[]): Promise<readonly LeasedPartition[]>
+  renew(held: readonly LeasedPartition[], report?: RelayReport): Promise<readonly LeasedPartition[]>
   /**
    * Takes at most `most` partitions whose lease has ended, or whose owner's session lock is free; each with a new epoch
    * (P5, P6). Partitions somebody else is just claiming are skipped. On a consumer's lane, rows of the partitions gained

@@ -77,6 +77,7 @@ export interface BlockedLine extends RowRef {
 
 /** A message that is given up. */
 export interface DeadLetter extends RowRef {
+  readonly channel: string
   readonly epoch: bigint
   readonly attempts: number
   readonly reason: 'attempts-exhausted' | 'rejected' | 'parked'

@@ -1,6 +1,7 @@
 import type { StoreCapabilities } from '../kernel/capabilities.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Bell } from './bell.ts'
+import type { Census } from './census.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import type { Inbox } from './inbox.ts'
 import type { Lane } from './lane.ts'
@@ -38,6 +39,7 @@ export interface Store {
   readonly writer: OutboxWriter
   readonly inbox: Inbox
   readonly checkpoints: Checkpoints
+  readonly census: Census
   readonly transactions: TransactionRunner
   readonly bell: Bell
   /** The relay's hands on a lane, with connections of their own. */

@@ -5,10 +5,11 @@ import { failpoint } from '../kernel/failpoint.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Lane } from '../ports/lane.ts'
 import type { Outbox } from '../ports/outbox.ts'
-import type { FencedOutcome } from '../ports/transport.ts'
+import type { Fate, FencedOutcome } from '../ports/transport.ts'
 import type { RelayMind } from './mind/mind.ts'
 import type { Command, MindOptions, StoppedFencing } from './mind/types.ts'
 import type { FencedSender } from './sender.ts'
+import type { RelayWatch } from './watch.ts'
 
 type CommandOf<Type extends Command['type']> = Extract<Command, { type: Type }>
 
@@ -18,6 +19,7 @@ export interface FencingOptions {
   readonly mind: Pick<MindOptions, 'sendTimeoutMs'>
   readonly clock: Clock
   readonly logger: Logger
+  readonly watch: RelayWatch
 }
 
 /** The I/O of form `fence`. Nothing here rejects. */
@@ -59,14 +61,23 @@ export class FencingHands {
   }
 
   async publish(command: CommandOf<'publishFenced'>): Promise<void> {
+    const { watch, clock } = this.#options
+    const startedAt = clock.now()
+    watch.sendStarted(command.channel, command.rows.length)
     const outcome = await this.#publish(command)
+    watch.sendEnded(
+      command.channel,
+      command.rows,
+      fatesOf(outcome, command.rows.length),
+      clock.now() - startedAt,
+    )
     if (outcome.outcome === 'unknown') {
       const { code, reason: error } = outcome
       const { partition } = command.partition
       const fields = { lane: this.#options.lane, partition, code, error }
       this.#options.logger.warn(fields, 'a commit was not answered; asking the broker what became of it')
     }
-    this.#mind.publishedFenced(command.call, outcome, this.#options.clock.now())
+    this.#mind.publishedFenced(command.call, outcome, clock.now())
   }
 
   async remove({ call, partition, note, rows }: CommandOf<'removeFenced'>): Promise<void> {
@@ -125,5 +136,22 @@ export class FencingHands {
 
   #warn(error: unknown, message: string): void {
     this.#options.logger.warn({ lane: this.#options.lane, error: describeError(error) }, message)
+  }
+}
+
+/** What a transaction's outcome is for each of its messages. */
+function fatesOf(outcome: FencedOutcome, count: number): readonly Fate[] {
+  const all = (fate: Fate): Fate[] => Array.from({ length: count }, () => fate)
+  switch (outcome.outcome) {
+    case 'committed':
+      return all({ outcome: 'confirmed' })
+    case 'rejected':
+      return outcome.fates
+    case 'fenced': {
+      const reason = 'Another relay has taken over.'
+      return all({ outcome: 'rejected', scope: 'destination', retryable: true, code: 'WB_ABORTED', reason })
+    }
+    case 'unknown':
+      return all(outcome)
   }
 }

@@ -1,3 +1,4 @@
+import type { RelayReport } from '../kernel/census.ts'
 import type { Clock, Random } from '../kernel/clock.ts'
 import { describeError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
@@ -12,7 +13,12 @@ export interface LeaseHolder {
   readonly drainingCount: number
   gained(partitions: readonly LeasedPartition[], until: number): void
   renewed(partitions: readonly LeasedPartition[], until: number): void
-  lostAll(): void
+  /** The session has answered: it is alive. */
+  answered(): void
+  /** `code` is of the error the session was lost with, `null` where it was closed. */
+  lostAll(code: string | null): void
+  /** What is told with the next renewal. */
+  report(): RelayReport
   /** Gives up this many partitions by draining: other relays are short of them. */
   giveUp(count: number): void
 }
@@ -72,18 +78,22 @@ export class LeaseKeeper {
     const { clock, random, logger, lane } = this.#options
     const signal = this.#stopping.signal
     let failures = 0
+    let lostWith: string | null = null
     while (!signal.aborted) {
       try {
+        lostWith = null
         this.#session = await this.#options.open()
         await this.#keep(this.#session, () => {
           failures = 0
+          this.#options.holder.answered()
         })
       } catch (error) {
         failures += 1
+        lostWith = describeError(error).code
         logger.warn({ lane, failures, error: describeError(error) }, 'lost the lease session; joining again')
       }
       // Losing the session is losing every lease: its lock is free, and a peer may claim them this moment.
-      this.#options.holder.lostAll()
+      this.#options.holder.lostAll(lostWith)
       await this.#session?.close()
       this.#session = null
       if (!signal.aborted)
@@ -102,7 +112,7 @@ export class LeaseKeeper {
         const asked = clock.now()
         renewAt = asked + renewEveryMs
         // What is gained or drained while the answer is on its way must not be judged by it, so nothing runs beside it.
-        holder.renewed(await session.renew(holder.held), asked + leaseMs)
+        holder.renewed(await session.renew(holder.held, holder.report()), asked + leaseMs)
       }
       if (this.#isClaiming) await this.#share(session)
       onBeat()

@@ -14,6 +14,7 @@ import type { Command, MindCounters, MindOptions, StoppedFencing } from './mind/
 import { FencingHands } from './fencing-hands.ts'
 import type { FencedSender, OnceSender, Sender } from './sender.ts'
 import { TakingHands } from './taking-hands.ts'
+import { RelayWatch, type RelayVitals } from './watch.ts'
 
 export interface RelayOptions {
   readonly lane: Lane
@@ -41,6 +42,7 @@ export interface RelayStatus {
   readonly counters: Readonly<MindCounters>
   /** Partitions whose exactly-once channels wait for an operator. */
   readonly stopped: readonly StoppedFencing[]
+  readonly vitals: RelayVitals
 }
 
 /** Moves one lane's rows: the I/O around {@link RelayMind}. It decides nothing itself. */
@@ -106,6 +108,7 @@ class Run {
   readonly #taking: TakingHands
   readonly #fencing: FencingHands
   readonly #keeper: LeaseKeeper
+  readonly #watch: RelayWatch
   #sleep: AbortController | null = null
   #isStopped = false
   #onQuiet: (() => void) | null = null
@@ -114,8 +117,13 @@ class Run {
     this.#options = options
     this.#outbox = outbox
     const mind = (this.#mind = new RelayMind({ ...options.mind, random: options.random }))
-    this.#taking = new TakingHands(options, outbox, mind)
-    this.#fencing = new FencingHands(options, outbox, mind)
+    const watch = (this.#watch = new RelayWatch(
+      options.lane,
+      options.mind.channels.keys(),
+      options.clock.now(),
+    ))
+    this.#taking = new TakingHands({ ...options, watch }, outbox, mind)
+    this.#fencing = new FencingHands({ ...options, watch }, outbox, mind)
     const pump = (): void => this.#pump()
     this.#keeper = new LeaseKeeper({
       ...options,
@@ -129,6 +137,7 @@ class Run {
         },
         gained(partitions, until) {
           mind.gained(partitions, until)
+          watch.leasesChanged('gained', partitions.length, mind.held.length)
           pump()
         },
         renewed(partitions, until) {
@@ -136,13 +145,24 @@ class Run {
           mind.renewed(partitions, until)
           if (mind.held.length < before) {
             const lost = before - mind.held.length
+            watch.leasesChanged('lost', lost, mind.held.length)
             options.logger.warn({ lane: options.lane, lost }, 'lost leases to another relay')
           }
           pump()
         },
-        lostAll() {
+        answered() {
+          watch.leasesAnswered(options.clock.now())
+        },
+        lostAll(code) {
+          const lost = mind.held.length
           mind.lostAll()
+          if (code !== null) watch.leasesFailed(code)
+          watch.leasesChanged('lost', lost, 0)
           pump()
+        },
+        report() {
+          const stopped = mind.stopped.map(({ partition }) => partition)
+          return watch.report(options.clock.now(), stopped)
         },
         giveUp(count) {
           mind.drain(mind.held.slice(0, count).map(({ partition }) => partition))
@@ -171,6 +191,7 @@ class Run {
       inMemory: mind.inMemory,
       counters: mind.counters,
       stopped: mind.stopped,
+      vitals: this.#watch.vitals(this.#options.clock.now()),
     }
   }
 
@@ -198,6 +219,7 @@ class Run {
     if (this.#isStopped) return
     const { clock } = this.#options
     for (const command of this.#mind.decide(clock.now())) void this.#execute(command)
+    this.#watch.held(this.#mind.failing)
     if (this.#onQuiet !== null && this.#mind.isIdle && this.#mind.held.length === 0) this.#onQuiet()
     const at = this.#mind.nextDecisionAt()
     this.#sleep?.abort()
@@ -217,7 +239,7 @@ class Run {
           await this.#read(command)
           break
         case 'send':
-          this.#mind.sendEnded(command.send, await this.#send(command.rows), this.#options.clock.now())
+          this.#mind.sendEnded(command.send, await this.#send(command), this.#options.clock.now())
           failpoint('relay.after-send')
           break
         case 'remove':
@@ -256,6 +278,7 @@ class Run {
           break
         case 'release':
           await this.#keeper.release(command.partitions)
+          this.#watch.leasesChanged('released', command.partitions.length, this.#mind.held.length)
           break
         case 'fenced':
           this.#fenced(command.partitions)
@@ -267,17 +290,30 @@ class Run {
   }
 
   async #read(command: Extract<Command, { type: 'read' }>): Promise<void> {
+    const { clock } = this.#options
+    this.#watch.readIssued(clock.now())
     try {
       const result = await this.#outbox.read(command.request)
+      this.#watch.readEnded(result.rows.length, null, clock.now())
       if (result.rows.length > 0) failpoint('relay.after-read')
       this.#mind.readReturned(command.read, result, this.#options.clock.now())
     } catch (error) {
       this.#warn(error, 'could not read the outbox')
+      this.#watch.readEnded(0, describeError(error).code, clock.now())
       this.#mind.readFailed(command.read, this.#options.clock.now())
     }
   }
 
-  async #send(rows: readonly OutboxRow[]): Promise<readonly Fate[]> {
+  async #send({ channel, rows }: Extract<Command, { type: 'send' }>): Promise<readonly Fate[]> {
+    const { clock } = this.#options
+    const startedAt = clock.now()
+    this.#watch.sendStarted(channel, rows.length)
+    const fates = await this.#handOver(rows)
+    this.#watch.sendEnded(channel, rows, fates, clock.now() - startedAt)
+    return fates
+  }
+
+  async #handOver(rows: readonly OutboxRow[]): Promise<readonly Fate[]> {
     const { sendTimeoutMs } = this.#options.mind
     failpoint('relay.before-send')
     try {
@@ -312,6 +348,9 @@ class Run {
           ? await this.#outbox.block(command.lines)
           : await this.#outbox.bury(command.letters)
       failpoint('relay.after-block')
+      const isWritten = (_: unknown, i: number): boolean => outcomes[i] === 'written'
+      if (command.type === 'block') this.#watch.retried(command.lines.filter(isWritten))
+      else this.#watch.died(command.letters.filter(isWritten))
       this.#tellFailures(command)
       this.#mind.written(command.write, outcomes)
     } catch (error) {

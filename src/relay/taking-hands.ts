@@ -9,6 +9,7 @@ import type { Outbox } from '../ports/outbox.ts'
 import type { RelayMind } from './mind/mind.ts'
 import type { Command, MindOptions } from './mind/types.ts'
 import type { OnceResult, OnceSender } from './sender.ts'
+import type { RelayWatch } from './watch.ts'
 
 type CommandOf<Type extends Command['type']> = Extract<Command, { type: Type }>
 
@@ -20,6 +21,7 @@ export interface TakingOptions {
   readonly mind: Pick<MindOptions, 'sendTimeoutMs'>
   readonly clock: Clock
   readonly logger: Logger
+  readonly watch: RelayWatch
 }
 
 /** The I/O of form `take`. Nothing here rejects, and nothing is tried twice: that is for the mind to decide. */
@@ -55,8 +57,10 @@ export class TakingHands {
     }
   }
 
-  async dispatch({ take, rows }: CommandOf<'dispatch'>): Promise<void> {
-    const { once, mind, clock, onceTimeoutMs = mind.sendTimeoutMs } = this.#options
+  async dispatch({ take, channel, rows }: CommandOf<'dispatch'>): Promise<void> {
+    const { once, mind, clock, watch, onceTimeoutMs = mind.sendTimeoutMs } = this.#options
+    const startedAt = clock.now()
+    watch.sendStarted(channel, rows.length)
     let results: readonly OnceResult[]
     try {
       results = await withDeadline(once!.send(rows, onceTimeoutMs), onceTimeoutMs + 500, 'the transport')
@@ -66,6 +70,7 @@ export class TakingHands {
       this.#warn(error, 'the one send of messages failed; they are lost')
       results = rows.map(() => ({ cause: 'not-sent', code }))
     }
+    watch.dispatchEnded(channel, rows, results, clock.now() - startedAt)
     this.#mind.dispatched(take, results, clock.now())
   }
 
@@ -73,6 +78,7 @@ export class TakingHands {
     try {
       await this.#outbox.endTaken(this.#batches.get(take)!, losses)
       this.#batches.delete(take)
+      this.#options.watch.lost(losses)
       this.#mind.takeEnded(take)
     } catch (error) {
       this.#warn(error, 'could not note what became of taken messages; trying again')

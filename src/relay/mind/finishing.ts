@@ -54,16 +54,15 @@ export class Finishing {
     closeKey()
     const { row } = entry
     const attempts = row.attempts + 1
-    const { partition, seq, id } = row
+    const { partition, seq, id, channel } = row
     const { resets } = entry.partition
-    const ref = { partition, seq, id, epoch: entry.partition.epoch, attempts }
+    const ref = { partition, seq, id, channel, epoch: entry.partition.epoch, attempts }
     const cause = { errorCode: fate.code, error: fate.reason }
     if (verdict === 'line') {
       const retryInMs = backoffMs(attempts, entry.channel.rules.retry, this.#core.options.random)
       const line = {
         ...ref,
         ...cause,
-        channel: row.channel,
         key: entry.key === null ? null : row.key,
         retryInMs,
       }

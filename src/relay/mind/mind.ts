@@ -213,6 +213,13 @@ export class RelayMind {
     return this.#fencing.stopped
   }
 
+  /** Channels whose destination fails for everyone: on hold, or probed with one message at a time. */
+  get failing(): string[] {
+    const failing: string[] = []
+    for (const { name, failures } of this.#core.channels.values()) if (failures > 0) failing.push(name)
+    return failing
+  }
+
   get inMemory(): number {
     return this.#core.held
   }

@@ -8,8 +8,8 @@ values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp() + $8::float8 * interval '1
 /** The owner is checked, so a lane's consumer need not be. Rows are locked in the order of the key, as in every statement here. */
 export function renewText(s: string): string {
   return `
-with alive as (update ${s}.relays set lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
-  where id = $1),
+with alive as (update ${s}.relays set report = coalesce($5::jsonb, report),
+  lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond' where id = $1),
 mine as materialized (
   select p.consumer, p.partition from ${s}.partitions p join unnest($3::int[], $4::bigint[]) h(partition, epoch)
     on p.partition = h.partition and p.epoch = h.epoch and p.owner = $1

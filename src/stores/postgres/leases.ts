@@ -39,8 +39,14 @@ export async function openLeases(connection: Connection, options: LeaseOptions):
 
   return {
     relayId,
-    async renew(held) {
-      return leasesOf(await query(statements.renew, [relayId, leaseMs, ...pairsOf(held)], 'renew leases'))
+    async renew(held, report) {
+      const values = [
+        relayId,
+        leaseMs,
+        ...pairsOf(held),
+        report === undefined ? null : JSON.stringify(report),
+      ]
+      return leasesOf(await query(statements.renew, values, 'renew leases'))
     },
     async claim(most) {
       const values = [relayId, leaseMs, lane.transport, lane.consumer, most]

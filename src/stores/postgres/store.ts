@@ -3,6 +3,7 @@ import type { LeaseSession } from '../../ports/leases.ts'
 import type { Outbox } from '../../ports/outbox.ts'
 import type { Store, StoreContext, StoreDefinition } from '../../ports/store.ts'
 import { createBell } from './bell.ts'
+import { createCensus } from './census.ts'
 import { createCheckpoints } from './checkpoints.ts'
 import { Connections } from './connections.ts'
 import type { PgClient } from './driver.ts'
@@ -21,6 +22,9 @@ import { createTransactionRunner } from './transaction-runner.ts'
 
 /** How long a migration or the end of a subscription may take: it may have to look at every waiting row. */
 const longMs = 3_600_000
+
+/** How long each part of a census may take: it is for people who look, and must not become a load. */
+const censusMs = 3000
 
 /** Outbox and inbox in PostgreSQL. Throws `WB_INVALID_OPTION`; connects to nothing before it is used. */
 export function postgresStore(options: PostgresStoreOptions): StoreDefinition<PgClient> {
@@ -45,6 +49,10 @@ function openStore(connections: Connections, schema: string, context: StoreConte
     writer: createOutboxWriter(schema),
     inbox: createInbox({ inbox, cleanup: connections.open('cleanup') }, schema),
     checkpoints: createCheckpoints(inbox, schema),
+    census: createCensus(
+      connections.open('census', { timeoutMs: Math.min(statementTimeoutMs, censusMs) }),
+      schema,
+    ),
     transactions: createTransactionRunner(async () => (await connections.pool()).connect(), {
       statementTimeoutMs,
       lockTimeoutMs,

@@ -51,9 +51,9 @@ function lineOf(row: OutboxRow, desk: Desk, changes: Partial<BlockedLine> = {}):
 }
 
 function letterOf(row: OutboxRow, desk: Desk, changes: Partial<DeadLetter> = {}): DeadLetter {
-  const { partition, seq, id } = row
+  const { partition, seq, id, channel } = row
   const failure = { attempts: 3, reason: 'attempts-exhausted', errorCode: 'E', error: 'why' } as const
-  return { partition, seq, id, epoch: desk.epoch(partition), ...failure, ...changes }
+  return { partition, seq, id, channel, epoch: desk.epoch(partition), ...failure, ...changes }
 }
 
 async function scene(

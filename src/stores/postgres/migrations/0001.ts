@@ -95,7 +95,9 @@ create table ${s}.relays (
   pid int not null,
   application text not null,
   started_at timestamptz not null default clock_timestamp(),
-  lease_until timestamptz not null
+  lease_until timestamptz not null,
+  -- What it told of itself at its last renewal: for people, never for relays.
+  report jsonb
 ) with (fillfactor = 50);
 create table ${s}.inbox (
   consumer text not null,
