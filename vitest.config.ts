@@ -30,7 +30,11 @@ const config: ViteUserConfig = defineConfig({
     },
     projects: [
       {
-        test: { ...shared, name: 'unit', include: ['src/**/*.test.ts', 'scripts/**/*.test.ts'] },
+        test: {
+          ...shared,
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'scripts/**/*.test.ts', 'bench/**/*.test.ts'],
+        },
       },
       {
         test: {

@@ -13,6 +13,7 @@ import {
 import { kafkaTransport } from '../src/kafka.ts'
 import { localTransport } from '../src/local.ts'
 import { type PgClient, postgresStore } from '../src/postgres.ts'
+import { fill } from './fill.ts'
 import type { GuaranteeFigures, Task, WorkerSettings } from './guarantees-tasks.ts'
 import { arrived, wireCopies } from './wire.ts'
 
@@ -111,7 +112,8 @@ async function drainRate(guarantee: 'at-least-once' | 'exactly-once', messages: 
   const first = many(Array.from({ length: 100 }, (_, n) => ({ ...payload, n })))
   await waybill.transaction((tx) => waybill.publish(tx, channel, first))
   await drained(name)
-  await fill(name, messages)
+  // In one transaction: the relay that runs sees all of them at once.
+  await fill(pool, { schema: drain.schema, channel: name, messages, keys: 1000 })
   const started = performance.now()
   await drained(name)
   const result = rate(messages, started)
@@ -224,18 +226,6 @@ async function whole(
     copies,
     statements: Math.round((Number(rows[0]?.calls) / messages) * 1000) / 1000,
   }
-}
-
-/** In one transaction: a relay that runs sees all of them at once. */
-async function fill(channel: string, messages: number): Promise<void> {
-  await pool.query(
-    `insert into drain.outbox(partition, id, channel, key, payload, content_type, headers)
-     select t.first_partition + (hashtextextended($1 || (g % 1000), 0) & (t.partitions - 1))::int, gen_random_uuid(),
-       $1, (g % 1000)::text, convert_to('{"n":' || g || ',"text":"' || repeat('x', 480) || '"}', 'utf8'),
-       'application/json', '{}'
-     from generate_series(1, $2::int) g, drain.transports t`,
-    [channel, messages],
-  )
 }
 
 async function drained(channel: string): Promise<void> {

@@ -7,7 +7,7 @@ import { startKafka } from '../src/testing/kafka-server.ts'
 import { startPostgres } from '../src/testing/postgres-server.ts'
 import type { GuaranteeFigures, GuaranteesMeasured, Task, WorkerSettings } from './guarantees-tasks.ts'
 import type { BenchContext } from './main.ts'
-import { compare, type Contender, type Figure, median } from './measure.ts'
+import { type Contender, type Figure, type Group, measure, median, ratio } from './measure.ts'
 
 const measuredPage = new URL('../docs/guarantees-measured.json', import.meta.url)
 
@@ -28,35 +28,43 @@ export async function guarantees(context: BenchContext): Promise<readonly Figure
   // A thread for each: what the compiler learned under one contender is no help, or harm, to the other.
   const contender = (name: string, task: Task): Contender => {
     const worker = newWorker()
-    return { name, run: () => ask<number>(worker, task) }
+    return { name, run: async () => ({ rate: await ask<number>(worker, task) }) }
   }
-  const comparisons = [
+  const { rounds } = context
+  const groups: readonly Group[] = [
     {
-      name: 'send() at most once / at least once',
-      subject: contender('at most once', { type: 'send', guarantee: 'at-most-once', messages: 40_000 }),
-      base: contender('at least once', { type: 'send', guarantee: 'at-least-once', messages: 40_000 }),
-      bar: 1,
-      aim: 1.2,
-      turns: 5,
+      name: 'send()',
+      contenders: [
+        contender('at most once', { type: 'send', guarantee: 'at-most-once', messages: 40_000 }),
+        contender('at least once', { type: 'send', guarantee: 'at-least-once', messages: 40_000 }),
+      ],
+      rows: [ratio('send() at most once / at least once', 'at most once', 'at least once', 1, 1.2)],
+      // Many short ones: the two are nearly as fast as each other.
+      rounds: 5 * rounds,
     },
     {
-      name: 'relay into Kafka: exactly once / at least once',
-      subject: contender('exactly once', { type: 'drain', guarantee: 'exactly-once', messages: 200_000 }),
-      base: contender('at least once', { type: 'drain', guarantee: 'at-least-once', messages: 200_000 }),
-      bar: 0.85,
-      aim: 0.95,
+      name: 'relay into Kafka',
+      contenders: [
+        contender('exactly once', { type: 'drain', guarantee: 'exactly-once', messages: 200_000 }),
+        contender('at least once', { type: 'drain', guarantee: 'at-least-once', messages: 200_000 }),
+      ],
+      rows: [
+        ratio('relay into Kafka: exactly once / at least once', 'exactly once', 'at least once', 0.85, 0.95),
+      ],
+      rounds,
     },
     {
-      name: 'inbox consumer: batches of 100 / one a transaction',
-      subject: contender('batches', { type: 'consume', batchSize: 100, messages: 20_000 }),
-      base: contender('one each', { type: 'consume', batchSize: 1, messages: 4000 }),
-      bar: 7,
-      aim: 10,
+      name: 'inbox consumer',
+      contenders: [
+        contender('batches', { type: 'consume', batchSize: 100, messages: 20_000 }),
+        contender('one each', { type: 'consume', batchSize: 1, messages: 4000 }),
+      ],
+      rows: [ratio('inbox consumer: batches of 100 / one a transaction', 'batches', 'one each', 7, 10)],
+      rounds,
     },
   ]
   const figures: Figure[] = []
-  for (const comparison of comparisons)
-    figures.push(...(await compare(comparison, context.rounds, context.tell)))
+  for (const group of groups) figures.push(...(await measure(group, context.tell)))
   figures.push(...(await table(newWorker(), context)))
   for (const worker of workers) {
     worker.postMessage('end')

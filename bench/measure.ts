@@ -1,7 +1,8 @@
 /** One line of a bench's answer. */
 export interface Figure {
   readonly name: string
-  readonly value: number
+  /** `null`: not measured; `note` says why. */
+  readonly value: number | null
   readonly unit: string
   /** Below it (or above, where lower is better) the run fails. */
   readonly bar: number | null
@@ -9,74 +10,99 @@ export interface Figure {
   readonly better: 'higher' | 'lower'
   /** The value of each round. */
   readonly runs: readonly number[]
+  readonly note?: string
 }
 
+/** What one run of a contender measured, by name. `rate` is operations a second. */
+export type Readings = Readonly<Record<string, number>>
+
+/** One side of a comparison. */
 export interface Contender {
   readonly name: string
-  /** One measurement, in operations a second. */
-  run(): Promise<number>
+  /** One measurement; a text says why it cannot be made on this machine. */
+  run(): Promise<Readings | string>
 }
 
-export interface Comparison {
+/** A reading of a contender. */
+export interface Source {
+  readonly contender: string
+  /** @default 'rate' */
+  readonly reading?: string
+  /** What is taken of its rounds. @default 'median' */
+  readonly by?: 'median' | 'highest'
+}
+
+/** What is asked of a group's readings. */
+export interface Row {
   readonly name: string
-  /** What is judged. */
-  readonly subject: Contender
-  /** What it is judged against. */
-  readonly base: Contender
-  readonly bar: number
-  readonly aim: number
-  /** Short runs in place of each round: for contenders that are nearly as fast as each other. @default 1 */
-  readonly turns?: number
+  readonly of: Source
+  /** Where there is one the value is the ratio of the two. */
+  readonly against?: Source
+  readonly unit: string
+  readonly bar: number | null
+  readonly aim: number | null
+  /** @default 'higher' */
+  readonly better?: 'higher' | 'lower'
+}
+
+/** A contender's rate as a share of another's. */
+export function ratio(name: string, of: string, against: string, bar: number, aim: number | null): Row {
+  return { name, of: { contender: of }, against: { contender: against }, unit: 'ratio', bar, aim }
+}
+
+/** Contenders that are run in turn, so that a busy minute of the machine hits all of them. */
+export interface Group {
+  readonly name: string
+  readonly contenders: readonly Contender[]
+  readonly rows: readonly Row[]
+  readonly rounds: number
+  /** Past it no further round is begun: what has been measured so far has to do. @default no limit */
+  readonly limitMs?: number
 }
 
 /**
- * Runs subject and base in turn, so that a busy minute of the machine hits both, and gives the ratio of their medians beside
- * the rates. One round before the first is thrown away: it warms caches and compilers.
+ * Runs the contenders of a group in turn. One round before the first is thrown away: it warms caches and compilers. Answers
+ * with the group's rows, then with the rate of each contender.
  */
-export async function compare(
-  comparison: Comparison,
-  rounds: number,
-  tell: (line: string) => void,
-): Promise<readonly Figure[]> {
-  const { subject, base, turns = 1 } = comparison
-  const last = rounds * turns
-  const rates = new Map<Contender, number[]>([
-    [subject, []],
-    [base, []],
-  ])
-  for (let round = 0; round <= last; round++) {
-    // Who goes first changes each round: the second one finds the caches of the first.
-    for (const contender of round % 2 === 0 ? [subject, base] : [base, subject]) {
-      const rate = await contender.run()
-      if (round > 0) rates.get(contender)!.push(rate)
-      tell(`${comparison.name}: round ${round} of ${last}, ${contender.name} ${Math.round(rate)}/s`)
+export async function measure(group: Group, tell: (line: string) => void): Promise<readonly Figure[]> {
+  const { contenders, rows, rounds, limitMs = Infinity } = group
+  const results = new Map(contenders.map(({ name }) => [name, [] as Readings[]]))
+  const excuses = new Map<string, string>()
+  const began = performance.now()
+  for (let round = 0; round <= rounds; round++) {
+    if (round > 1 && performance.now() - began > limitMs) {
+      tell(`${group.name}: over its time; ${round - 1} of ${rounds} rounds have to do`)
+      break
+    }
+    // Who goes first changes each round: the next one finds the caches of the one before.
+    const first = round % contenders.length
+    for (const contender of [...contenders.slice(first), ...contenders.slice(0, first)]) {
+      const { name } = contender
+      if (excuses.has(name)) continue
+      const result = await contender.run()
+      if (typeof result === 'string') {
+        excuses.set(name, result)
+        tell(`${group.name}: ${name}: not measured: ${result}`)
+        continue
+      }
+      if (round > 0) results.get(name)!.push(result)
+      tell(`${group.name}: round ${round} of ${rounds}, ${name}: ${sentenceOf(result)}`)
     }
   }
-  const own = rates.get(subject)!
-  const other = rates.get(base)!
-  const ratios = own.map((rate, i) => rate / other[i]!)
+  const taken = (source: Source): readonly number[] =>
+    (results.get(source.contender) ?? []).map((each) => readingOf(each, source))
   return [
-    {
-      name: comparison.name,
-      value: round(median(own) / median(other)),
-      unit: 'ratio',
-      bar: comparison.bar,
-      aim: comparison.aim,
-      better: 'higher',
-      runs: ratios.map(round),
-    },
-    ...[subject, base].map((contender): Figure => {
-      const runs = rates.get(contender)!
-      const value = Math.round(median(runs))
-      const name = `${comparison.name}: ${contender.name}`
-      return { name, value, unit: '1/s', bar: null, aim: null, better: 'higher', runs: runs.map(Math.round) }
+    ...rows.map((row) => figureOf(row, taken, excuses)),
+    ...contenders.flatMap(({ name }) => {
+      const runs = taken({ contender: name }).filter((rate) => !Number.isNaN(rate))
+      return runs.length === 0 ? [] : [rateOf(`${group.name}: ${name}`, runs)]
     }),
   ]
 }
 
-export function isBelowBar(figure: Figure): boolean {
-  if (figure.bar === null) return false
-  return figure.better === 'higher' ? figure.value < figure.bar : figure.value > figure.bar
+export function isBelowBar({ value, bar, better }: Figure): boolean {
+  if (bar === null || value === null) return false
+  return better === 'higher' ? value < bar : value > bar
 }
 
 export function median(values: readonly number[]): number {
@@ -85,6 +111,44 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-function round(value: number): number {
+function figureOf(
+  { name, of, against, unit, bar, aim, better = 'higher' }: Row,
+  taken: (source: Source) => readonly number[],
+  excuses: ReadonlyMap<string, string>,
+): Figure {
+  const judged = { name, unit, bar, aim, better }
+  const note = excuses.get(of.contender) ?? excuses.get(against?.contender ?? '')
+  if (note !== undefined) return { ...judged, value: null, runs: [], note }
+  const own = taken(of)
+  const other = against === undefined ? undefined : taken(against)
+  // A reading that is not there would pass every bar: NaN is neither below nor above.
+  if (own.length === 0 || [...own, ...(other ?? [])].some((value) => !Number.isFinite(value)))
+    throw new Error(`nothing was measured for "${name}"`)
+  if (against === undefined || other === undefined)
+    return { ...judged, value: rounded(summed(own, of)), runs: own.map(rounded) }
+  const runs = own.map((value, i) => rounded(value / other[i]!))
+  return { ...judged, value: rounded(summed(own, of) / summed(other, against)), runs }
+}
+
+function readingOf(readings: Readings, { reading = 'rate' }: Source): number {
+  return readings[reading] ?? Number.NaN
+}
+
+function summed(values: readonly number[], { by = 'median' }: Source): number {
+  return by === 'highest' ? Math.max(...values) : median(values)
+}
+
+function rateOf(name: string, runs: readonly number[]): Figure {
+  const value = Math.round(median(runs))
+  return { name, value, unit: '1/s', bar: null, aim: null, better: 'higher', runs: runs.map(Math.round) }
+}
+
+function sentenceOf(readings: Readings): string {
+  return Object.entries(readings)
+    .map(([name, value]) => (name === 'rate' ? `${Math.round(value)}/s` : `${name} ${rounded(value)}`))
+    .join(', ')
+}
+
+function rounded(value: number): number {
   return Math.round(value * 1000) / 1000
 }

@@ -1,0 +1,44 @@
+import type pg from 'pg'
+
+export interface Filling {
+  /** @default 'waybill' */
+  readonly schema?: string
+  /** Registered already: by `migrate()` of an instance that has it. */
+  readonly channel: string
+  readonly messages: number
+  readonly keys: number
+}
+
+/** 500 bytes of JSON with the message's number, `g`. */
+export const payloadSql = `convert_to('{"text":"' || rpad('', 482 - length(g::text), 'x') || '","n":' || g || '}', 'utf8')`
+
+/** Messages in one statement, where publish would have put them: the partition is reckoned as in its function `append`. */
+export async function fill(
+  client: pg.Pool | pg.ClientBase,
+  { schema = 'waybill', channel, messages, keys }: Filling,
+): Promise<void> {
+  const { rowCount } = await client.query(
+    `insert into ${schema}.outbox(partition, id, channel, key, payload, content_type, headers)
+     select t.first_partition + abs(hashtextextended(
+         case when c.ordered then $1 || chr(10) || m.key else m.id::text end, 0) % t.partitions)::int,
+       m.id, $1, m.key, m.payload, 'application/json', '{}'
+     from (select gen_random_uuid() as id, (g % $3::int)::text as key, ${payloadSql} as payload
+         from generate_series(1, $2::int) g) m,
+       ${schema}.channels c join ${schema}.transports t on t.transport = c.transport
+     where c.channel = $1`,
+    [channel, messages, keys],
+  )
+  if (rowCount !== messages) throw new Error(`${rowCount} of ${messages} messages were filled in`)
+}
+
+/** Hint bits set and statistics made, so that the first reader does not pay for them; and no checkpoint in the middle. */
+export async function settle(client: pg.Pool | pg.ClientBase, table: string): Promise<void> {
+  await client.query(`vacuum analyze ${table}`)
+  await client.query('checkpoint')
+}
+
+/** A bench that leaves something has measured something else. */
+export async function mustBeEmpty(client: pg.Pool | pg.ClientBase, table: string): Promise<void> {
+  const { rows } = await client.query<{ n: string }>(`select count(*) as n from ${table}`)
+  if (rows[0]?.n !== '0') throw new Error(`${rows[0]?.n} rows are left in ${table}`)
+}
