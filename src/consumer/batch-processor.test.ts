@@ -50,7 +50,7 @@ describe('a message that fails', () => {
     const common = {
       outcome: 'failed',
       retryable: true,
-      isParked: false,
+      isUnreadable: false,
       code: 'E_STOCK',
       reason: 'no stock',
     }

@@ -86,7 +86,7 @@ export class Conclusions {
       logger.warn({ consumer, channel, id, attempts, code, error }, 'handling failed; it will be tried again')
       return
     }
-    const reason = outcome.isParked ? 'parked' : outcome.retryable ? 'attempts-exhausted' : 'rejected'
+    const reason = outcome.isUnreadable ? 'unreadable' : outcome.retryable ? 'attempts-exhausted' : 'rejected'
     await this.#bury(entry, { envelope, attempts, reason, errorCode: code, error })
   }
 

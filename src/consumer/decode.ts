@@ -3,7 +3,7 @@ import { payloadVersionHeader, type Envelope, type Message } from '../kernel/mes
 import type { SomeChannel } from '../outbox/channel.ts'
 import { isJson } from '../outbox/payload.ts'
 import { validate } from '../outbox/standard-schema.ts'
-import { ParkedError } from './outcome.ts'
+import { UnreadableError } from './outcome.ts'
 
 // Not a stripping decoder: a byte order mark is not JSON, and bytes that are not UTF-8 are not silently replaced.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -12,7 +12,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  * An envelope as its handler sees it, but for {@link upcast}: JSON parsed, other content types as bytes. The payload of a
  * message that Waybill wrote is the output of the channel's schema already, and a schema that transforms would refuse its own
  * output; so only foreign messages are validated, and their handler gets what the schema makes of them. Rejects with what no
- * retry can change; with a `ParkedError` where the message is of a version that this channel cannot read, or is a foreign one and
+ * retry can change; with a `UnreadableError` where the message is of a version that this channel cannot read, or is a foreign one and
  * no schema says what it has to look like.
  */
 export async function decode(envelope: Envelope, channel: SomeChannel): Promise<Message> {
@@ -51,7 +51,7 @@ function versionOf(envelope: Envelope, channel: SomeChannel): number {
   const which = `Message ${envelope.id} on channel "${channel.name}"`
   if (envelope.isForeign === true) {
     if (channel.schema !== undefined) return channel.version
-    throw new ParkedError(
+    throw new UnreadableError(
       'WB_ENVELOPE_INVALID',
       `${which} was not written by Waybill, and the channel has no schema to judge it by.`,
     )
@@ -64,7 +64,7 @@ function versionOf(envelope: Envelope, channel: SomeChannel): number {
     version !== undefined && version < channel.version
       ? 'give the channel an `upcast`'
       : 'update this service'
-  throw new ParkedError(
+  throw new UnreadableError(
     'WB_VERSION_UNKNOWN',
     `${which} has version "${text.slice(0, 20)}", and version ${channel.version} is handled here: ${remedy}.`,
   )

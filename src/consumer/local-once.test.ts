@@ -12,7 +12,15 @@ import type { ConsumerEvent } from './events.ts'
 import { createLocalOnce, type LocalOnce, type LocalOnceOptions } from './local-once.ts'
 
 function row(name: string, more: Partial<OutboxRow> = {}): OutboxRow {
-  return { ...envelope(name, 'K'), partition: 0, seq: 1n, origin: 'upper', attempts: 0, ...more }
+  return {
+    ...envelope(name, 'K'),
+    partition: 0,
+    seq: 1n,
+    origin: 'upper',
+    attempts: 0,
+    isParked: false,
+    ...more,
+  }
 }
 
 interface SetUp {

@@ -13,7 +13,15 @@ import { createLocalSender, type LocalSenderOptions } from './local-sender.ts'
 type Handle = (name: string, signal: AbortSignal) => Promise<void> | void
 
 function row(name: string, key: string | null = name, more: Partial<OutboxRow> = {}): OutboxRow {
-  return { ...envelope(name, key), partition: 0, seq: 1n, origin: 'upper', attempts: 0, ...more }
+  return {
+    ...envelope(name, key),
+    partition: 0,
+    seq: 1n,
+    origin: 'upper',
+    attempts: 0,
+    isParked: false,
+    ...more,
+  }
 }
 
 function setUp(

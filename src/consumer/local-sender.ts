@@ -126,14 +126,14 @@ function fateOf(outcome: Outcome): Fate {
     case 'duplicate':
       return { outcome: 'confirmed' }
     case 'failed': {
-      const { retryable, isParked, code, reason } = outcome
+      const { retryable, isUnreadable, code, reason } = outcome
       return {
         outcome: 'rejected',
         scope: 'message',
         retryable,
         code,
         reason,
-        ...(isParked ? { isParked } : {}),
+        ...(isUnreadable ? { isUnreadable } : {}),
       }
     }
     case 'skipped': {

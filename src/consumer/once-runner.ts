@@ -70,11 +70,11 @@ export class OnceRunner {
   async #bury(envelope: Envelope, error: Error): Promise<Loss | null> {
     const { consumer, inbox, logger } = this.#options
     const { id, channel } = envelope
-    const { code, reason, isParked } = failed(error, 1, false)
+    const { code, reason, isUnreadable } = failed(error, 1, false)
     const isBuried = await inbox.bury(consumer, {
       envelope,
       attempts: 1,
-      reason: isParked ? 'parked' : 'rejected',
+      reason: isUnreadable ? 'unreadable' : 'rejected',
       errorCode: code,
       error: reason,
     })

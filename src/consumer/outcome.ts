@@ -1,14 +1,14 @@
 import { describeError, WaybillError } from '../kernel/errors.ts'
 
 /** Why a message cannot be handled here, though nothing is wrong with it. */
-export class ParkedError extends WaybillError {}
+export class UnreadableError extends WaybillError {}
 
 export interface Failed {
   readonly outcome: 'failed'
   /** `false`: it can never succeed, as a payload that does not parse. */
   readonly retryable: boolean
   /** It is kept as it is for somebody who can make something of it; nothing is wrong with it. */
-  readonly isParked: boolean
+  readonly isUnreadable: boolean
   /** Failed attempts so far, this one included. */
   readonly attempts: number
   readonly code: string
@@ -41,8 +41,8 @@ export const skipped: Outcome = { outcome: 'skipped' }
 
 export function failed(error: unknown, attempts: number, retryable: boolean): Failed {
   const { code, message } = describeError(error)
-  const isParked = error instanceof ParkedError
-  return { outcome: 'failed', retryable, isParked, attempts, code, reason: message }
+  const isUnreadable = error instanceof UnreadableError
+  return { outcome: 'failed', retryable, isUnreadable, attempts, code, reason: message }
 }
 
 export function notDone(

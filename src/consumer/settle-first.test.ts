@@ -235,7 +235,7 @@ describe('a stream that mixes the forms all the same', () => {
     await consumer.start()
     await broker.settledUpTo('audit/0@0')
     expect(ran).toEqual([])
-    expect(store.dead).toMatchObject([{ reason: 'parked', errorCode: 'WB_ENVELOPE_INVALID' }])
+    expect(store.dead).toMatchObject([{ reason: 'unreadable', errorCode: 'WB_ENVELOPE_INVALID' }])
   })
 })
 

@@ -1,5 +1,5 @@
 import type { HandlerEntry, HandlerTable } from './handler.ts'
-import { ParkedError } from './outcome.ts'
+import { UnreadableError } from './outcome.ts'
 import type { WindowEntry } from './window-entry.ts'
 
 /**
@@ -44,7 +44,7 @@ export function entriesOf(handlers: HandlerTable, stream: string): readonly Hand
  * Why a message may not be run on the stream it came over: somebody has put it at an address of another channel, where nothing
  * would keep it from running twice.
  */
-export function misplaced(handlers: HandlerTable, entry: WindowEntry): ParkedError | undefined {
+export function misplaced(handlers: HandlerTable, entry: WindowEntry): UnreadableError | undefined {
   const { envelope, stream } = entry.delivery
   const form = envelope === null ? undefined : handlers.get(envelope.channel)?.form
   const isRight =
@@ -53,7 +53,7 @@ export function misplaced(handlers: HandlerTable, entry: WindowEntry): ParkedErr
   // A transform runs in another transaction than all others, and those not in its.
   const isElsewhere = form !== undefined && (form === 'transform') !== (entry.form === 'transform')
   if (isRight && !isElsewhere) return undefined
-  return new ParkedError(
+  return new UnreadableError(
     'WB_ENVELOPE_INVALID',
     `Message ${envelope!.id} of channel "${envelope!.channel}" came over "${stream}", which is of another channel: ` +
       'there nothing keeps it from running twice.',

@@ -308,8 +308,8 @@ describe('a consumer that transforms', () => {
     expect(runs.toSorted()).toEqual(['note c', 'transform d'])
     expect(store.dead.map(({ envelope, reason }) => [envelope.id, reason])).toEqual(
       expect.arrayContaining([
-        [idOf('a'), 'parked'],
-        [idOf('b'), 'parked'],
+        [idOf('a'), 'unreadable'],
+        [idOf('b'), 'unreadable'],
       ]),
     )
   })

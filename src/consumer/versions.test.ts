@@ -38,7 +38,7 @@ describe('versions of a channel', () => {
     ])
   })
 
-  it('that are newer, or no version at all, are parked without a try', async () => {
+  it('that are newer, or no version at all, are unreadable, without a try', async () => {
     const { got, processor, store } = setUpWith(third)
     const items = ['4', '0', '-1', '1e1', '', '99999999999999999999'].map((version, i) =>
       item(`x${i}`, null, withVersion(version)),
@@ -49,17 +49,17 @@ describe('versions of a channel', () => {
       expect(outcome).toMatchObject({
         outcome: 'failed',
         retryable: false,
-        isParked: true,
+        isUnreadable: true,
         code: 'WB_VERSION_UNKNOWN',
       })
     }
     expect([got.length, store.starts.size]).toEqual([0, 0])
   })
 
-  it('that are older are parked where the channel has no upcast', async () => {
+  it('that are older are unreadable where the channel has no upcast', async () => {
     const { processor } = setUpWith(defineChannel({ name: 'orders', version: 2 }))
     const [outcome] = await processor.process([item('a')], never)
-    expect(outcome).toMatchObject({ isParked: true, code: 'WB_VERSION_UNKNOWN' })
+    expect(outcome).toMatchObject({ isUnreadable: true, code: 'WB_VERSION_UNKNOWN' })
     expect(outcome).toMatchObject({ reason: expect.stringContaining('upcast') as string })
   })
 
@@ -68,7 +68,7 @@ describe('versions of a channel', () => {
     const outcomes = await processor.process([item('a'), item('bad'), item('c')], never)
     expect(outcomes).toMatchObject([
       { outcome: 'handled' },
-      { outcome: 'failed', retryable: false, isParked: false, code: 'WB_UPCAST_FAILED' },
+      { outcome: 'failed', retryable: false, isUnreadable: false, code: 'WB_UPCAST_FAILED' },
       { outcome: 'handled' },
     ])
     const [alone] = await processor.process([item('bad', 'other')], never)
@@ -123,10 +123,10 @@ describe('a message of Waybill’s own', () => {
 describe('a foreign message', () => {
   const foreign = { id: foreignMessageId('/billing', '7'), isForeign: true as const }
 
-  it('is parked where no schema says what it has to look like', async () => {
+  it('is unreadable where no schema says what it has to look like', async () => {
     const { got, processor } = setUpWith(defineChannel({ name: 'orders' }))
     const [outcome] = await processor.process([item('a', null, foreign)], never)
-    expect(outcome).toMatchObject({ outcome: 'failed', isParked: true, code: 'WB_ENVELOPE_INVALID' })
+    expect(outcome).toMatchObject({ outcome: 'failed', isUnreadable: true, code: 'WB_ENVELOPE_INVALID' })
     expect(got).toEqual([])
   })
 
@@ -142,7 +142,7 @@ describe('a foreign message', () => {
   })
 })
 
-describe('what is parked', () => {
+describe('what is unreadable', () => {
   it('is a dead letter as it came, and its key goes on', async () => {
     const { store, broker, consumer } = setUpConsumer()
     const newer = delivery('newer', 0, 'A')
@@ -152,7 +152,7 @@ describe('what is parked', () => {
     await broker.settledUpTo('orders/0@1')
     expect(store.effects).toEqual(['a'])
     expect(store.dead).toMatchObject([
-      { envelope: { id: idOf('newer'), headers }, reason: 'parked', errorCode: 'WB_VERSION_UNKNOWN' },
+      { envelope: { id: idOf('newer'), headers }, reason: 'unreadable', errorCode: 'WB_VERSION_UNKNOWN' },
     ])
   })
 })

@@ -153,7 +153,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   },
   WB_VERSION_UNKNOWN: {
     means:
-      'A message is of a version of its channel that this service does not know; it was parked among the dead letters.',
+      'A message is of a version of its channel that this service does not know; it was kept among the dead letters.',
     remedy: 'Deploy the version that knows it, or give the channel an `upcast`; then replay the dead letter.',
   },
   WB_UPCAST_FAILED: {

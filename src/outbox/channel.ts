@@ -50,7 +50,7 @@ export interface ChannelOptions<Payload = unknown, Input = Payload> {
   readonly version?: number
   /**
    * Makes a payload of an older version one of this `version`, before the handler runs.
-   * @default none: a message of another version is kept as a dead letter, parked
+   * @default none: a message of another version is kept as a dead letter, as unreadable
    */
   readonly upcast?: (payload: unknown, version: number) => Payload
   /**

@@ -6,7 +6,7 @@ import type { SqlExecutor } from './sql.ts'
 export interface RefusedMessage {
   readonly envelope: Envelope
   readonly attempts: number
-  readonly reason: 'attempts-exhausted' | 'rejected' | 'parked'
+  readonly reason: 'attempts-exhausted' | 'rejected' | 'unreadable'
   readonly errorCode: string
   readonly error: string
 }

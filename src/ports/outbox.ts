@@ -18,6 +18,8 @@ export interface OutboxRow extends Envelope, RowRef {
   readonly origin: RowOrigin
   /** Failed attempts so far, from its `blocked` line; 0 where it has none. */
   readonly attempts: number
+  /** Its key is parked: it is not to be sent, but to be moved beside the head. */
+  readonly isParked: boolean
 }
 
 /**
@@ -49,6 +51,8 @@ export interface ReadResult {
   readonly snapshot: Snapshot
   /** Changes when it is another server or the same one started anew (address and start time). */
   readonly server: string
+  /** The database's own clock while it read, in milliseconds since 1970: what ages are reckoned by, never this process's clock. */
+  readonly serverTimeMs: number
   readonly inRecovery: boolean
   /** The rewind counter of each partition asked for, as this read saw it. */
   readonly rewinds: ReadonlyMap<number, bigint>
@@ -69,8 +73,10 @@ export interface BlockedLine extends RowRef {
   readonly epoch: bigint
   /** Failed attempts, this one included. */
   readonly attempts: number
-  /** When it may be tried again, counted from now by the database's clock. */
-  readonly retryInMs: number
+  /** When it may be tried again, counted from now by the database's clock; `null`: when an operator says so. */
+  readonly retryInMs: number | null
+  /** This attempt ended with an unknown outcome; the line remembers it of all its attempts. @default false */
+  readonly isInDoubt?: boolean
   readonly errorCode: string
   readonly error: string
 }
@@ -80,13 +86,33 @@ export interface DeadLetter extends RowRef {
   readonly channel: string
   readonly epoch: bigint
   readonly attempts: number
-  readonly reason: 'attempts-exhausted' | 'rejected' | 'parked'
+  /** Its key waits with it: the line stays, or is made, and what stands behind is to be moved beside it. @default false */
+  readonly parks?: boolean
+  readonly reason: 'attempts-exhausted' | 'rejected' | 'unreadable'
   readonly errorCode: string
   readonly error: string
 }
 
 /** `written` · `gone`: the row is not there (delivered or moved by another) · `fenced`: the epoch no longer holds. */
 export type LineOutcome = 'written' | 'gone' | 'fenced'
+
+/** A row that stands behind a parked head. */
+export interface Follower extends RowRef {
+  readonly epoch: bigint
+  readonly channel: string
+  readonly key: string
+}
+
+/** `unparked`: no line parks the key any more, and the row was left where it is. */
+export type FollowerOutcome = LineOutcome | 'unparked'
+
+/** A row that is too old to be sent. */
+export interface ExpiredRow extends RowRef {
+  readonly channel: string
+  readonly epoch: bigint
+  /** It was sent once, and nobody knows what became of that. */
+  readonly isInDoubt: boolean
+}
 
 /** A row to be taken for its one send. */
 export interface TakenRow extends RowRef {
@@ -98,11 +124,20 @@ export interface TakenRow extends RowRef {
 export type TakeOutcome = 'taken' | 'gone' | 'fenced'
 
 /**
- * Why a message of an at-most-once channel was lost. `process-ended`: possibly, for its owner died between take and end ·
+ * Why a message was lost. Of an at-most-once channel: `process-ended`: possibly, for its owner died between take and end ·
  * `not-begun`: settled, and then its stream was taken away or its consumer stopped before its handler began · `unanswered`:
- * possibly, for the broker did not say whether it settled it, and hands it over again where it did not.
+ * possibly, for the broker did not say whether it settled it, and hands it over again where it did not. Of any channel: `expired`,
+ * older than its channel allows and so not sent any more · `expired-in-doubt`, the same of one that was sent before with an
+ * unknown outcome.
  */
-export type LossCause = 'process-ended' | 'not-sent' | 'handler-failed' | 'not-begun' | 'unanswered'
+export type LossCause =
+  | 'process-ended'
+  | 'not-sent'
+  | 'handler-failed'
+  | 'not-begun'
+  | 'unanswered'
+  | 'expired'
+  | 'expired-in-doubt'
 
 export interface Loss {
   readonly channel: string
@@ -128,12 +163,13 @@ export interface FencedState {
 export interface Outbox {
   /**
    * Rows of the held partitions that are committed and eligible: above the floor, or below it and committed since `last`
-   * (PROTOCOLS 4). Rows held by a `blocked` line are left out, except those whose own line is due. All parts, the counters
+   * (PROTOCOLS 4). Rows held by a `blocked` line are left out, except those whose own line is due and those of parked keys, which
+   * are marked. All parts, the counters
    * and the snapshot returned are of one snapshot. In recovery it returns no rows.
    */
   read(request: ReadRequest): Promise<ReadResult>
   /**
-   * Deletes rows the transport has confirmed, together with their `blocked` lines (also where the row itself is gone
+   * Deletes rows the transport has confirmed, together with their `blocked` lines unless parked (also where the row itself is gone
    * already); where a line went, the partition's rewind counter is raised in the same statement. Needs no epoch: it is right whoever does it. A row whose three names do not
    * match is left alone. On a consumer's lane a row is deleted only once every subscribed consumer has it.
    */
@@ -145,6 +181,16 @@ export interface Outbox {
    * counter in one statement (O5). Checks the epoch and locks the row first.
    */
   bury(letters: readonly DeadLetter[]): Promise<readonly LineOutcome[]>
+  /**
+   * Moves rows of parked keys into the dead letters, one outcome for each, in order. Locks the lines first, then looks again and
+   * moves in a later statement of the same transaction. Checks the epoch.
+   */
+  moveFollowers(rows: readonly Follower[]): Promise<readonly FollowerOutcome[]>
+  /**
+   * Deletes rows that are too old to be sent, with their lines, and counts each in `losses` in the same statement; the counter
+   * rises where a line went. One outcome for each, in order. Checks the epoch and locks the row first.
+   */
+  expire(rows: readonly ExpiredRow[]): Promise<readonly LineOutcome[]>
   /**
    * At most once: deletes rows with a line in `taken` that names them, in one statement that is durable when it resolves
    * (`synchronous_commit` on, whatever the session says). On a consumer's lane it notes them for the consumer, and deletes those

@@ -59,7 +59,7 @@ export type Fate =
       readonly code: string
       readonly reason: string
       /** Nobody here can read it; it is kept for one who can. */
-      readonly isParked?: boolean
+      readonly isUnreadable?: boolean
     }
   | { readonly outcome: 'unknown'; readonly code: string; readonly reason: string }
 

@@ -174,7 +174,7 @@ describe('a version of a channel', () => {
     expect(seen).toContainEqual([{ cents: 9 }, 2])
   })
 
-  it('that a handler does not know is parked, and dropped by nobody', async () => {
+  it('that a handler does not know is kept as a dead letter, and dropped by nobody', async () => {
     const newer = await instance(second)
     await newer.transaction((tx) => newer.publish(tx, second, { cents: 7 }))
     const waybill = await instance(first)
@@ -183,7 +183,7 @@ describe('a version of a channel', () => {
     await waybill.start()
     await until('the dead letter', async () => (await count('waybill.dead')) === 1)
     const { rows } = await client.query('select reason, error_code from waybill.dead')
-    expect(rows).toEqual([{ reason: 'parked', error_code: 'WB_VERSION_UNKNOWN' }])
+    expect(rows).toEqual([{ reason: 'unreadable', error_code: 'WB_VERSION_UNKNOWN' }])
     expect(runs).toBe(0)
   })
 })

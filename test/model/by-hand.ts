@@ -42,7 +42,7 @@ export function row(seq: number, key: string | null, also: Partial<OutboxRow> = 
   const channel = key === null ? 'views' : 'orders'
   const envelope = { payload: new Uint8Array(), contentType: '', headers: {}, createdAt: new Date(0) }
   const place = { partition: 0, seq: BigInt(seq), id: `m${seq}` }
-  return { ...envelope, ...place, channel, key, origin: 'upper', attempts: 0, ...also }
+  return { ...envelope, ...place, channel, key, origin: 'upper', attempts: 0, isParked: false, ...also }
 }
 
 /** One mind, whose commands wait here until the test answers them. Partition 0 is held. */
@@ -123,6 +123,7 @@ export class ByHand {
     const result: ReadResult = {
       snapshot: { xmax: this.#xmax, open: answer.open ?? [] },
       server: answer.server ?? 'server',
+      serverTimeMs: this.now,
       inRecovery: answer.inRecovery ?? false,
       rewinds: new Map(
         request.partitions.map(({ partition }) => [partition, partition === 0 ? (answer.rewind ?? 0n) : 0n]),

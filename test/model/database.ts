@@ -171,7 +171,15 @@ export class Database {
       const outcome = this.#check(line)
       if (outcome !== 'written') return outcome
       const { partition, seq, id, channel, key, attempts } = line
-      const stored = { partition, seq, id, channel, key, attempts, retryAt: now + line.retryInMs }
+      const stored = {
+        partition,
+        seq,
+        id,
+        channel,
+        key,
+        attempts,
+        retryAt: now + (line.retryInMs ?? Infinity),
+      }
       this.tables.lines.set(nameOf(line), stored)
       return outcome
     })

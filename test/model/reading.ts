@@ -9,7 +9,8 @@ const longAgo = new Date(0)
 export function read(database: Database, request: ReadRequest, now: number): ReadResult {
   const { tables, server, inRecovery } = database
   const snapshot = database.snapshot()
-  if (inRecovery) return { snapshot, server, inRecovery, rewinds: new Map(), rows: [], orphans: [] }
+  if (inRecovery)
+    return { snapshot, server, serverTimeMs: now, inRecovery, rewinds: new Map(), rows: [], orphans: [] }
   const heldKeys = new Set<string>()
   const heldRows = new Set<string>()
   for (const line of tables.lines.values()) {
@@ -45,7 +46,7 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
   const rewinds = new Map(
     request.partitions.map(({ partition }) => [partition, tables.rewinds.get(partition) ?? 0n]),
   )
-  return { snapshot, server, inRecovery, rewinds, rows, orphans }
+  return { snapshot, server, serverTimeMs: now, inRecovery, rewinds, rows, orphans }
 }
 
 function bySeq(a: RowRef, b: RowRef): number {
@@ -55,5 +56,5 @@ function bySeq(a: RowRef, b: RowRef): number {
 function found(row: StoredRow, origin: RowOrigin, attempts: number): OutboxRow {
   const { partition, seq, id, channel, key } = row
   const envelope = { payload: nothing, contentType: '', headers: {}, createdAt: longAgo }
-  return { ...envelope, partition, seq, id, channel, key, origin, attempts }
+  return { ...envelope, partition, seq, id, channel, key, origin, attempts, isParked: false }
 }

@@ -170,6 +170,6 @@ export class Finishing {
 }
 
 function reasonOf(fate: Failed): DeadLetter['reason'] {
-  if (fate.outcome === 'rejected' && fate.isParked === true) return 'parked'
+  if (fate.outcome === 'rejected' && fate.isUnreadable === true) return 'unreadable'
   return fate.outcome === 'rejected' && !fate.retryable ? 'rejected' : 'attempts-exhausted'
 }

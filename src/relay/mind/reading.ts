@@ -254,7 +254,7 @@ export class Reading {
     const channel = newChannel('', rules)
     const row = { ...orphan, channel: '', key: null, payload: new Uint8Array(), contentType: '', headers: {} }
     const entry: Entry = {
-      row: { ...row, createdAt: new Date(0), origin: 'retry', attempts: 0 },
+      row: { ...row, createdAt: new Date(0), origin: 'retry', attempts: 0, isParked: false },
       name,
       partition,
       channel,

@@ -34,9 +34,32 @@ export class Connection {
     this.#options = options
   }
 
+  /**
+   * Statements that are one transaction of one session: on another one a later statement would run without the locks of the first.
+   * One at a time, and nothing else meanwhile. Whatever fails, the session is given up, and what it had done is rolled back.
+   */
+  async transaction<T>(
+    what: string,
+    work: (run: <Row = SqlRow>(query: PgQuery) => Promise<readonly Row[]>) => Promise<T>,
+  ): Promise<T> {
+    const connecting = this.#begin(what)
+    try {
+      await this.#run({ text: 'begin' }, what, connecting)
+      const result = await work((query) => this.#run(query, what, connecting))
+      await this.#run({ text: 'commit' }, what, connecting)
+      return result
+    } catch (error) {
+      this.#lose(connecting)
+      throw error
+    }
+  }
+
   /** The rows of the answer, whose columns the caller knows. Throws `WB_STORE_UNREACHABLE`, `WB_TIMED_OUT`, `WB_STORE_CONFLICT`, `WB_SCHEMA_MISSING` or `WB_STORE_FAILED`. */
   async query<Row = SqlRow>(query: PgQuery, what: string): Promise<readonly Row[]> {
-    const { timeoutMs } = this.#options
+    return this.#run<Row>(query, what, this.#begin(what))
+  }
+
+  #begin(what: string): Promise<PgConnection> {
     if (this.#isClosed) {
       throw new WaybillError(
         'WB_STORE_UNREACHABLE',
@@ -46,7 +69,15 @@ export class Connection {
         },
       )
     }
-    const connecting = (this.#client ??= this.#connect())
+    return (this.#client ??= this.#connect())
+  }
+
+  async #run<Row = SqlRow>(
+    query: PgQuery,
+    what: string,
+    connecting: Promise<PgConnection>,
+  ): Promise<readonly Row[]> {
+    const { timeoutMs } = this.#options
     try {
       const client = await withDeadline(connecting, timeoutMs, 'PostgreSQL')
       // The server's own time-out comes first where the connection is sound, and says more.

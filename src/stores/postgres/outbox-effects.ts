@@ -1,38 +1,61 @@
 import type { Lane } from '../../ports/lane.ts'
-import type { BlockedLine, DeadLetter, LineOutcome, RowRef } from '../../ports/outbox.ts'
+import type {
+  BlockedLine,
+  DeadLetter,
+  ExpiredRow,
+  Follower,
+  FollowerOutcome,
+  LineOutcome,
+  RowRef,
+} from '../../ports/outbox.ts'
 import type { SqlStatement } from '../../ports/sql.ts'
 import type { Connection } from './connection.ts'
+import { expireText } from './outbox-expire-statement.ts'
+import { lockParkedText, moveFollowersText } from './outbox-follower-statements.ts'
 import { blockText, buryText } from './outbox-line-statements.ts'
 import { outcomesOf, type OutcomeRow, refsOf } from './outbox-refs.ts'
 import { noteText, removeText } from './outbox-remove-statements.ts'
 import { named } from './statement.ts'
 
 /**
- * What a relay does to rows and lines. Each effect is one autocommit statement; on a consumer's lane rows are deleted by a second
+ * What a relay does to rows and lines. Each effect is one autocommit statement, or one short transaction; on a consumer's lane rows are deleted by a second
  * one, whose snapshot sees what the first, and every other consumer's first, has committed. Lines have a connection of their
  * own, so that one which waits for a row does not hold up the deletes.
  */
 export class OutboxEffects {
   readonly #deletes: Connection
   readonly #lines: Connection
+  readonly #followers: Connection
   readonly #lane: Lane
   readonly #note: SqlStatement
   readonly #remove: SqlStatement
   readonly #block: SqlStatement
   readonly #bury: SqlStatement
+  readonly #expire: SqlStatement
+  readonly #lockParked: SqlStatement
+  readonly #move: SqlStatement
+  #moving: Promise<unknown> = Promise.resolve()
 
   constructor(
-    connections: { readonly deletes: Connection; readonly lines: Connection },
+    connections: {
+      readonly deletes: Connection
+      readonly lines: Connection
+      readonly followers: Connection
+    },
     schema: string,
     lane: Lane,
   ) {
     this.#deletes = connections.deletes
     this.#lines = connections.lines
+    this.#followers = connections.followers
     this.#lane = lane
     this.#note = named('note', noteText(schema))
     this.#remove = named('remove', removeText(schema, lane))
     this.#block = named('block', blockText(schema, lane))
     this.#bury = named('bury', buryText(schema, lane))
+    this.#expire = named('expire', expireText(schema, lane))
+    this.#lockParked = named('lock_parked', lockParkedText(schema))
+    this.#move = named('move_followers', moveFollowersText(schema, lane))
   }
 
   async remove(rows: readonly RowRef[]): Promise<{ readonly removed: number }> {
@@ -56,6 +79,7 @@ export class OutboxEffects {
       lines.map((line) => line.channel),
       lines.map((line) => line.key),
       lines.map((line) => line.retryInMs),
+      lines.map((line) => line.isInDoubt ?? false),
     ]
     const rows = await this.#lines.query<OutcomeRow<LineOutcome>>(
       { ...this.#block, values },
@@ -74,15 +98,63 @@ export class OutboxEffects {
       letters.map((letter) => letter.errorCode),
       letters.map((letter) => letter.error),
       letters.map((letter) => letter.reason),
+      letters.map((letter) => letter.parks ?? false),
     ]
     const rows = await this.#lines.query<OutcomeRow<LineOutcome>>(
       { ...this.#bury, values },
       'write dead letters',
     )
     const outcomes = outcomesOf(letters, rows)
-    // On a consumer's lane the inbox row of that statement is what took the message out of the lane; the row itself goes
-    // where no other consumer lacks it. If this is lost, the next claim of the partition does it.
-    if (this.#lane.consumer !== '') await this.remove(letters.filter((_, i) => outcomes[i] !== 'fenced'))
+    await this.#removeEnded(letters, outcomes)
     return outcomes
+  }
+
+  async expire(expired: readonly ExpiredRow[]): Promise<readonly LineOutcome[]> {
+    if (expired.length === 0) return []
+    const values = [
+      ...refsOf(expired),
+      this.#lane.consumer,
+      expired.map((row) => row.epoch.toString()),
+      expired.map((row) => row.isInDoubt),
+    ]
+    const rows = await this.#lines.query<OutcomeRow<LineOutcome>>(
+      { ...this.#expire, values },
+      'delete what has expired',
+    )
+    const outcomes = outcomesOf(expired, rows)
+    await this.#removeEnded(expired, outcomes)
+    return outcomes
+  }
+
+  /** One at a time: a relay does it so, and a session has one transaction. */
+  moveFollowers(followers: readonly Follower[]): Promise<readonly FollowerOutcome[]> {
+    const moving = this.#moving.then(() => this.#moveFollowers(followers))
+    this.#moving = moving.catch(() => {})
+    return moving
+  }
+
+  async #moveFollowers(followers: readonly Follower[]): Promise<readonly FollowerOutcome[]> {
+    if (followers.length === 0) return []
+    const { consumer } = this.#lane
+    const keys = [followers.map((row) => row.channel), followers.map((row) => row.key)]
+    const values = [...refsOf(followers), consumer, followers.map((row) => row.epoch.toString())]
+    const rows = await this.#followers.transaction('move what stands behind parked messages', async (run) => {
+      await run({ ...this.#lockParked, values: [consumer, ...keys] })
+      return run<OutcomeRow<FollowerOutcome>>({ ...this.#move, values })
+    })
+    const outcomes = outcomesOf(followers, rows)
+    await this.#removeEnded(
+      followers.filter((_, i) => outcomes[i] !== 'unparked'),
+      outcomes.filter((outcome) => outcome !== 'unparked'),
+    )
+    return outcomes
+  }
+
+  /**
+   * On a consumer's lane the inbox row of the statement is what took the message out of the lane; the row itself goes where no
+   * other consumer lacks it. If this is lost, the next claim of the partition does it.
+   */
+  async #removeEnded(rows: readonly RowRef[], outcomes: readonly LineOutcome[]): Promise<void> {
+    if (this.#lane.consumer !== '') await this.remove(rows.filter((_, i) => outcomes[i] !== 'fenced'))
   }
 }

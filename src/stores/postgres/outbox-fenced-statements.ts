@@ -33,7 +33,8 @@ gone as (
   where o.partition = k.partition and o.seq = k.seq and o.id = k.id),
 line as (
   delete from ${s}.blocked b using d, noted
-  where b.consumer = $4 and b.partition = d.partition and b.seq = d.seq and b.id = d.id returning b.partition),
+  where b.consumer = $4 and b.partition = d.partition and b.seq = d.seq and b.id = d.id and b.state <> 'parked'
+  returning b.partition),
 rewound as (${rewindText(s, 'line')})
 select (select count(*) from held)::int as held, (select count(*) from noted)::int as noted,
   (select fenced_number from held) as last`

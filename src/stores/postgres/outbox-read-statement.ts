@@ -14,7 +14,9 @@ export const origins = { meta: 0, late: 1, upper: 2, retry: 3 } as const
  * - what nearly every row has (JSON, no headers, no attempts) travels as null: a text less to make for each;
  * - payloads travel as base64: the driver reads text only, and bytea's own text is half as long again;
  * - retry goes by the index on `retry_at`, and on a key with several lines takes the lowest;
- * - while no line is there, which is nearly always, none is looked for.
+ * - while no line is there, which is nearly always, none is looked for. A parked one counts wherever it is: its key may live in
+ *   another partition since, where their number was changed;
+ * - rows of a parked key are returned, marked, to be moved beside its head; a key that a line holds otherwise is left out.
  *
  * The plan is made once per connection, perhaps while the tables are empty, and must be right when they hold millions of rows.
  * So nothing is left to estimates: every look into a table stands in a lateral or scalar subquery with LIMIT or OFFSET, which is
@@ -30,10 +32,14 @@ export function readStatement(s: string, lane: Lane): string {
   const isEligible = `o.channel = any($8::text[]) and (o.not_before is null or o.not_before <= now())${isNew}`
   const isFree = `
     and ((select none from holds)
-      or (select true from ${s}.blocked b where b.consumer = $9 and b.partition = o.partition and b.seq = o.seq
-          and b.id = o.id limit 1) is null
-        and (select true from ${s}.blocked b where b.consumer = $9 and b.channel = o.channel
-          and b.key = o.key and b.partition is not distinct from o.partition limit 1) is null)`
+      or coalesce(
+        (select bool_or(b.state = 'parked') from ${s}.blocked b where b.consumer = $9 and b.channel = o.channel
+          and b.key = o.key),
+        (select true from ${s}.blocked b where b.consumer = $9 and b.partition = o.partition and b.seq = o.seq
+          and b.id = o.id limit 1) is null))`
+  const isParked = `case when not (select none from holds) then (
+    select true from ${s}.blocked b where b.consumer = $9 and b.channel = o.channel and b.key = o.key
+      and b.state = 'parked' limit 1) end`
   const columns = `o.partition, o.seq, o.id, o.channel, o.key, encode(o.payload, 'base64'),
   nullif(o.content_type, 'application/json'), nullif(o.headers, '{}'),
   date_part('epoch', o.created_at) * 1000`
@@ -43,7 +49,8 @@ with p as materialized (
   select u.* from unnest($1::int[], $2::bigint[]) u(partition, floor) where not pg_is_in_recovery()),
 holds as materialized (
   select not exists (select from p cross join lateral (
-    select from ${s}.blocked b where b.consumer = $9 and b.partition = p.partition limit 1) b) as none),
+    select from ${s}.blocked b where b.consumer = $9 and b.partition = p.partition limit 1) b)
+    and (select true from ${s}.blocked b where b.consumer = $9 and b.state = 'parked' limit 1) is null as none),
 late as materialized (
   select f.partition, f.seq from (
     select o.partition, o.seq, row_number() over (partition by o.partition order by o.seq) as place
@@ -61,12 +68,13 @@ due as materialized (
     select b.partition, b.seq, b.id, b.attempts, b.retry_at from ${s}.blocked b
     where b.consumer = $9 and b.partition = p.partition and b.retry_at <= now() and b.channel = any($8::text[])
       and (select true from ${s}.blocked h where h.consumer = $9 and h.channel = b.channel
-        and h.key = b.key and h.partition is not distinct from b.partition and h.seq < b.seq limit 1) is null
+        and h.key = b.key and h.seq < b.seq limit 1) is null
     order by b.retry_at limit $7::int) d
   order by d.retry_at limit $7::int)
 select ${origins.meta} as origin, null::int as partition, null::bigint as seq, null::uuid as id, null as channel,
   null as key, null::text as payload, null as content_type, null::jsonb as headers, null::float8 as created_at,
-  null::int as attempts, json_build_object(
+  null::int as attempts, null::boolean as parked, json_build_object(
+    'now', date_part('epoch', clock_timestamp()) * 1000,
     'snapshot', pg_current_snapshot()::text,
     'inRecovery', pg_is_in_recovery(),
     'server', concat(inet_server_addr(), ':', inet_server_port(), '/', date_part('epoch', pg_postmaster_start_time())),
@@ -76,14 +84,14 @@ select ${origins.meta} as origin, null::int as partition, null::bigint as seq, n
       where (select true from ${s}.outbox o
         where o.partition = d.partition and o.seq = d.seq and o.id = d.id ${isNew} limit 1) is null))::text as meta
 union all
-select ${origins.late}, ${columns}, null, null from late l cross join lateral (
+select ${origins.late}, ${columns}, null, ${isParked}, null from late l cross join lateral (
   select o.* from ${s}.outbox o where o.partition = l.partition and o.seq = l.seq limit 1) o
 union all
-select ${origins.upper}, ${columns}, null, null from p cross join lateral (
+select ${origins.upper}, ${columns}, null, ${isParked}, null from p cross join lateral (
   select o.* from ${s}.outbox o where o.partition = p.partition and o.seq > p.floor and ${isEligible}${isFree}
   order by o.seq limit $5::int) o
 union all
-select ${origins.retry}, ${columns}, d.attempts, null from due d cross join lateral (
+select ${origins.retry}, ${columns}, d.attempts, null, null from due d cross join lateral (
   select o.* from ${s}.outbox o
   where o.partition = d.partition and o.seq = d.seq and o.id = d.id and ${isEligible} limit 1) o`
 }

@@ -43,6 +43,7 @@ export class OutboxReader {
 
 interface Meta {
   readonly snapshot: string
+  readonly now: number
   readonly inRecovery: boolean
   readonly server: string
   readonly rewinds: Readonly<Record<string, string>> | null
@@ -55,7 +56,7 @@ function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult 
   for (const columns of answer) {
     switch (Number(columns[0])) {
       case origins.meta:
-        meta = JSON.parse(columns[11]!) as Meta
+        meta = JSON.parse(columns[12]!) as Meta
         break
       case origins.late:
         rows.late.push(rowOf(columns, 'late'))
@@ -68,11 +69,12 @@ function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult 
         break
     }
   }
-  const { snapshot, inRecovery, server, rewinds, orphans } = meta!
+  const { snapshot, now, inRecovery, server, rewinds, orphans } = meta!
   const [, xmax, open] = snapshot.split(':') as [string, string, string]
   return {
     snapshot: { xmax: BigInt(xmax), open: open === '' ? [] : open.split(',').map(BigInt) },
     server,
+    serverTimeMs: now,
     inRecovery,
     rewinds: new Map(
       request.partitions.map(({ partition }) => [partition, BigInt(rewinds?.[partition] ?? 0)]),
@@ -101,6 +103,7 @@ function rowOf(columns: Columns, origin: RowOrigin): OutboxRow {
     headers: headersOf(columns[8] ?? null),
     createdAt: new Date(Number(columns[9])),
     attempts: Number(columns[10] ?? 0),
+    isParked: columns[11] === 't',
   }
 }
 

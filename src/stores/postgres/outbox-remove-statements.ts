@@ -18,6 +18,9 @@ order by 2 on conflict do nothing`
  * is right to delete for anybody. Lines went, so what they held is eligible again: the counter rises in this same
  * statement, in the order of its key. Rows go in the order of theirs: two consumers that come to be the last of the same
  * rows at once both delete them, and would deadlock if each went its own way.
+ *
+ * A parked line stays: it belongs to the rows in dead. A zombie that hears of its head's delivery late has nothing to take away,
+ * or the key's next message would overtake the followers.
  */
 export function removeText(s: string, lane: Lane): string {
   const isDone = lane.consumer === '' ? '' : `and ${othersHaveIt(s)}`
@@ -25,7 +28,8 @@ export function removeText(s: string, lane: Lane): string {
 with d as materialized (select * from unnest($1::int[], $2::bigint[], $3::uuid[]) d(partition, seq, id) order by 1, 2),
 line as (
   delete from ${s}.blocked b using d
-  where b.consumer = $4 and b.partition = d.partition and b.seq = d.seq and b.id = d.id returning b.partition),
+  where b.consumer = $4 and b.partition = d.partition and b.seq = d.seq and b.id = d.id and b.state <> 'parked'
+  returning b.partition),
 rewound as (${rewindText(s, 'line')}),
 gone as (
   delete from ${s}.outbox o using d

@@ -69,9 +69,10 @@ function openOutbox(connections: Connections, schema: string, lane: Lane): Outbo
   const reads = connections.open('reads', { setUp: 'set plan_cache_mode to force_generic_plan' })
   const deletes = connections.open('deletes', { setUp: 'set plan_cache_mode to force_custom_plan' })
   const lines = connections.open('lines', { setUp: 'set plan_cache_mode to force_custom_plan' })
+  const followers = connections.open('followers', { setUp: 'set plan_cache_mode to force_custom_plan' })
   const takes = connections.open('takes', { setUp: 'set plan_cache_mode to force_custom_plan' })
   const reader = new OutboxReader(reads, schema, lane)
-  const effects = new OutboxEffects({ deletes, lines }, schema, lane)
+  const effects = new OutboxEffects({ deletes, lines, followers }, schema, lane)
   const taking = new OutboxTakes(takes, effects, schema, lane)
   const fenced = new OutboxFenced(deletes, schema, lane)
   return {
@@ -79,11 +80,13 @@ function openOutbox(connections: Connections, schema: string, lane: Lane): Outbo
     remove: (rows) => effects.remove(rows),
     block: (blocked) => effects.block(blocked),
     bury: (letters) => effects.bury(letters),
+    moveFollowers: (rows) => effects.moveFollowers(rows),
+    expire: (rows) => effects.expire(rows),
     take: (batch, rows) => taking.take(batch, rows),
     endTaken: (batch, losses) => taking.endTaken(batch, losses),
     fencedStates: (partitions) => fenced.states(partitions),
     removeFenced: (partition, note, rows) => fenced.remove(partition, note, rows),
-    close: () => connections.close(reads, deletes, lines, takes),
+    close: () => connections.close(reads, deletes, lines, followers, takes),
   }
 }
 

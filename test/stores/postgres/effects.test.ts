@@ -1,8 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import type pg from 'pg'
-import type { BlockedLine, DeadLetter, OutboxRow } from '../../../src/ports/outbox.ts'
+import type { OutboxRow } from '../../../src/ports/outbox.ts'
 import type { Store } from '../../../src/ports/store.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
+import { letterOf, lineOf } from './failures.ts'
 import {
   connect,
   type Desk,
@@ -42,18 +43,6 @@ async function rewind(partition: number, consumer = ''): Promise<number> {
     [partition, consumer],
   )
   return rows[0]?.counter ?? 0
-}
-
-function lineOf(row: OutboxRow, desk: Desk, changes: Partial<BlockedLine> = {}): BlockedLine {
-  const { partition, seq, id, channel, key } = row
-  const failure = { attempts: 1, retryInMs: 0, errorCode: 'E', error: 'why' }
-  return { partition, seq, id, channel, key, epoch: desk.epoch(partition), ...failure, ...changes }
-}
-
-function letterOf(row: OutboxRow, desk: Desk, changes: Partial<DeadLetter> = {}): DeadLetter {
-  const { partition, seq, id, channel } = row
-  const failure = { attempts: 3, reason: 'attempts-exhausted', errorCode: 'E', error: 'why' } as const
-  return { partition, seq, id, channel, epoch: desk.epoch(partition), ...failure, ...changes }
 }
 
 async function scene(

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { Connections } from '../../../src/stores/postgres/connections.ts'
 import { removeText, sweepText } from '../../../src/stores/postgres/outbox-remove-statements.ts'
+import { expireText } from '../../../src/stores/postgres/outbox-expire-statement.ts'
+import { moveFollowersText } from '../../../src/stores/postgres/outbox-follower-statements.ts'
 import { blockText, buryText } from '../../../src/stores/postgres/outbox-line-statements.ts'
 import { removeFencedText } from '../../../src/stores/postgres/outbox-fenced-statements.ts'
 import { readStatement } from '../../../src/stores/postgres/outbox-read-statement.ts'
@@ -35,6 +37,8 @@ test.for([
       const remove = await prepare(effects, 'remove_rows', removeText(s, lane))
       const block = await prepare(effects, 'block_rows', blockText(s, lane))
       const bury = await prepare(effects, 'bury_rows', buryText(s, lane))
+      const follow = await prepare(effects, 'move_followers', moveFollowersText(s, lane))
+      const expire = await prepare(effects, 'expire_rows', expireText(s, lane))
       const take = await prepare(effects, 'take_rows', takeText(s, lane))
       const fenced = await prepare(effects, 'remove_fenced', removeFencedText(s))
       const sweep = await prepare(effects, 'sweep_rows', sweepText(s))
@@ -56,9 +60,10 @@ test.for([
         [street.first, street.channel],
       )
       await client.query(
-        `insert into waybill.blocked (consumer, partition, seq, id, channel, key, attempts, retry_at, error_code, error)
+        `insert into waybill.blocked (consumer, partition, seq, id, channel, key, attempts, retry_at, error_code, error,
+           first_error_code, first_error)
          select $1, partition, seq, id, channel, key, 1, now() + case when seq <= 3 then interval '0' else interval '1 hour' end,
-           'E', 'e' from waybill.outbox order by seq limit 20000`,
+           'E', 'e', 'E', 'e' from waybill.outbox order by seq limit 20000`,
         [consumer],
       )
       const { rows: known } = await client.query(
@@ -79,7 +84,7 @@ test.for([
         block: await block([
           ...refs.map((each) => each.slice(0, 10)),
           consumer,
-          ...[0, 1, 'E', 'e', street.channel, 'key', 1000].map((value) => Array(10).fill(value)),
+          ...[0, 1, 'E', 'e', street.channel, 'key', 1000, false].map((value) => Array(10).fill(value)),
         ]),
         take: await take([
           ...refs.map((each) => each.slice(10, 500)),
@@ -90,7 +95,14 @@ test.for([
         bury: await bury([
           ...refs.map((each) => each.slice(0, 10)),
           consumer,
-          ...[0, 1, 'E', 'e', 'rejected'].map((value) => Array(10).fill(value)),
+          ...[0, 1, 'E', 'e', 'rejected', true].map((value) => Array(10).fill(value)),
+        ]),
+        follow: await follow([...refs.map((each) => each.slice(990)), consumer, Array(10).fill(0)]),
+        expire: await expire([
+          ...refs.map((each) => each.slice(20, 30)),
+          consumer,
+          Array(10).fill(0),
+          Array(10).fill(false),
         ]),
         remove: await remove([...refs, consumer]),
       }
@@ -124,8 +136,8 @@ test('the late part looks into lines only for what lies below the floors', async
     [street.first, street.channel],
   )
   await client.query(
-    `insert into waybill.blocked (partition, seq, id, channel, key, attempts, retry_at, error_code, error)
-     select partition, seq, id, channel, key, 1, now() + interval '1 hour', 'E', 'e' from waybill.outbox where seq = 1`,
+    `insert into waybill.blocked (partition, seq, id, channel, key, attempts, retry_at, error_code, error, first_error_code, first_error)
+     select partition, seq, id, channel, key, 1, now() + interval '1 hour', 'E', 'e', 'E', 'e' from waybill.outbox where seq = 1`,
   )
   const connections = new Connections({ connectionString: url }, context)
   const reads = connections.open('reads', { setUp: 'set plan_cache_mode to force_generic_plan' })

@@ -32,7 +32,9 @@ test.for(['while the tables were empty and analysed', 'before the tables were ev
       insert into waybill.inbox select 'c', gen_random_uuid(), now() - g * interval '8 s' from generate_series(1, 200000) g;
       insert into waybill.attempts select consumer, message_id, 1, processed_at from waybill.inbox
         order by processed_at limit 20000;
-      insert into waybill.blocked select 'c', 1, row_number() over (), message_id, 'c', null, 1, now(), 'E', 'e'
+      insert into waybill.blocked (consumer, partition, seq, id, channel, attempts, retry_at, error_code, error, first_error_code,
+          first_error)
+        select 'c', 1, row_number() over (), message_id, 'c', 1, now(), 'E', 'e', 'E', 'e'
         from waybill.inbox order by processed_at offset 3000 limit 20000;
       insert into waybill.dead (consumer, id, channel, payload, content_type, headers, created_at, attempts, reason,
           error_code, error)

@@ -181,7 +181,7 @@ describe('purging the inbox', () => {
     const [dead] = ids(1)
     const envelope = { id: dead!, channel: street.channel, key: 'k', payload: Buffer.from('x') }
     const rest = { contentType: 'a/b', headers: headersFrom([]), createdAt: new Date() }
-    const why = { attempts: 1, reason: 'parked', errorCode: 'E', error: 'e' } as const
+    const why = { attempts: 1, reason: 'unreadable', errorCode: 'E', error: 'e' } as const
     expect(await store.inbox.bury('letters', { envelope: { ...envelope, ...rest }, ...why })).toBe(true)
     await observer.query(
       `update waybill.inbox set processed_at = now() - interval '2 days' where message_id = $1`,

@@ -92,10 +92,16 @@ exception when others then
 end $$;
 create view ${s}.messages as
   select o.id, o.channel as type, o.key, ${s}.readable(o.payload) as payload,
-    case when exists (select from ${s}.blocked b where b.partition = o.partition and b.seq = o.seq and b.id = o.id)
-      then 'retrying' when o.not_before > now() then 'delayed' else 'pending' end as status,
+    -- Its own line's state, or what holds its key; of several consumers' lines the one that waits for an operator.
+    coalesce(
+      (select b.state from ${s}.blocked b where b.id = o.id and b.partition = o.partition and b.seq = o.seq
+        order by b.state limit 1),
+      (select case b.state when 'parked' then 'parked' else 'blocked' end from ${s}.blocked b
+        where b.channel = o.channel and b.key = o.key order by 1 desc limit 1),
+      case when o.not_before > now() then 'delayed' else 'pending' end) as status,
     o.created_at as "timestamp"
   from ${s}.outbox o
   union all
-  select d.id, d.channel, d.key, ${s}.readable(d.payload), 'dead', d.created_at from ${s}.dead d;
+  select d.id, d.channel, d.key, ${s}.readable(d.payload),
+    case d.reason when 'follower' then 'parked' else 'dead' end, d.created_at from ${s}.dead d;
 `

@@ -57,14 +57,23 @@ create table ${s}.blocked (
   id uuid not null,
   channel text not null,
   key text,
+  -- Blocked and parked ones wait for an operator: their retry_at is infinity. A parked one names its head's row, which is in dead.
+  state text not null default 'retrying' check (state in ('retrying', 'blocked', 'parked')),
   attempts int not null,
   retry_at timestamptz not null,
+  -- One of its attempts ended with an unknown outcome.
+  in_doubt boolean not null default false,
   error_code text not null,
-  error text not null
+  error text not null,
+  failed_at timestamptz not null default clock_timestamp(),
+  first_error_code text not null,
+  first_error text not null,
+  first_failed_at timestamptz not null default clock_timestamp()
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
   autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 100);
 create index blocked_id on ${s}.blocked (id);
 -- In this order: where estimates of an empty table make them equal, the planner takes the index that was made last.
+create index blocked_parked on ${s}.blocked (consumer, channel, key) where state = 'parked';
 create index blocked_due on ${s}.blocked (consumer, partition, retry_at);
 alter table ${s}.blocked add primary key (consumer, partition, seq);
 create index blocked_key on ${s}.blocked (consumer, channel, key) where key is not null;
@@ -161,9 +170,15 @@ create table ${s}.dead (
   reason text not null,
   error_code text not null,
   error text not null,
-  died_at timestamptz not null default clock_timestamp()
+  died_at timestamptz not null default clock_timestamp(),
+  -- Null where nobody counted its attempts one by one.
+  first_error_code text,
+  first_error text,
+  first_failed_at timestamptz,
+  replay_at timestamptz
 );
 create index on ${s}.dead (channel, key);
 create index on ${s}.dead (id);
+create index dead_replays on ${s}.dead (consumer, number) where replay_at is not null;
 ${functions0001(s)}`,
 }
