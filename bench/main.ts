@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { guarantees } from './guarantees.ts'
 import { type Figure, isBelowBar } from './measure.ts'
 import { relay, relayGroups } from './relay.ts'
+import { takeover } from './takeover.ts'
 
 export interface BenchContext {
   readonly rounds: number
@@ -16,6 +17,7 @@ export interface BenchContext {
 const benches: Readonly<Record<string, (context: BenchContext) => Promise<readonly Figure[]>>> = {
   guarantees,
   relay,
+  takeover,
 }
 
 const usage = `Usage: npm run bench -- ${Object.keys(benches).join('|')} [options]

@@ -2,8 +2,13 @@ import type { RelayReport } from '../kernel/census.ts'
 import type { LeasedPartition } from './lane.ts'
 
 export interface LaneSurvey {
-  /** Relays on this lane whose registration is alive, this one included. */
+  /** Relays on this lane whose registration is alive and that are not leaving, this one included. */
   readonly relays: number
+  /**
+   * How many of the others among them joined before this one. All relays of a lane see one order, so their shares add up to
+   * its partitions.
+   */
+  readonly rank: number
   /** Partitions of this lane. */
   readonly partitions: number
 }
@@ -17,10 +22,15 @@ export interface LeaseSession {
   readonly relayId: string
   /**
    * Puts off the end of the leases held, and of the registration, by the database's clock (R2). What is not returned is
-   * lost: another relay has it, or its epoch moved on. `report` is kept beside the registration, for people
-   * to see; without one the last stays.
+   * lost: another relay has it, or its epoch moved on. One that `isLeaving` takes nothing any more: its peers share what it
+   * gives back at once, and do not wait for its end. `report` is kept beside the registration, for people to see; without
+   * one the last stays.
    */
-  renew(held: readonly LeasedPartition[], report?: RelayReport): Promise<readonly LeasedPartition[]>
+  renew(
+    held: readonly LeasedPartition[],
+    isLeaving: boolean,
+    report?: RelayReport,
+  ): Promise<readonly LeasedPartition[]>
   /**
    * Takes at most `most` partitions whose lease has ended, or whose owner's session lock is free; each with a new epoch
    * (P5, P6). Partitions somebody else is just claiming are skipped. On a consumer's lane, rows of the partitions gained

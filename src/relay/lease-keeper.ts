@@ -10,7 +10,8 @@ import type { LeaseSession } from '../ports/leases.ts'
 /** What the keeper tells, and asks, the relay it keeps leases for. */
 export interface LeaseHolder {
   readonly held: readonly LeasedPartition[]
-  readonly drainingCount: number
+  /** Those of them that are not being given up. */
+  readonly kept: readonly LeasedPartition[]
   gained(partitions: readonly LeasedPartition[], until: number): void
   renewed(partitions: readonly LeasedPartition[], until: number): void
   /** The session has answered: it is alive. */
@@ -41,7 +42,8 @@ export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions
   readonly #stopping = new AbortController()
   #session: LeaseSession | null = null
-  #isClaiming = true
+  #isLeaving = false
+  #nap: AbortController | null = null
   #running: Promise<void> | null = null
 
   constructor(options: LeaseKeeperOptions) {
@@ -52,13 +54,15 @@ export class LeaseKeeper {
     this.#running ??= this.#run()
   }
 
-  /** Leases are kept while the relay drains, but no new ones are taken. */
-  stopClaiming(): void {
-    this.#isClaiming = false
+  /** Leases are kept while the relay drains, but no new ones are taken; its peers learn of it now. */
+  leave(): void {
+    this.#isLeaving = true
+    this.#nap?.abort()
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort()
+    this.#nap?.abort()
     await this.#running
   }
 
@@ -107,31 +111,48 @@ export class LeaseKeeper {
     const renewEveryMs = leaseMs / 3
     const claimEveryMs = Math.min(leaseMs / 8, 500)
     let renewAt = clock.now() + renewEveryMs
+    let isToldLeaving = false
     while (!signal.aborted) {
-      if (clock.now() >= renewAt) {
+      const isLeaving = this.#isLeaving
+      if (clock.now() >= renewAt || isLeaving !== isToldLeaving) {
         const asked = clock.now()
         renewAt = asked + renewEveryMs
         // What is gained or drained while the answer is on its way must not be judged by it, so nothing runs beside it.
-        holder.renewed(await session.renew(holder.held, holder.report()), asked + leaseMs)
+        holder.renewed(await session.renew(holder.held, isLeaving, holder.report()), asked + leaseMs)
+        isToldLeaving = isLeaving
       }
-      if (this.#isClaiming) await this.#share(session)
+      if (!this.#isLeaving) await this.#share(session)
       onBeat()
-      await clock.sleep(Math.min(claimEveryMs, Math.max(renewAt - clock.now(), 1)), signal)
+      await this.#sleep(Math.min(claimEveryMs, Math.max(renewAt - clock.now(), 1)), isToldLeaving)
     }
   }
 
+  /** Ends early where `leave` or `stop` is called. */
+  async #sleep(ms: number, isToldLeaving: boolean): Promise<void> {
+    if (this.#stopping.signal.aborted || this.#isLeaving !== isToldLeaving) return
+    const nap = (this.#nap = new AbortController())
+    await this.#options.clock.sleep(ms, nap.signal)
+  }
+
+  /**
+   * Shares differ by one at most, and by rank everybody knows who has one more: were each to take the rounded-up share, five relays
+   * of 16 partitions would hold 4, 4, 4, 4 and none.
+   */
   async #share(session: LeaseSession): Promise<void> {
     const { clock, leaseMs, holder, lane, logger } = this.#options
-    const { relays, partitions } = await session.survey()
-    const fair = Math.ceil(partitions / Math.max(relays, 1))
-    const kept = holder.held.length - holder.drainingCount
+    const { relays, rank, partitions } = await session.survey()
+    const count = Math.max(relays, 1)
+    const fair = Math.floor(partitions / count) + (rank < partitions % count ? 1 : 0)
+    const kept = holder.kept.length
     if (kept > fair) holder.giveUp(kept - fair)
-    if (kept >= fair) return
+    if (kept >= fair || this.#isLeaving) return
     const asked = clock.now()
     const gained = await session.claim(fair - kept)
     if (gained.length === 0) return
     failpoint('relay.after-claim')
     logger.debug({ lane, gained: gained.length, fair }, 'claimed partitions')
     holder.gained(gained, asked + leaseMs)
+    // Gained while the relay was told to leave: given up again with the rest.
+    if (this.#isLeaving) holder.giveUp(gained.length)
   }
 }

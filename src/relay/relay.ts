@@ -132,8 +132,8 @@ class Run {
         get held() {
           return mind.held
         },
-        get drainingCount() {
-          return mind.drainingCount
+        get kept() {
+          return mind.kept
         },
         gained(partitions, until) {
           mind.gained(partitions, until)
@@ -165,7 +165,7 @@ class Run {
           return watch.report(options.clock.now(), stopped)
         },
         giveUp(count) {
-          mind.drain(mind.held.slice(0, count).map(({ partition }) => partition))
+          mind.drain(mind.kept.slice(0, count).map(({ partition }) => partition))
           pump()
         },
       },
@@ -197,7 +197,7 @@ class Run {
 
   async stop(): Promise<void> {
     const { stopTimeoutMs, logger, lane } = this.#options
-    this.#keeper.stopClaiming()
+    this.#keeper.leave()
     const quiet = new Promise<void>((resolve) => {
       this.#onQuiet = resolve
     })

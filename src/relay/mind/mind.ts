@@ -196,10 +196,10 @@ export class RelayMind {
     return [...this.#core.partitions.values()].map(({ partition, epoch }) => ({ partition, epoch }))
   }
 
-  get drainingCount(): number {
-    let count = 0
-    for (const partition of this.#core.partitions.values()) if (partition.isDraining) count += 1
-    return count
+  /** Partitions held that are not being given up. */
+  get kept(): LeasedPartition[] {
+    const kept = [...this.#core.partitions.values()].filter((each) => !each.isDraining)
+    return kept.map(({ partition, epoch }) => ({ partition, epoch }))
   }
 
   /** Nothing is under way: no send, no take, no delete, no line. */

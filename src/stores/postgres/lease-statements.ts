@@ -8,8 +8,10 @@ values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp() + $8::float8 * interval '1
 /** The owner is checked, so a lane's consumer need not be. Rows are locked in the order of the key, as in every statement here. */
 export function renewText(s: string): string {
   return `
-with alive as (update ${s}.relays set report = coalesce($5::jsonb, report),
-  lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond' where id = $1),
+with alive as (
+  update ${s}.relays set lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond', is_leaving = $5::boolean,
+    report = coalesce($6::jsonb, report)
+  where id = $1),
 mine as materialized (
   select p.consumer, p.partition from ${s}.partitions p join unnest($3::int[], $4::bigint[]) h(partition, epoch)
     on p.partition = h.partition and p.epoch = h.epoch and p.owner = $1
@@ -43,18 +45,22 @@ from free where p.consumer = free.consumer and p.partition = free.partition retu
 }
 
 /**
- * Relays whose lease has ended do not count, nor do those whose session lock nobody holds. Looked up, not tried: of two surveys
- * at once each would take the other's try for the dead relay's life.
+ * Relays whose lease has ended do not count, nor those that leave, nor those whose session lock nobody holds. Looked up, not
+ * tried: of two surveys at once each would take the other's try for the dead relay's life.
  */
 export function surveyText(s: string): string {
   return `
 with held as materialized (
   select k.classid::bigint << 32 | k.objid::bigint as lock_key from pg_locks k
   where k.locktype = 'advisory' and k.objsubid = 1 and k.granted
-    and k.database = (select oid from pg_database where datname = current_database()))
-select (select count(*) from ${s}.partitions p where p.transport = $1 and p.consumer = $2) as partitions,
-  (select count(*) from ${s}.relays r where r.transport = $1 and r.consumer = $2 and r.lease_until >= clock_timestamp()
-    and r.lock_key in (select lock_key from held)) as relays`
+    and k.database = (select oid from pg_database where datname = current_database())),
+living as materialized (
+  select r.id, r.started_at from ${s}.relays r where r.transport = $1 and r.consumer = $2 and not r.is_leaving
+    and r.lease_until >= clock_timestamp() and r.lock_key in (select lock_key from held))
+select (select count(*) from ${s}.partitions p where p.transport = $1 and p.consumer = $2)::int as partitions,
+  (select count(*) from living)::int as relays,
+  (select count(*) from living l join ${s}.relays own on own.id = $3
+    where (l.started_at, l.id) < (own.started_at, own.id))::int as rank`
 }
 
 export function releaseText(s: string): string {

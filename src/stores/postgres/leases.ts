@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { Lane, LeasedPartition } from '../../ports/lane.ts'
-import type { LeaseSession } from '../../ports/leases.ts'
+import type { LaneSurvey, LeaseSession } from '../../ports/leases.ts'
 import type { SqlStatement } from '../../ports/sql.ts'
 import type { Connection } from './connection.ts'
 import { claimText, joinText, leaveText, releaseText, renewText, surveyText } from './lease-statements.ts'
@@ -39,11 +39,12 @@ export async function openLeases(connection: Connection, options: LeaseOptions):
 
   return {
     relayId,
-    async renew(held, report) {
+    async renew(held, isLeaving, report) {
       const values = [
         relayId,
         leaseMs,
         ...pairsOf(held),
+        isLeaving,
         report === undefined ? null : JSON.stringify(report),
       ]
       return leasesOf(await query(statements.renew, values, 'renew leases'))
@@ -55,13 +56,9 @@ export async function openLeases(connection: Connection, options: LeaseOptions):
       return gained
     },
     async survey() {
-      const place = [lane.transport, lane.consumer]
-      const [row] = await query<{ relays: string; partitions: string }>(
-        statements.survey,
-        place,
-        'look at the lane',
-      )
-      return { relays: Number(row!.relays), partitions: Number(row!.partitions) }
+      const values = [lane.transport, lane.consumer, relayId]
+      const [row] = await query<LaneSurvey>(statements.survey, values, 'look at the lane')
+      return row!
     },
     async release(held) {
       await query(statements.release, [relayId, ...pairsOf(held)], 'release leases')

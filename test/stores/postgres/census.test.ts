@@ -143,8 +143,8 @@ test('relays are told with what they hold and last said; partitions with who lac
   const leases = await store.openLeases(street.lane)
   const held = await leases.claim(3)
   const said = { inFlight: { [street.channel]: 7 }, perSecond: { [street.channel]: 1.5 }, stopped: [2] }
-  await leases.renew(held, said)
-  await leases.renew(held)
+  await leases.renew(held, false, said)
+  await leases.renew(held, false)
   const report = await look()
   expect(report.relays.find(({ id }) => id === leases.relayId)).toMatchObject({
     ...street.lane,

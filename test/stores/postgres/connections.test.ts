@@ -121,7 +121,7 @@ describe('a connection that answers nothing any more', () => {
     const held = await session.claim(9)
     proxy.halfOpen()
     const all = {
-      renew: () => session.renew(held),
+      renew: () => session.renew(held, false),
       survey: () => session.survey(),
       claim: () => session.claim(1),
     }

@@ -201,7 +201,7 @@ describe('a line', () => {
     const waiting = desk.outbox.block([lineOf(rows[0]!, desk)])
     await untilPurposeWaits(observer, 'lines')
     const held = [{ partition: rows[0]!.partition, epoch: desk.epoch(rows[0]!.partition) }]
-    expect(await desk.leases.renew(held)).toEqual(held)
+    expect(await desk.leases.renew(held, false)).toEqual(held)
     const other = await store.openLeases({ transport: await laneOf(rows[0]!.partition), consumer: '' })
     await observer.query(
       "update waybill.partitions set lease_until = now() - interval '1 s' where partition = $1",

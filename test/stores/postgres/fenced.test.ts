@@ -214,7 +214,7 @@ describe('removing what a fenced transaction carried', () => {
     await deleting.query('delete from waybill.outbox where id = $1', [made.rows[0]!.id])
     const removing = desk.outbox.removeFenced(held, { number: 1n, lineage }, made.rows)
     await untilPurposeWaits(observer, 'deletes')
-    expect(await desk.leases.renew([held])).toEqual([held])
+    expect(await desk.leases.renew([held], false)).toEqual([held])
     await observer.query(
       "update waybill.partitions set lease_until = now() - interval '1 s' where partition = $1",
       [held.partition],

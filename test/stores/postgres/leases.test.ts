@@ -94,7 +94,7 @@ describe('a claim', () => {
     expect(await other.claim(2)).toEqual([])
     await end(lane, first)
     expect(await other.claim(2)).toEqual([{ partition: first, epoch: 2n }])
-    expect(numbers(await owner.renew(held))).toEqual([first + 1])
+    expect(numbers(await owner.renew(held, false))).toEqual([first + 1])
     await owner.close()
     await other.close()
   })
@@ -108,14 +108,14 @@ describe('a claim', () => {
     await child.waitForLine((line) => line === 'holds 3')
     const peer = await join(lane)
     expect(await peer.claim(3)).toEqual([])
-    expect(await peer.survey()).toEqual({ relays: 2, partitions: 3 })
+    expect(await peer.survey()).toMatchObject({ relays: 2, partitions: 3 })
     await child.kill()
     const gained = await until('the partitions of the dead', async () => {
       const claimed = await peer.claim(3)
       return claimed.length > 0 && claimed
     })
     expect(numbers(gained)).toEqual(partitions)
-    expect(await peer.survey()).toEqual({ relays: 1, partitions: 3 })
+    expect(await peer.survey()).toMatchObject({ relays: 1, partitions: 3 })
     const { rows } = await observer.query('select 1 from waybill.relays where transport = $1', [
       lane.transport,
     ])
@@ -132,10 +132,10 @@ describe('a claim', () => {
     const held = await one.claim(9)
     expect(numbers(held)).toEqual(street.partitions)
     expect(numbers(await two.claim(9))).toEqual(street.partitions)
-    expect(await one.survey()).toEqual({ relays: 1, partitions: 2 })
+    expect(await one.survey()).toMatchObject({ relays: 1, partitions: 2 })
     await two.close()
     // The other lane's partitions bear the same numbers and epochs.
-    expect(await one.renew(held)).toHaveLength(2)
+    expect(await one.renew(held, false)).toHaveLength(2)
     await one.close()
   })
 })
@@ -147,9 +147,9 @@ describe('a renewal', () => {
     const held = await session.claim(1)
     await observer.query('update waybill.partitions set lease_until = now() where partition = $1', [first])
     await observer.query('update waybill.relays set lease_until = now() where id = $1', [session.relayId])
-    expect(await session.survey()).toEqual({ relays: 0, partitions: 1 })
-    expect(await session.renew(held)).toEqual(held)
-    expect(await session.survey()).toEqual({ relays: 1, partitions: 1 })
+    expect(await session.survey()).toMatchObject({ relays: 0, partitions: 1 })
+    expect(await session.renew(held, false)).toEqual(held)
+    expect(await session.survey()).toMatchObject({ relays: 1, partitions: 1 })
     const { rows } = await observer.query(
       `select extract(epoch from lease_until - clock_timestamp())::float8 as left from waybill.partitions
        where partition = $1`,
@@ -166,8 +166,8 @@ describe('a renewal', () => {
     const [mine] = await one.claim(1)
     const [theirs] = await two.claim(1)
     const asked = [{ ...mine!, epoch: mine!.epoch + 1n }, theirs!, { partition: 999_999, epoch: 1n }]
-    expect(await one.renew(asked)).toEqual([])
-    expect(await one.renew([])).toEqual([])
+    expect(await one.renew(asked, false)).toEqual([])
+    expect(await one.renew([], false)).toEqual([])
     expect(mine!.partition).toBe(first)
     await one.close()
     await two.close()
@@ -195,22 +195,40 @@ describe('a survey', () => {
     const { lane } = await openStreet(url, store, { partitions: 4 })
     const sessions = [await join(lane), await join(lane), await join(lane)]
     const survey = (): Promise<unknown> => sessions[0]!.survey()
-    expect(await survey()).toEqual({ relays: 3, partitions: 4 })
+    expect(await survey()).toMatchObject({ relays: 3, partitions: 4 })
     await observer.query(`update waybill.relays set lease_until = now() - interval '1 s' where id = $1`, [
       sessions[1]!.relayId,
     ])
-    expect(await survey()).toEqual({ relays: 2, partitions: 4 })
+    expect(await survey()).toMatchObject({ relays: 2, partitions: 4 })
     await sessions[2]!.close()
-    expect(await survey()).toEqual({ relays: 1, partitions: 4 })
+    expect(await survey()).toMatchObject({ relays: 1, partitions: 4 })
     // A registration without a lock: a relay that died a moment ago.
     await observer.query(
       `insert into waybill.relays (id, transport, lock_key, host, pid, application, lease_until)
        values (gen_random_uuid(), $1, 4711, 'h', 1, 'a', now() + interval '1 hour')`,
       [lane.transport],
     )
-    expect(await survey()).toEqual({ relays: 1, partitions: 4 })
+    expect(await survey()).toMatchObject({ relays: 1, partitions: 4 })
     await sessions[0]!.close()
     await sessions[1]!.close()
+  })
+
+  test('ranks the relays in one order, that of their joining, and leaves out one that leaves', async () => {
+    const { lane } = await openStreet(url, store, { partitions: 4 })
+    const sessions = [await join(lane), await join(lane), await join(lane)]
+    const surveys = (): Promise<unknown> => Promise.all(sessions.map((session) => session.survey()))
+    const survey = { relays: 3, partitions: 4 }
+    expect(await surveys()).toEqual([
+      { ...survey, rank: 0 },
+      { ...survey, rank: 1 },
+      { ...survey, rank: 2 },
+    ])
+    const [held] = await sessions[1]!.claim(1)
+    expect(await sessions[1]!.renew([held!], true)).toEqual([held])
+    expect(await surveys()).toMatchObject([{ relays: 2, rank: 0 }, { relays: 2 }, { relays: 2, rank: 1 }])
+    // It still has what it has not given back.
+    expect(await sessions[0]!.claim(4)).toHaveLength(3)
+    for (const session of sessions) await session.close()
   })
 })
 
@@ -221,11 +239,11 @@ describe('a lease session whose connection is lost', () => {
     const held = await session.claim(1)
     await cutSessions()
     const calls = [
-      () => session.renew(held),
+      () => session.renew(held, false),
       () => session.claim(1),
       () => session.survey(),
       () => session.release(held),
-      () => session.renew(held),
+      () => session.renew(held, false),
     ]
     for (const call of calls) await expect(call()).rejects.toMatchObject({ code: 'WB_STORE_UNREACHABLE' })
     const next = await join(lane)

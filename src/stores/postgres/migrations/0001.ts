@@ -105,6 +105,7 @@ create table ${s}.relays (
   application text not null,
   started_at timestamptz not null default clock_timestamp(),
   lease_until timestamptz not null,
+  is_leaving boolean not null default false,
   -- What it told of itself at its last renewal: for people, never for relays.
   report jsonb
 ) with (fillfactor = 50);
