@@ -4,7 +4,7 @@ import { noOpTransport } from './no-op-transport.ts'
 
 const config = defineConfig({
   store: postgresStore({ connectionString: process.env['BENCH_DATABASE']! }),
-  transports: { none: noOpTransport().definition },
+  transports: { none: noOpTransport() },
   channels: [defineChannel({ name: 'orders.placed', ordered: false })],
   logLevel: 'error',
 })

@@ -28,7 +28,7 @@ export async function takeover({ rounds, tell }: BenchContext): Promise<readonly
   await using waybill = createWaybill(
     defineConfig({
       store: postgresStore({ connectionString: postgres.url }),
-      transports: { none: noOpTransport().definition },
+      transports: { none: noOpTransport() },
       channels: [defineChannel({ name: 'orders.placed', ordered: false })],
       logLevel: 'error',
     }),
