@@ -11,7 +11,7 @@ export type { Channel, ChannelOptions, RoutedChannel } from './outbox/channel.ts
 export type { Publication, PublishMiddleware } from './outbox/middleware.ts'
 export { many } from './outbox/many.ts'
 export type { Many } from './outbox/many.ts'
-export type { PublishOptions } from './outbox/messages.ts'
+export type { MessageOptions, PublishOptions } from './outbox/messages.ts'
 export type { Publish } from './outbox/publish.ts'
 export type { Send, SendOptions } from './outbox/send.ts'
 export type { StandardSchema } from './outbox/standard-schema.ts'

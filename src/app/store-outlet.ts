@@ -32,6 +32,7 @@ export function storeOutlet(options: StoreOutletOptions): Outlet {
         tx.executor,
         channel,
         messages.map(({ envelope }) => envelope),
+        null,
       )
     })
 

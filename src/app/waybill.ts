@@ -146,8 +146,7 @@ class Instance<Handle> implements Waybill<Handle> {
     })
     this.publish = createPublish({
       writer: {
-        append: (transaction, channel, messages) =>
-          this.#open().writer.append(transaction, channel, messages),
+        append: (...message) => this.#open().writer.append(...message),
       },
       targets: config.routes,
       executorFor,

@@ -6,9 +6,9 @@ import { payloadsOf, type Many } from '../outbox/many.ts'
 import {
   checkOptionNames,
   makeMessages,
-  publishOptionNames,
+  messageOptionNames,
   targetOf,
-  type PublishOptions,
+  type MessageOptions,
   type PublishTarget,
 } from '../outbox/messages.ts'
 import type { OutboundMessage } from '../ports/transport.ts'
@@ -26,12 +26,12 @@ export interface Emit {
   <Payload, Input>(
     channel: Channel<Payload, Input, boolean, boolean>,
     payloads: Many<NoInfer<Input>>,
-    options?: PublishOptions,
+    options?: MessageOptions,
   ): Promise<readonly string[]>
   <Payload, Input>(
     channel: Channel<Payload, Input, boolean, boolean>,
     payload: NoInfer<Input>,
-    options?: PublishOptions,
+    options?: MessageOptions,
   ): Promise<string>
 }
 
@@ -99,7 +99,7 @@ class Emission {
     this.#targets = targets
   }
 
-  readonly emit: Emit = ((channel: SomeChannel, payload: unknown, options: PublishOptions = {}) => {
+  readonly emit: Emit = ((channel: SomeChannel, payload: unknown, options: MessageOptions = {}) => {
     const call = this.#make(channel, payload, options)
     this.#calls.push(call)
     const ids = call.then((messages) => {
@@ -122,7 +122,7 @@ class Emission {
   async #make(
     channel: SomeChannel,
     payload: unknown,
-    options: PublishOptions,
+    options: MessageOptions,
   ): Promise<readonly OutboundMessage[]> {
     if (this.#isClosed) {
       throw new WaybillError(
@@ -132,7 +132,7 @@ class Emission {
     }
     const target = targetOf(this.#targets, channel, 'emit(channel, payload)')
     const { name } = target.channel
-    checkOptionNames(options, publishOptionNames, 'emit', name)
+    checkOptionNames(options, messageOptionNames, 'emit', name)
     // Counted at the call: with an asynchronous schema a later one may be made first.
     let index = this.#counts.get(name) ?? 0
     this.#counts.set(name, index + (payloadsOf(payload)?.length ?? 1))

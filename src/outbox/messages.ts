@@ -4,6 +4,7 @@ import { payloadVersionHeader } from '../kernel/message.ts'
 import { didYouMean } from '../kernel/suggest.ts'
 import type { NewMessage } from '../ports/outbox-writer.ts'
 import type { SomeChannel } from './channel.ts'
+import type { DelayOptions } from './delay.ts'
 import { payloadsOf } from './many.ts'
 import { headerBytes, messageHeaders } from './message-headers.ts'
 import { messageKey } from './message-key.ts'
@@ -11,7 +12,8 @@ import { encodePayload } from './payload.ts'
 import { validate } from './standard-schema.ts'
 import { captureTraceContext } from './trace-context.ts'
 
-export interface PublishOptions {
+/** What `publish` and `send` take alike. */
+export interface MessageOptions {
   /**
    * A UUID, where the caller has one that stays the same when it tries again. Not with `many`.
    * @default a new UUIDv7
@@ -25,7 +27,9 @@ export interface PublishOptions {
   readonly contentType?: string
 }
 
-export const publishOptionNames = ['id', 'key', 'headers', 'contentType'] as const
+export interface PublishOptions extends MessageOptions, DelayOptions {}
+
+export const messageOptionNames = ['id', 'key', 'headers', 'contentType'] as const
 
 /** A channel of the configuration, and what its transport takes. */
 export interface PublishTarget {
@@ -39,7 +43,7 @@ export interface MessageRequest {
   readonly target: PublishTarget
   /** A payload, or `many(…)`. */
   readonly payload: unknown
-  readonly options: PublishOptions
+  readonly options: MessageOptions
   readonly newId?: (() => string) | undefined
 }
 
@@ -118,7 +122,7 @@ export function targetOf<Target extends PublishTarget>(
   )
 }
 
-function checkId(options: PublishOptions, isMany: boolean, channel: string): void {
+function checkId(options: MessageOptions, isMany: boolean, channel: string): void {
   if (options.id === undefined) return
   if (isMany) {
     throw new WaybillError(

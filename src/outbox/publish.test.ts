@@ -236,6 +236,48 @@ describe('publish refuses before anything is written (W1, W5)', () => {
   })
 })
 
+describe('a delay', () => {
+  it('is for all messages of the call, and is left to the database to reckon', async () => {
+    const { tx, writer, publish } = setUp()
+    const at = new Date('2030-01-01T00:00:00Z')
+    await publish(tx, plain, 1)
+    await publish(tx, plain, 1, { delayMs: 1500 })
+    await publish(tx, plain, many([1, 2]), { notBefore: at })
+    await publish(tx, plain, 1, { notBefore: new Date(-1e15) })
+    expect(writer.appended.map(({ delay }) => delay)).toEqual([
+      null,
+      { ms: 1500 },
+      { at },
+      { at: new Date(0) },
+    ])
+  })
+
+  it('is refused on an ordered channel, whose order it would break', async () => {
+    const { tx, writer, publish } = setUp()
+    const next =
+      /ordered.*would overtake it.*Publish it when it is due, or on a channel with `ordered: false`/u
+    await refused(publish(tx, ordered, { id: 'o' }, { delayMs: 1 }), 'WB_GUARANTEE_UNSUPPORTED', next)
+    await refused(publish(tx, ordered, many([]), { notBefore: new Date() }), 'WB_GUARANTEE_UNSUPPORTED', next)
+    expect(writer.appended).toEqual([])
+  })
+
+  it.each([
+    [{ delayMs: 1, notBefore: new Date() }, /give one of them/u],
+    [{ delayMs: -1 }, /from 0 to 31622400000 \(366 days\)/u],
+    [{ delayMs: 31_622_400_001 }, /366 days/u],
+    [{ delayMs: Number.NaN }, /`delayMs` must be a number/u],
+    [{ delayMs: '5' }, /`delayMs` must be a number/u],
+    [{ notBefore: new Date('no') }, /`notBefore` must be a Date/u],
+    [{ notBefore: '2030-01-01' }, /`notBefore` must be a Date/u],
+    [{ notBefore: 5 }, /`notBefore` must be a Date/u],
+    [{ notBefore: new Date(8.64e15) }, /before the year 9999/u],
+  ])('that cannot be meant is refused before anything is written: %o', async (options, sentence) => {
+    const { tx, writer, publish } = setUp()
+    await refused(publish(tx, plain, 1, options as PublishOptions), 'WB_INVALID_OPTION', sentence)
+    expect(writer.appended).toEqual([])
+  })
+})
+
 describe('trace context', () => {
   const slot = Symbol.for('opentelemetry.js.api.1')
 
@@ -256,7 +298,29 @@ describe('trace context', () => {
     })
     const { tx, publish, written } = setUp()
     await publish(tx, plain, 1, { headers: { tenant: 'acme' } })
-    expect(written()[0]?.headers).toEqual({ traceparent: 'of the active context', tenant: 'acme' })
+    await publish(tx, plain, many([2, 3]), { delayMs: 5000 })
+    const trace = { traceparent: 'of the active context' }
+    expect(written().map(({ headers }) => ({ ...headers }))).toEqual([
+      { ...trace, tenant: 'acme' },
+      trace,
+      trace,
+    ])
+  })
+
+  it('is that of the call, though an asynchronous schema ends in another', async () => {
+    let active = 'of the call'
+    register({
+      context: { active: () => active },
+      propagation: {
+        inject: (context: unknown, carrier: object, setter: { set(c: object, n: string, v: string): void }) =>
+          setter.set(carrier, 'traceparent', String(context)),
+      },
+    })
+    const { tx, publish, written } = setUp()
+    const publishing = publish(tx, slow, 'text')
+    active = 'of something else'
+    await publishing
+    expect(written()[0]?.headers).toEqual({ traceparent: 'of the call' })
   })
 
   it('that cannot be captured breaks no publish', async () => {

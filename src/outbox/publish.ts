@@ -3,16 +3,19 @@ import { WaybillError } from '../kernel/errors.ts'
 import type { OutboxWriter } from '../ports/outbox-writer.ts'
 import type { SqlExecutor } from '../ports/sql.ts'
 import type { Channel, SomeChannel } from './channel.ts'
+import { delayOf } from './delay.ts'
 import type { Many } from './many.ts'
 import { throughMiddleware, type PublishMiddleware } from './middleware.ts'
 import {
   checkOptionNames,
   makeMessages,
-  publishOptionNames,
+  messageOptionNames,
   targetOf,
   type PublishOptions,
   type PublishTarget,
 } from './messages.ts'
+
+const publishOptionNames = [...messageOptionNames, 'notBefore', 'delayMs']
 
 /**
  * Writes one message, or {@link Many}, into the outbox inside the transaction of `transaction`: it is sent if and only if that
@@ -116,13 +119,14 @@ export function createPublish(parts: PublishParts): Publish {
     const { name } = target.channel
     mustBeStored(target.channel)
     checkOptionNames(options, publishOptionNames, 'publish', name)
+    const delay = delayOf(options, target.channel)
     const made = makeMessages({ target, payload, options, newId: parts.newId })
     const { messages, isMany } = made instanceof Promise ? await made : made
     // While an asynchronous schema was at work the transaction may have ended, and its pooled client may serve another.
     if (openTransaction(parts, transaction, channel) !== executor)
       throw noTransaction(channel, 'ended meanwhile')
     if (messages.length > 0) {
-      const appending = parts.writer.append(executor, name, messages)
+      const appending = parts.writer.append(executor, name, messages, delay)
       issue(true)
       const { transactionId } = await appending
       if (publishedEvents.hasSubscribers) publishedEvents.publish({ channel: name, count: messages.length })

@@ -1,4 +1,4 @@
-import { describe, expect, expectTypeOf, it } from 'vitest'
+import { describe, expect, expectTypeOf, it, onTestFinished } from 'vitest'
 import { VirtualClock } from '../../test/fakes/clock.ts'
 import { PublishOutcomeUnknownError } from '../kernel/errors.ts'
 import type { Dispatch, Fate, OutboundMessage } from '../ports/transport.ts'
@@ -280,5 +280,40 @@ describe('send at most once', () => {
     expect(count()).toBe(2)
     await send(plain, 4)
     expect(calls).toHaveLength(2)
+  })
+})
+
+describe('send() without a place to wait', () => {
+  it.each([{ delayMs: 5 }, { notBefore: new Date() }, { delayMs: undefined }])(
+    'refuses a delay, and names publish(): %o',
+    async (options) => {
+      const { send, calls } = confirming()
+      await expect(send(ordered, { id: 'a' }, options as SendOptions)).rejects.toMatchObject({
+        code: 'WB_INVALID_OPTION',
+        message: expect.stringMatching(
+          /nothing is stored that could wait. Use publish\(\) in a transaction/u,
+        ),
+      })
+      expect(calls).toEqual([])
+    },
+  )
+
+  it('carries the trace context of the call (W9)', async () => {
+    const slot = Symbol.for('opentelemetry.js.api.1')
+    Reflect.set(globalThis, slot, {
+      context: { active: () => 'of the call' },
+      propagation: {
+        inject: (context: unknown, carrier: object, setter: { set(c: object, n: string, v: string): void }) =>
+          setter.set(carrier, 'traceparent', String(context)),
+      },
+    })
+    onTestFinished(() => void Reflect.deleteProperty(globalThis, slot))
+    const sent: OutboundMessage[] = []
+    await sendOver({ send: async (messages) => void sent.push(...messages) })(
+      ordered,
+      many([{ id: 'a' }, { id: 'b' }]),
+    )
+    const traces = sent.map(({ envelope }) => envelope.headers['traceparent'])
+    expect(traces).toEqual(['of the call', 'of the call'])
   })
 })

@@ -7,13 +7,13 @@ import { throughMiddleware, type PublishMiddleware } from './middleware.ts'
 import {
   checkOptionNames,
   makeMessages,
-  publishOptionNames,
+  messageOptionNames,
   targetOf,
-  type PublishOptions,
+  type MessageOptions,
   type PublishTarget,
 } from './messages.ts'
 
-export interface SendOptions extends PublishOptions {
+export interface SendOptions extends MessageOptions {
   /** How long it is tried, in milliseconds. Not on at-most-once, where nothing is tried again. @default the setting `sendDeadlineMs` */
   readonly deadlineMs?: number
   /** Gives up waiting, as the deadline does. */
@@ -22,7 +22,7 @@ export interface SendOptions extends PublishOptions {
 
 /** An hour, as the setting. */
 const longestMs = 3_600_000
-const sendOptionNames = [...publishOptionNames, 'deadlineMs', 'signal']
+const sendOptionNames = [...messageOptionNames, 'deadlineMs', 'signal']
 
 /**
  * Sends one message, or {@link Many}, without a database transaction. On an at-most-once channel: once, and nothing is awaited
@@ -93,6 +93,7 @@ export function createSend(parts: SendParts): Send {
     const target = targetOf(parts.targets, channel, 'send(channel, payload)')
     const { name } = target.channel
     mayBeSent(target.channel)
+    refuseDelay(options, name)
     checkOptionNames(options, sendOptionNames, 'send', name)
     const { deadlineMs = parts.deadlineMs, signal } = options
     if (!Number.isFinite(deadlineMs) || deadlineMs <= 0 || deadlineMs > longestMs) {
@@ -122,6 +123,17 @@ export function createSend(parts: SendParts): Send {
 
 function outboundOf(message: NewMessage, target: SendTarget, createdAt: Date): OutboundMessage {
   return { envelope: { ...message, channel: target.channel.name, createdAt }, address: target.address }
+}
+
+/** Without the outbox there is nowhere to wait. */
+function refuseDelay(options: unknown, channel: string): void {
+  if (typeof options !== 'object' || options === null) return
+  const name = ['notBefore', 'delayMs'].find((each) => each in options)
+  if (name === undefined) return
+  throw new WaybillError(
+    'WB_INVALID_OPTION',
+    `\`${name}\` cannot be given to send() on channel "${channel}": nothing is stored that could wait. Use publish() in a transaction.`,
+  )
 }
 
 function mayBeSent(channel: SomeChannel): void {

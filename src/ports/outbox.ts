@@ -9,10 +9,10 @@ export interface RowRef {
 }
 
 /**
- * How a read came by a row: `upper` above the floor · `late` below it, committed since the last snapshot · `retry` because
- * its `blocked` line is due.
+ * How a read came by a row: `upper` above the floor · `late` below it, committed since the last snapshot · `delayed` below
+ * it, because its time has come · `retry` because its `blocked` line is due.
  */
-export type RowOrigin = 'upper' | 'late' | 'retry'
+export type RowOrigin = 'upper' | 'late' | 'delayed' | 'retry'
 
 export interface OutboxRow extends Envelope, RowRef {
   readonly origin: RowOrigin
@@ -32,12 +32,26 @@ export interface Snapshot {
   readonly open: readonly bigint[]
 }
 
+/**
+ * How far the delayed rows of a partition have been read, by the time they were to wait for and their number. The store's
+ * own: a reader hands back what it was given.
+ */
+export type Mark = string
+
+export interface PartitionRequest {
+  readonly partition: number
+  /** Rows above it are read. */
+  readonly floor: bigint
+  /** Rows below the floor whose time has come since are read. `null` reads none of them: the floor is 0 then. */
+  readonly mark: Mark | null
+}
+
 export interface ReadRequest {
-  /** All partitions held, each with the floor above which it is read. */
-  readonly partitions: readonly { readonly partition: number; readonly floor: bigint }[]
+  /** All partitions held. */
+  readonly partitions: readonly PartitionRequest[]
   /** The snapshot of the last read that was applied, or `null` for the first (all floors are 0 then). */
   readonly last: Snapshot | null
-  /** Rows above the floor, at most, for each partition. 0 reads none of them. */
+  /** Rows above the floor, and of delayed rows below it, at most, for each partition. 0 reads none of them. */
   readonly upperLimit: number
   /** Rows below the floor, at most, for each partition, lowest first. */
   readonly lateLimit: number
@@ -56,7 +70,16 @@ export interface ReadResult {
   readonly inRecovery: boolean
   /** The rewind counter of each partition asked for, as this read saw it. */
   readonly rewinds: ReadonlyMap<number, bigint>
-  /** By partition: late ones first, then upper ones, each in order of `seq`; retries last. */
+  /** The highest number of each partition that has a row above its floor, eligible or not. */
+  readonly tops: ReadonlyMap<number, bigint>
+  /** Of each partition asked for: where its delayed rows are to be read on from, once this read is applied. */
+  readonly marks: ReadonlyMap<number, Mark>
+  /**
+   * When the next row below or above the floors ends its delay, in milliseconds from this read by the database's clock; `null`
+   * where none does within the hour.
+   */
+  readonly nextDueInMs: number | null
+  /** By partition: late ones first, then upper ones, each in order of `seq`; delayed ones and retries last. */
   readonly rows: readonly OutboxRow[]
   /**
    * Due lines whose row needs nothing any more (a consumer's own transaction settled it and the process died before the
@@ -163,8 +186,8 @@ export interface FencedState {
 export interface Outbox {
   /**
    * Rows of the held partitions that are committed and eligible: above the floor, or below it and committed since `last`
-   * (PROTOCOLS 4). Rows held by a `blocked` line are left out, except those whose own line is due and those of parked keys, which
-   * are marked. All parts, the counters
+   * (PROTOCOLS 4), or below it and due since `mark`, the longest due first. Rows held by a `blocked` line are left out, except those
+   * whose own line is due and those of parked keys, which are marked. All parts, the counters
    * and the snapshot returned are of one snapshot. In recovery it returns no rows.
    */
   read(request: ReadRequest): Promise<ReadResult>

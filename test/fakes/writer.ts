@@ -1,4 +1,4 @@
-import type { NewMessage, OutboxWriter } from '../../src/ports/outbox-writer.ts'
+import type { Delay, NewMessage, OutboxWriter } from '../../src/ports/outbox-writer.ts'
 import type { SqlExecutor, TransactionState } from '../../src/ports/sql.ts'
 
 /** An outbox that only notes what is written into it, one line for each statement. */
@@ -7,14 +7,16 @@ export class FakeWriter implements OutboxWriter {
     readonly transaction: SqlExecutor
     readonly channel: string
     readonly messages: readonly NewMessage[]
+    readonly delay: Delay | null
   }[] = []
 
   async append(
     transaction: SqlExecutor,
     channel: string,
     messages: readonly NewMessage[],
+    delay: Delay | null,
   ): Promise<{ transactionId: string }> {
-    this.appended.push({ transaction, channel, messages })
+    this.appended.push({ transaction, channel, messages, delay })
     return { transactionId: '4711' }
   }
 }

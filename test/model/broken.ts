@@ -2,6 +2,7 @@
 export type Invariant =
   | 'every committed row is handed on'
   | 'nothing of a rolled back transaction is handed on'
+  | 'nothing is handed on before its time'
   | 'first occurrences of a key are in commit order'
   | 'nothing twice without a fault'
   | 'no key is closed and no partition stuck for ever'

@@ -22,6 +22,10 @@ interface Answer {
   readonly server?: string
   readonly inRecovery?: boolean
   readonly orphans?: readonly RowRef[]
+  /** Of partition 0. */
+  readonly top?: bigint
+  readonly mark?: string
+  readonly nextDueInMs?: number
 }
 
 export const confirmed: Fate = { outcome: 'confirmed' }
@@ -128,6 +132,9 @@ export class ByHand {
       rewinds: new Map(
         request.partitions.map(({ partition }) => [partition, partition === 0 ? (answer.rewind ?? 0n) : 0n]),
       ),
+      tops: new Map(answer.top === undefined ? [] : [[0, answer.top]]),
+      marks: new Map(answer.mark === undefined ? [] : [[0, answer.mark]]),
+      nextDueInMs: answer.nextDueInMs ?? null,
       rows,
       orphans: answer.orphans ?? [],
     }

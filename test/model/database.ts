@@ -22,6 +22,8 @@ export interface Committed {
 export interface DatabaseFlaws {
   readonly removesByNumberAlone?: boolean
   readonly removesWithoutRewind?: boolean
+  /** A delay ends by the clock of the process that reads. */
+  readonly readsByForeignClock?: boolean
 }
 
 /**
@@ -34,6 +36,10 @@ export class Database {
   server = 'server-1'
   inRecovery = false
   failovers = 0
+  /** What its clock is ahead of the processes' clocks. */
+  skew = 0
+  /** The latest that its clock has shown. */
+  latest = 0
   readonly ledger: Map<string, Committed> = new Map()
   /** Rows that rolled back, or whose commit a fail-over lost. */
   readonly lost: Set<string> = new Set()
@@ -79,6 +85,7 @@ export class Database {
     channel: string,
     key: string | null,
     isOrdered: boolean,
+    notBefore: number | null,
   ): StoredRow | null {
     const { tables } = this
     if (isOrdered && key !== null) {
@@ -88,7 +95,7 @@ export class Database {
     const seq = tables.nextSeq
     tables.nextSeq += 1n
     const id = `m${(this.#ids += 1)}`
-    const row = { partition, seq, id, xid: writer.xid, writer: writer.writer, channel, key }
+    const row = { partition, seq, id, xid: writer.xid, writer: writer.writer, channel, key, notBefore }
     writer.rows.push(row)
     return row
   }

@@ -95,11 +95,19 @@ function settle(world: World, invariant: Invariant, until: number, isDone: () =>
   }
 }
 
-/** What an operator does after a fail-over: tells the database what the log had last, in an epoch that is newer. */
-function accept({ database, broker, relays }: World): void {
+/**
+ * What an operator does after a fail-over: deletes what the log has already, and tells the database what that had last, in an
+ * epoch that is newer.
+ */
+function accept({ database, broker, relays, options }: World): void {
+  const arrived = new Set(broker.arrivals.map(({ id }) => id))
   for (const { partition } of relays.flatMap(({ mind }) => mind.stopped)) {
     const last = broker.fenced.last(partition)
     if (last === null) continue
+    for (const [name, row] of database.tables.rows) {
+      const isFenced = options.channels.get(row.channel)!.form === 'fence'
+      if (isFenced && row.partition === partition && arrived.has(row.id)) database.tables.rows.delete(name)
+    }
     database.tables.fenced.set(partition, { number: last.number, lineage })
     const lease = database.tables.leases.get(partition)!
     if (last.epoch > lease.epoch)

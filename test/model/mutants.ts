@@ -1,3 +1,4 @@
+import type { Mark } from '../../src/ports/outbox.ts'
 import { MindCore } from '../../src/relay/mind/core.ts'
 import { entryName } from '../../src/relay/mind/state.ts'
 import type { Invariant } from './broken.ts'
@@ -97,10 +98,10 @@ export const mutants: readonly NamedMutant[] = [
       const highest = new Map<number, bigint>()
       return {
         request: (request) => {
-          const partitions = request.partitions.map(({ partition, floor }) => {
+          const partitions = request.partitions.map(({ partition, floor, mark }) => {
             const before = highest.get(partition) ?? 0n
             highest.set(partition, before > floor ? before : floor)
-            return { partition, floor: highest.get(partition)! }
+            return { partition, floor: highest.get(partition)!, mark }
           })
           return { ...request, partitions }
         },
@@ -116,6 +117,39 @@ export const mutants: readonly NamedMutant[] = [
         rewinds: new Map([...result.rewinds.keys()].map((each) => [each, 0n])),
       }),
     })),
+  },
+  {
+    name: 'reads no row whose delay has ended below its floor',
+    breaks: [stuck, others],
+    ...tap(() => ({
+      request: (request) => ({
+        ...request,
+        partitions: request.partitions.map((each) => ({ ...each, mark: null })),
+      }),
+    })),
+  },
+  {
+    name: 'lets no mark go back with the clock of the database',
+    breaks: [stuck, others],
+    ...tap(() => {
+      const highest = new Map<number, Mark>()
+      return {
+        result: (result) => {
+          for (const [partition, mark] of result.marks)
+            if (Number.parseFloat(mark) > Number.parseFloat(highest.get(partition) ?? '0'))
+              highest.set(partition, mark)
+          return {
+            ...result,
+            marks: new Map([...result.marks.keys()].map((each) => [each, highest.get(each)!])),
+          }
+        },
+      }
+    }),
+  },
+  {
+    name: 'ends delays by the clock of whoever reads',
+    breaks: ['nothing is handed on before its time'],
+    flaws: { readsByForeignClock: true },
   },
   {
     name: 'takes a server for the one before it',

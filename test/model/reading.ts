@@ -1,4 +1,4 @@
-import type { OutboxRow, ReadRequest, ReadResult, RowOrigin, RowRef } from '../../src/ports/outbox.ts'
+import type { Mark, OutboxRow, ReadRequest, ReadResult, RowOrigin, RowRef } from '../../src/ports/outbox.ts'
 import type { Database } from './database.ts'
 import { lockOf, nameOf, type StoredRow } from './tables.ts'
 
@@ -7,10 +7,13 @@ const longAgo = new Date(0)
 
 /** `Outbox.read` as its contract says, evaluated at this moment. */
 export function read(database: Database, request: ReadRequest, now: number): ReadResult {
-  const { tables, server, inRecovery } = database
+  const { tables, server, inRecovery, flaws } = database
   const snapshot = database.snapshot()
-  if (inRecovery)
-    return { snapshot, server, serverTimeMs: now, inRecovery, rewinds: new Map(), rows: [], orphans: [] }
+  const meta = { snapshot, server, serverTimeMs: now, inRecovery }
+  const time = now + (flaws.readsByForeignClock === true ? 0 : database.skew)
+  database.latest = Math.max(database.latest, now + database.skew)
+  const nothingFound = { rewinds: new Map(), tops: new Map(), marks: new Map(), rows: [], orphans: [] }
+  if (inRecovery) return { ...meta, ...nothingFound, nextDueInMs: null }
   const heldKeys = new Set<string>()
   const heldRows = new Set<string>()
   for (const line of tables.lines.values()) {
@@ -19,6 +22,7 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
   }
   const { last, channels } = request
   const eligible = [...tables.rows.values()]
+    .filter((row) => row.notBefore === null || row.notBefore <= time)
     .filter((row) => channels.includes(row.channel) && !heldRows.has(nameOf(row)))
     .filter((row) => row.key === null || !heldKeys.has(lockOf(row.channel, row.key)))
     .sort(bySeq)
@@ -26,12 +30,26 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
     last !== null && (last.open.includes(row.xid) || (row.xid >= last.xmax && row.xid < snapshot.xmax))
 
   const rows: OutboxRow[] = []
-  for (const { partition, floor } of request.partitions) {
+  const delayed: OutboxRow[] = []
+  const tops = new Map<number, bigint>()
+  const marks = new Map<number, Mark>()
+  let next = Infinity
+  for (const { partition, floor, mark } of request.partitions) {
     const here = eligible.filter((row) => row.partition === partition)
     const late = here.filter((row) => row.seq <= floor && isSince(row)).slice(0, request.lateLimit)
     const upper = here.filter((row) => row.seq > floor).slice(0, request.upperLimit)
     rows.push(...late.map((row) => found(row, 'late', 0)), ...upper.map((row) => found(row, 'upper', 0)))
+    const due = here.filter((row) => row.seq <= floor && isPast(row, mark)).sort(byTime)
+    const last = due[request.upperLimit - 1]
+    delayed.push(...due.slice(0, request.upperLimit).map((row) => found(row, 'delayed', 0)))
+    marks.set(partition, last === undefined ? `${time}/${2n ** 63n}` : `${last.notBefore}/${last.seq}`)
+    for (const row of tables.rows.values()) {
+      if (row.partition !== partition) continue
+      if (row.seq > floor && row.seq > (tops.get(partition) ?? 0n)) tops.set(partition, row.seq)
+      if (row.notBefore !== null && row.notBefore > time) next = Math.min(next, row.notBefore)
+    }
   }
+  rows.push(...delayed)
   const asked = new Set(request.partitions.map(({ partition }) => partition))
   const due = [...tables.lines.values()]
     .filter((line) => asked.has(line.partition) && channels.includes(line.channel) && line.retryAt <= now)
@@ -41,12 +59,24 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
   for (const line of due) {
     const row = tables.rows.get(nameOf(line))
     if (row === undefined) orphans.push({ partition: line.partition, seq: line.seq, id: line.id })
+    else if (row.notBefore !== null && row.notBefore > time) continue
     else if ((retries += 1) <= request.retryLimit) rows.push(found(row, 'retry', line.attempts))
   }
   const rewinds = new Map(
     request.partitions.map(({ partition }) => [partition, tables.rewinds.get(partition) ?? 0n]),
   )
-  return { snapshot, server, serverTimeMs: now, inRecovery, rewinds, rows, orphans }
+  const nextDueInMs = next === Infinity ? null : next - time
+  return { ...meta, rewinds, tops, marks, nextDueInMs, rows, orphans }
+}
+
+function isPast({ notBefore, seq }: StoredRow, mark: Mark | null): boolean {
+  if (notBefore === null || mark === null) return false
+  const [time, last] = mark.split('/') as [string, string]
+  return notBefore > Number(time) || (notBefore === Number(time) && seq > BigInt(last))
+}
+
+function byTime(a: StoredRow, b: StoredRow): number {
+  return a.notBefore! - b.notBefore! || bySeq(a, b)
 }
 
 function bySeq(a: RowRef, b: RowRef): number {

@@ -8,6 +8,7 @@ import type { Broker } from './broker.ts'
 import type { Coverage } from './coverage.ts'
 import type { Database } from './database.ts'
 import { read } from './reading.ts'
+import { nameOf } from './tables.ts'
 import { RelayFences } from './relay-fences.ts'
 import { RelayTakes } from './relay-takes.ts'
 import type { WatchTakes } from './watch-takes.ts'
@@ -270,7 +271,18 @@ export class SimulatedRelay {
   }
 
   #look(request: ReadRequest, result: ReadResult): void {
-    const { coverage, options } = this.#around
+    const { coverage, options, database } = this.#around
+    for (const row of result.rows) {
+      const { notBefore = null } = database.tables.rows.get(nameOf(row)) ?? {}
+      if (notBefore !== null && notBefore > database.latest)
+        throw new Broken('nothing is handed on before its time', row.id)
+      if (row.origin === 'delayed') coverage.saw('delay ended below the floor')
+      if (notBefore !== null && row.origin === 'late') coverage.saw('delayed row committed after its time')
+    }
+    for (const { partition } of request.partitions) {
+      const due = result.rows.filter((row) => row.origin === 'delayed' && row.partition === partition)
+      if (due.length >= request.upperLimit) coverage.saw('delayed rows cut')
+    }
     if (result.inRecovery) coverage.saw('read in recovery')
     const late = new Map<number, number>()
     for (const row of result.rows) {

@@ -32,6 +32,7 @@ const weights = {
   channelDown: 1,
   channelUp: 4,
   straggle: 4,
+  setClock: 2,
 }
 
 export type StepName = keyof typeof weights

@@ -7,6 +7,8 @@ export interface StoredRow extends RowRef {
   readonly writer: number
   readonly channel: string
   readonly key: string | null
+  /** By the database's clock. */
+  readonly notBefore: number | null
 }
 
 export interface Transaction {

@@ -20,6 +20,8 @@ const leaseMs = 5000
 const fencing = ['takeOver', 'publishFenced', 'removeFenced'] as const
 /** Calls whose caller may have given up on them before they have their effect. */
 const straggles = new Set<Operation['kind']>(['remove', 'block', 'bury', 'take', 'endTaken', ...fencing])
+const delays = [-50, 3, 3, 20, 100, 400, 2000, 8000]
+const skews = [0, 0, 30, -30, 500, -500, 5000]
 const ticks = [1, 1, 5, 20, 20, 60, 100, 400, 1500, 6000]
 
 /** Everything around the minds, moved by the steps of a schedule and by nothing else. */
@@ -182,6 +184,12 @@ export class World {
         this.settledElsewhere.add(row.id)
         break
       }
+      case 'setClock': {
+        const skew = skews[a % skews.length]!
+        if (skew < database.skew) coverage.saw('clock of the database put back')
+        database.skew = skew
+        break
+      }
       case 'replicate':
         database.replicate()
         break
@@ -218,7 +226,10 @@ export class World {
     const number = (b >> 3) % 3
     const isOrdered = channel !== 'views'
     const partition = (number + (channel === 'bills' ? 1 : 0)) % run.partitions
-    const row = database.insert(writer, partition, channel, isOrdered ? `k${number}` : null, isOrdered)
+    const key = isOrdered ? `k${number}` : null
+    const notBefore =
+      isOrdered || a % 3 > 0 ? null : this.clock.now + database.skew + delays[b % delays.length]!
+    const row = database.insert(writer, partition, channel, key, isOrdered, notBefore)
     const poisons: readonly Poison[] = ['reject', 'fatal', 'breaker']
     const poison = poisons[(a >> 4) % 32]
     if (row !== null && poison !== undefined && run.allows.poison) this.broker.poison.set(row.id, poison)

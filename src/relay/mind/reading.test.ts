@@ -89,6 +89,57 @@ describe('rewinds', () => {
   })
 })
 
+describe('delayed rows', () => {
+  it('asks for what has become due since the last read, and takes it', () => {
+    const hand = new ByHand()
+    expect(hand.asked().partitions[0]?.mark).toBeNull()
+    hand.read([row(5, null)], { mark: '100' })
+    expect(hand.asked().partitions[0]?.mark).toBe('100')
+    hand.read([row(3, null, { origin: 'delayed' })], { mark: '200' })
+    expect(hand.floor()).toBe(5n)
+    expect(hand.send(confirmed)).toEqual(['m5'])
+    expect(hand.send(confirmed)).toEqual(['m3'])
+  })
+
+  it('keeps its mark where a read fails or is discarded, and starts a partition it gains without one', () => {
+    const hand = new ByHand()
+    hand.read([row(5, null)], { mark: '100' })
+    hand.mind.readFailed(hand.take('read').read, hand.now)
+    hand.rest()
+    hand.read([row(3, null, { origin: 'delayed' })], { mark: '200', rewind: 1n })
+    expect(hand.asked().partitions[0]).toEqual({ partition: 0, floor: 0n, mark: '100' })
+    hand.mind.gained([{ partition: 0, epoch: 2n }], 100_000)
+    hand.read([], { rewind: 1n })
+    expect(hand.asked().partitions[0]?.mark).toBeNull()
+  })
+
+  it('reads again when the next one is due, and not before', () => {
+    const hand = new ByHand({ poll: { initialMs: 500, maxMs: 500 } })
+    hand.read([], { nextDueInMs: 40 })
+    expect(hand.mind.nextDecisionAt()).toBe(hand.now + 40)
+    hand.rest()
+    hand.read([], { nextDueInMs: 90_000 })
+    expect(hand.mind.nextDecisionAt()).toBeLessThanOrEqual(hand.now + 500)
+  })
+
+  it('reads on at once while what is due is more than one read brings', () => {
+    const hand = new ByHand()
+    hand.read([row(9, null)], { mark: '100' })
+    hand.read([row(9, null, { origin: 'delayed' })], { mark: '110' })
+    expect(hand.has('read')).toBe(true)
+  })
+
+  it('passes the floor over what was not eligible, but not where the read was cut', () => {
+    const hand = new ByHand({ readLimit: 2, lateLimit: 1 })
+    hand.read([row(5, null)], { top: 90n })
+    expect(hand.floor()).toBe(90n)
+    hand.read([row(91, null), row(92, null)], { top: 200n })
+    expect(hand.floor()).toBe(92n)
+    hand.read([row(7, null, { origin: 'late' })], { top: 200n })
+    expect(hand.floor()).toBe(6n)
+  })
+})
+
 describe('rows that were handed on', () => {
   it('does not send a row again that an older read brings after its delete was acknowledged', () => {
     const hand = new ByHand()

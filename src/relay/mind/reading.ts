@@ -68,7 +68,7 @@ export class Reading {
       type: 'read',
       read,
       request: {
-        partitions: held.map(({ partition, floor }) => ({ partition, floor })),
+        partitions: held.map(({ partition, floor, mark }) => ({ partition, floor, mark })),
         last: this.#last,
         upperLimit,
         lateLimit: core.options.lateLimit,
@@ -111,6 +111,9 @@ export class Reading {
     } else {
       this.#idleReads += 1
       this.#pause(now)
+      // By the database's clock, and from the answer on: too late by a round trip at most, and never too early.
+      if (result.nextDueInMs !== null)
+        core.nextReadAt = Math.min(core.nextReadAt, now + Math.max(result.nextDueInMs, 1))
     }
   }
 
@@ -211,7 +214,7 @@ export class Reading {
         core.counters.rewinds += 1
         core.reset(partition)
         found = true
-      } else if (this.#applyRows(asked, partition, rows)) found = true
+      } else if (this.#applyRows(asked, partition, rows, result)) found = true
     }
     for (const orphan of result.orphans) {
       const partition = core.partitions.get(orphan.partition)
@@ -221,8 +224,14 @@ export class Reading {
   }
 
   /** Whether it brought anything new: a due retry that is just being sent comes with every read and is not news. */
-  #applyRows({ read, upperLimit }: Asked, partition: PartitionState, rows: readonly OutboxRow[]): boolean {
+  #applyRows(
+    { read, upperLimit }: Asked,
+    partition: PartitionState,
+    rows: readonly OutboxRow[],
+    { tops, marks }: ReadResult,
+  ): boolean {
     const core = this.#core
+    partition.mark = marks.get(partition.partition) ?? null
     let late = 0
     let upper = 0
     for (const row of rows) {
@@ -232,6 +241,9 @@ export class Reading {
     // More late rows may lie between these and the floor: what is above could overtake them.
     const isCut = late >= core.options.lateLimit
     if (!isCut && upper < upperLimit) partition.caughtUpAt = read
+    // All that is eligible above the floor is here. What is not will come by its line, by its mark or from floor 0, so the
+    // floor passes it: or each read would walk over a million delayed rows again.
+    const top = upper < upperLimit ? tops.get(partition.partition) : undefined
     let floor = partition.floor
     let found = isCut
     for (const row of rows) {
@@ -240,9 +252,11 @@ export class Reading {
         found = true
         if (row.seq > floor) floor = row.seq
       } else if (isCut && row.origin === 'late' && row.seq <= floor) floor = row.seq - 1n
+      // The mark has moved past it: more may be behind it.
+      else if (row.origin === 'delayed') found = true
       if (core.accept(row, partition, read)) found = true
     }
-    partition.floor = floor
+    partition.floor = !isCut && top !== undefined && top > floor ? top : floor
     return found
   }
 

@@ -1,5 +1,5 @@
 import type { Fence } from './fence.ts'
-import type { OutboxRow, RowRef } from '../../ports/outbox.ts'
+import type { Mark, OutboxRow, RowRef } from '../../ports/outbox.ts'
 import type { ChannelRules } from './types.ts'
 
 /**
@@ -73,6 +73,8 @@ export interface PartitionState {
   /** When the lease ends, by the local monotonic clock, reckoned from before it was asked for. */
   until: number
   floor: bigint
+  /** How far its delayed rows have been read; `null` before the first read. */
+  mark: Mark | null
   /** The rewind counter as the last read saw it; `null` before the first. */
   rewind: bigint | null
   /** How often all of it had to be read anew. What was passed by meanwhile, because a line was being written, is below the floor. */
@@ -128,6 +130,7 @@ export function newPartition(
     epoch,
     until,
     floor: 0n,
+    mark: null,
     rewind: null,
     resets: 0,
     rereadFrom: null,

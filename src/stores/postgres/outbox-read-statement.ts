@@ -1,16 +1,20 @@
 import type { Lane } from '../../ports/lane.ts'
 
 /** How a row of the answer came to be there; `meta` is the one row that carries what is said once. */
-export const origins = { meta: 0, late: 1, upper: 2, retry: 3 } as const
+export const origins = { meta: 0, late: 1, upper: 2, retry: 3, delayed: 4 } as const
 
 /**
  * One read of a lane: everything in it is of one snapshot (PROTOCOLS 4), and it takes no locks. Parameters: partitions, floors,
- * open transactions and xmax of the last snapshot, limits of upper, late and retry, channels, consumer.
+ * open transactions and xmax of the last snapshot, limits of upper (and delayed), late and retry, channels, consumer, and each
+ * partition's mark: microseconds since the epoch, and number.
  *
  * - upper walks the primary key from each floor, so that dead rows behind it cost nothing (P10);
  * - late goes by the index on `xid`. Its halves are disjoint: what was open in a snapshot is below that snapshot's xmax. It is
  *   ranked without payloads, which a transaction of a million rows would carry through a sort. What lies above the floors, as
  *   nearly all of it does, is put aside before lines and inbox are looked into;
+ * - delayed goes by the partial index on `not_before`, from the mark of its partition to now(). A row whose time comes between
+ *   two reads is in neither's other parts where the floor has passed it. The mark is the now() of the last read, and where the
+ *   limit cut that, the place of its last row. So a database clock that is put back only brings rows again that are known;
  * - what nearly every row has (JSON, no headers, no attempts) travels as null: a text less to make for each;
  * - payloads travel as base64: the driver reads text only, and bytea's own text is half as long again;
  * - retry goes by the index on `retry_at`, and on a key with several lines takes the lowest;
@@ -46,7 +50,9 @@ export function readStatement(s: string, lane: Lane): string {
   const short = 'o.partition, o.seq, o.id, o.channel, o.key, o.not_before'
   return `
 with p as materialized (
-  select u.* from unnest($1::int[], $2::bigint[]) u(partition, floor) where not pg_is_in_recovery()),
+  select u.partition, u.floor, timestamptz 'epoch' + u.mark * interval '1 microsecond' as mark, u.mark_seq
+  from unnest($1::int[], $2::bigint[], $10::bigint[], $11::bigint[]) u(partition, floor, mark, mark_seq)
+  where not pg_is_in_recovery()),
 holds as materialized (
   select not exists (select from p cross join lateral (
     select from ${s}.blocked b where b.consumer = $9 and b.partition = p.partition limit 1) b)
@@ -78,6 +84,16 @@ select ${origins.meta} as origin, null::int as partition, null::bigint as seq, n
     'snapshot', pg_current_snapshot()::text,
     'inRecovery', pg_is_in_recovery(),
     'server', concat(inet_server_addr(), ':', inet_server_port(), '/', date_part('epoch', pg_postmaster_start_time())),
+    'micros', (extract(epoch from now()) * 1000000)::bigint::text,
+    'nextDueInMs', (select ceil(extract(epoch from min(d.not_before) - now()) * 1000)::int
+      from p cross join lateral (
+        select o.not_before from ${s}.outbox o
+        where o.partition = p.partition and o.not_before is not null
+          and o.not_before > now() and o.not_before < now() + interval '1 hour'
+        order by o.not_before limit 1) d),
+    'tops', (select json_object_agg(p.partition, t.seq::text) from p cross join lateral (
+      select o.seq from ${s}.outbox o where o.partition = p.partition and o.seq > p.floor
+      order by o.seq desc limit 1) t),
     'rewinds', (select json_object_agg(p.partition, r.counter::text) from p cross join lateral (
       select r.counter from ${s}.rewinds r where r.consumer = $9 and r.partition = p.partition limit 1) r),
     'orphans', (select json_agg(json_build_array(d.partition, d.seq::text, d.id)) from due d
@@ -90,6 +106,13 @@ union all
 select ${origins.upper}, ${columns}, null, ${isParked}, null from p cross join lateral (
   select o.* from ${s}.outbox o where o.partition = p.partition and o.seq > p.floor and ${isEligible}${isFree}
   order by o.seq limit $5::int) o
+union all
+select ${origins.delayed}, ${columns}, null, ${isParked}, (extract(epoch from o.not_before) * 1000000)::bigint::text
+from p cross join lateral (
+  select o.* from ${s}.outbox o
+  where o.partition = p.partition and o.not_before is not null and o.not_before <= now()
+    and (o.not_before, o.seq) > (p.mark, p.mark_seq) and o.seq <= p.floor and ${isEligible}${isFree}
+  order by o.not_before, o.seq limit $5::int) o
 union all
 select ${origins.retry}, ${columns}, d.attempts, null, null from due d cross join lateral (
   select o.* from ${s}.outbox o

@@ -1,6 +1,6 @@
 import { headersFrom, type MessageHeaders } from '../../kernel/message.ts'
 import type { Lane } from '../../ports/lane.ts'
-import type { OutboxRow, ReadRequest, ReadResult, RowOrigin, RowRef } from '../../ports/outbox.ts'
+import type { Mark, OutboxRow, ReadRequest, ReadResult, RowOrigin, RowRef } from '../../ports/outbox.ts'
 import type { Connection } from './connection.ts'
 import type { PgQuery } from './driver.ts'
 import { origins, readStatement } from './outbox-read-statement.ts'
@@ -24,6 +24,7 @@ export class OutboxReader {
 
   async read(request: ReadRequest): Promise<ReadResult> {
     const { partitions, last } = request
+    const marks = partitions.map(({ mark }) => mark?.split('/') ?? [null, null])
     const values = [
       partitions.map((each) => each.partition),
       partitions.map((each) => each.floor.toString()),
@@ -35,6 +36,8 @@ export class OutboxReader {
       request.retryLimit,
       request.channels,
       this.#consumer,
+      marks.map(([time]) => time),
+      marks.map(([, seq]) => seq),
     ]
     const rows = await this.#connection.query<Columns>({ ...this.#query, values }, 'read the outbox')
     return resultOf(rows, request)
@@ -46,12 +49,26 @@ interface Meta {
   readonly now: number
   readonly inRecovery: boolean
   readonly server: string
+  /** now() in microseconds since the epoch: rows of up to then are eligible. */
+  readonly micros: string
+  readonly nextDueInMs: number | null
+  readonly tops: Readonly<Record<string, string>> | null
   readonly rewinds: Readonly<Record<string, string>> | null
   readonly orphans: readonly (readonly [number, string, string])[] | null
 }
 
+/** Where a row stands among the delayed ones of its partition. */
+interface Due {
+  readonly time: bigint
+  readonly row: OutboxRow
+}
+
+/** Behind every row of its time. */
+const lastSeq = 2n ** 63n - 1n
+
 function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult {
-  const rows: Record<RowOrigin, OutboxRow[]> = { late: [], upper: [], retry: [] }
+  const rows: Record<Exclude<RowOrigin, 'delayed'>, OutboxRow[]> = { late: [], upper: [], retry: [] }
+  const delayed: Due[] = []
   let meta: Meta | undefined
   for (const columns of answer) {
     switch (Number(columns[0])) {
@@ -67,9 +84,13 @@ function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult 
       case origins.retry:
         rows.retry.push(rowOf(columns, 'retry'))
         break
+      case origins.delayed:
+        delayed.push({ time: BigInt(columns[12]!), row: rowOf(columns, 'delayed') })
+        break
     }
   }
-  const { snapshot, now, inRecovery, server, rewinds, orphans } = meta!
+  const { snapshot, now, micros, inRecovery, server, rewinds, orphans, tops, nextDueInMs } = meta!
+  delayed.sort(byTime)
   const [, xmax, open] = snapshot.split(':') as [string, string, string]
   return {
     snapshot: { xmax: BigInt(xmax), open: open === '' ? [] : open.split(',').map(BigInt) },
@@ -79,10 +100,39 @@ function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult 
     rewinds: new Map(
       request.partitions.map(({ partition }) => [partition, BigInt(rewinds?.[partition] ?? 0)]),
     ),
+    tops: new Map(Object.entries(tops ?? {}).map(([partition, seq]) => [Number(partition), BigInt(seq)])),
+    marks: marksOf(delayed, BigInt(micros), request),
+    nextDueInMs,
     // Sorted here: SQL promises no order without a sort of its own, which would carry every payload through it.
-    rows: [...rows.late.sort(byPlace), ...rows.upper.sort(byPlace), ...rows.retry],
+    rows: [
+      ...rows.late.sort(byPlace),
+      ...rows.upper.sort(byPlace),
+      ...delayed.map(({ row }) => row),
+      ...rows.retry,
+    ],
     orphans: (orphans ?? []).map(([partition, seq, id]): RowRef => ({ partition, seq: BigInt(seq), id })),
   }
+}
+
+/** Up to now, or to the last row where the limit may have cut what is due. */
+function marksOf(delayed: readonly Due[], now: bigint, request: ReadRequest): ReadonlyMap<number, Mark> {
+  const found = new Map<number, { count: number; last: Due }>()
+  for (const due of delayed) {
+    const count = (found.get(due.row.partition)?.count ?? 0) + 1
+    found.set(due.row.partition, { count, last: due })
+  }
+  return new Map(
+    request.partitions.map(({ partition }) => {
+      const here = found.get(partition)
+      const isCut = here !== undefined && here.count >= request.upperLimit
+      return [partition, isCut ? `${here.last.time}/${here.last.row.seq}` : `${now}/${lastSeq}`]
+    }),
+  )
+}
+
+function byTime(a: Due, b: Due): number {
+  if (a.time !== b.time) return a.time < b.time ? -1 : 1
+  return a.row.seq < b.row.seq ? -1 : 1
 }
 
 function byPlace(a: OutboxRow, b: OutboxRow): number {

@@ -1,5 +1,5 @@
 import { WaybillError } from '../../kernel/errors.ts'
-import type { Appended, NewMessage, OutboxWriter } from '../../ports/outbox-writer.ts'
+import type { Appended, Delay, NewMessage, OutboxWriter } from '../../ports/outbox-writer.ts'
 import type { SqlExecutor } from '../../ports/sql.ts'
 import { storeError } from './errors.ts'
 import { named } from './statement.ts'
@@ -13,6 +13,8 @@ const mostKeys = 1000
  * distinct set that was joined with the id, and counted; rows are joined with the count, and sorted before they are
  * numbered. Relies on the primary keys of channels and transports; takes no lock on them.
  *
+ * The delay is reckoned once, so that messages of one call are due together; on an ordered channel it takes away the id.
+ *
  * A channel that is not registered makes the insert fail, for want of a channel's name: a caller who does not await a publish
  * must not commit without it.
  */
@@ -20,7 +22,8 @@ function appendText(s: string): string {
   return `
 with x as materialized (select pg_current_xact_id() as xid),
 t as materialized (
-  select c.channel, c.ordered, t.first_partition, t.partitions
+  select c.channel, c.ordered, t.first_partition, t.partitions, coalesce(
+    $7::timestamptz, clock_timestamp() + $8::float8 * interval '1 millisecond') as not_before
   from (values (1)) one left join (
     ${s}.channels c join ${s}.transports t on t.transport = c.transport) on c.channel = $1),
 m as materialized (
@@ -32,9 +35,10 @@ l as materialized (
     select pg_advisory_xact_lock(d.hash)
     from (select distinct m.hash from x, t, m where t.ordered order by m.hash) d) taken),
 i as (
-  insert into ${s}.outbox (partition, id, channel, key, payload, content_type, headers)
+  insert into ${s}.outbox (partition, id, channel, key, payload, content_type, headers, not_before)
   select case when t.channel is null then 0 else t.first_partition + abs(m.hash % t.partitions)::int end,
-    m.id, t.channel, m.key, m.payload, m.content_type, m.headers
+    case when t.ordered and t.not_before is not null then null else m.id end,
+    t.channel, m.key, m.payload, m.content_type, m.headers, t.not_before
   from l, t, m where l.locks >= 0 order by m.place)
 select x.xid::text as xid from x`
 }
@@ -44,7 +48,7 @@ select x.xid::text as xid from x`
  * `detail` quotes the row, with its payload.
  */
 function appendError(error: unknown, channel: string): WaybillError {
-  const { code, column, table } = error as { code?: unknown; column?: unknown; table?: unknown }
+  const { code, column, table, constraint } = error as Readonly<Record<string, unknown>>
   if (code === '23502' && table === 'outbox' && column === 'channel') {
     return new WaybillError(
       'WB_UNKNOWN_CHANNEL',
@@ -58,6 +62,18 @@ function appendError(error: unknown, channel: string): WaybillError {
       `Channel "${channel}" is registered as ordered, so each of its messages needs a key. The transaction can only roll back.`,
     )
   }
+  if (code === '23502' && table === 'outbox' && column === 'id') {
+    return new WaybillError(
+      'WB_GUARANTEE_UNSUPPORTED',
+      `Channel "${channel}" is registered as ordered, so none of its messages can be delayed. The transaction can only roll back.`,
+    )
+  }
+  if (code === '23514' && constraint === 'outbox_delay') {
+    return new WaybillError(
+      'WB_INVALID_OPTION',
+      `A message of channel "${channel}" may be delayed by 366 days at most, by the database's clock. The transaction can only roll back.`,
+    )
+  }
   return storeError(error, `store messages of channel "${channel}"`)
 }
 
@@ -65,19 +81,28 @@ export function createOutboxWriter(schema: string): OutboxWriter {
   const several = named('append', appendText(schema))
   // The usual case has a function of its own, whose plans stay with the connection: about half the time of the other.
   const single = named('append_one', `select ${schema}.append($1, $2, $3, $4, $5, $6) as xid`)
+  const delayed = named(
+    'append_delayed',
+    `select ${schema}.append($1, $2, $3, $4, $5, $6,
+      coalesce($7::timestamptz, clock_timestamp() + $8::float8 * interval '1 millisecond')) as xid`,
+  )
   return {
     async append(
       transaction: SqlExecutor,
       channel: string,
       messages: readonly NewMessage[],
+      delay: Delay | null,
     ): Promise<Appended> {
       refuseTooManyKeys(channel, messages)
       try {
         const [first] = messages
-        const [row] =
-          first !== undefined && messages.length === 1
-            ? await transaction.execute(single, singleValues(channel, first))
-            : await transaction.execute(several, severalValues(channel, messages))
+        const [statement, values] =
+          first === undefined || messages.length > 1
+            ? [several, [...severalValues(channel, messages), ...delayValues(delay)]]
+            : delay === null
+              ? [single, singleValues(channel, first)]
+              : [delayed, [...singleValues(channel, first), ...delayValues(delay)]]
+        const [row] = await transaction.execute(statement, values)
         return { transactionId: String(row!['xid']) }
       } catch (error) {
         throw appendError(error, channel)
@@ -88,6 +113,11 @@ export function createOutboxWriter(schema: string): OutboxWriter {
 
 function singleValues(channel: string, { id, key, payload, contentType, headers }: NewMessage): unknown[] {
   return [id, channel, key, bufferOf(payload), contentType, JSON.stringify(headers)]
+}
+
+function delayValues(delay: Delay | null): unknown[] {
+  if (delay === null) return [null, null]
+  return 'at' in delay ? [delay.at.toISOString(), null] : [null, delay.ms]
 }
 
 function severalValues(channel: string, messages: readonly NewMessage[]): unknown[] {

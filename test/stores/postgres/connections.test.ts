@@ -36,7 +36,7 @@ async function scene(): Promise<Scene> {
 /** Every kind of call a store makes on connections of its own, each as a relay or consumer would. */
 async function calls(store: Store, street: Street): Promise<Record<string, () => Promise<unknown>>> {
   const outbox = await store.openOutbox(street.lane)
-  const partitions = street.partitions.map((partition) => ({ partition, floor: 0n }))
+  const partitions = street.partitions.map((partition) => ({ partition, floor: 0n, mark: null }))
   const limits = { upperLimit: 9, lateLimit: 9, retryLimit: 9, channels: [street.channel] }
   const ref = { partition: street.first, seq: 1n, id: message('k').id }
   const failure = { epoch: 0n, attempts: 1, errorCode: 'E', error: 'e' }

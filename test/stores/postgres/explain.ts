@@ -2,6 +2,7 @@ import type { Connection } from '../../../src/stores/postgres/connection.ts'
 
 export interface Node {
   readonly 'Node Type': string
+  readonly 'Actual Rows': number
   readonly 'Relation Name'?: string
   readonly 'Shared Hit Blocks': number
   readonly 'Shared Read Blocks': number

@@ -148,8 +148,25 @@ describe('publishing in SQL', () => {
     await holder.query('rollback')
   })
 
+  test('delays a message until the time given', async () => {
+    const { channel } = await openStreet(url, store, { ordered: false })
+    const at = "now() + interval '2 days'"
+    await observer.query(`select waybill.publish('${channel}', '1', not_before => ${at})`)
+    await observer.query(`select waybill.publish_bytes('${channel}', 'x', not_before => ${at})`)
+    const { rows } = await observer.query(
+      `select not_before > now() + interval '47 hours' as is_delayed from waybill.outbox where channel = $1`,
+      [channel],
+    )
+    expect(rows).toEqual([{ is_delayed: true }, { is_delayed: true }])
+    const { rows: shown } = await observer.query('select status from waybill.messages where type = $1', [
+      channel,
+    ])
+    expect(shown).toEqual([{ status: 'delayed' }, { status: 'delayed' }])
+  })
+
   test('refuses what could not be delivered, and writes nothing', async () => {
     const { channel } = await openStreet(url, store)
+    const { channel: unordered } = await openStreet(url, store, { ordered: false })
     const call = (rest: string): Promise<unknown> => observer.query(`select waybill.publish${rest}`)
     const refused: [string, RegExp][] = [
       [`('no-such-channel', '1', 'k')`, /channel "no-such-channel" is not registered/u],
@@ -184,6 +201,9 @@ describe('publishing in SQL', () => {
         `('${channel}', to_jsonb(repeat('x', 1000)), 'k')`,
         /takes \d+ bytes; its transport takes at most 1000/u,
       ],
+      [`('${channel}', '1', 'k', not_before => now())`, /is ordered: none of its messages can be delayed/u],
+      [`('${unordered}', '1', not_before => now() + interval '400 days')`, /366 days at most/u],
+      [`('${unordered}', '1', not_before => 'infinity')`, /366 days at most/u],
       [`('${channel}', '1', repeat('k', 1000))`, /takes \d+ bytes/u],
       [`('${channel}', '1', 'k', jsonb_build_object('a', repeat('x', 1000)))`, /takes \d+ bytes/u],
     ]

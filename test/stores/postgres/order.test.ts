@@ -42,7 +42,7 @@ const floorAndSweep: Scheme = (outbox, street) => {
   let reads = 0
   return async () => {
     reads += 1
-    const partitions = street.partitions.map((partition) => ({ partition, floor: 0n }))
+    const partitions = street.partitions.map((partition) => ({ partition, floor: 0n, mark: null }))
     const rows = await reader.read({ ...wide, last: null, ...(reads % 10 === 0 ? { partitions } : {}) })
     const fresh = rows.filter((row) => !seen.has(row.id))
     for (const row of fresh) seen.add(row.id)

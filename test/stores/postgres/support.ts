@@ -5,7 +5,7 @@ import { silentLogger } from '../../../src/kernel/logger.ts'
 import type { Lane } from '../../../src/ports/lane.ts'
 import type { LeaseSession } from '../../../src/ports/leases.ts'
 import type { NewMessage } from '../../../src/ports/outbox-writer.ts'
-import type { Outbox, OutboxRow, ReadRequest, ReadResult, Snapshot } from '../../../src/ports/outbox.ts'
+import type { Mark, Outbox, OutboxRow, ReadRequest, ReadResult, Snapshot } from '../../../src/ports/outbox.ts'
 import type { Store, StoreContext } from '../../../src/ports/store.ts'
 import { postgresStore, type PostgresStoreOptions } from '../../../src/postgres.ts'
 import { pgExecutor } from '../../../src/transactions/pg.ts'
@@ -95,7 +95,7 @@ export async function append(
   channel: string,
   ...messages: NewMessage[]
 ): Promise<string> {
-  return (await store.writer.append(pgExecutor(client), channel, messages)).transactionId
+  return (await store.writer.append(pgExecutor(client), channel, messages, null)).transactionId
 }
 
 /** Appends in a transaction of its own; the ids in order. */
@@ -138,6 +138,7 @@ export async function untilPurposeWaits(observer: pg.Client, purpose: string): P
 /** Reads as a relay's mind does: floors, and the snapshot of the last read. */
 export class TestReader {
   readonly floors: Map<number, bigint>
+  marks: ReadonlyMap<number, Mark> = new Map()
   last: Snapshot | null = null
   readonly #outbox: Outbox
   readonly #channels: readonly string[]
@@ -150,7 +151,11 @@ export class TestReader {
 
   async look(changes: Partial<ReadRequest> = {}): Promise<ReadResult> {
     return await this.#outbox.read({
-      partitions: [...this.floors].map(([partition, floor]) => ({ partition, floor })),
+      partitions: [...this.floors].map(([partition, floor]) => ({
+        partition,
+        floor,
+        mark: this.marks.get(partition) ?? null,
+      })),
       last: this.last,
       upperLimit: 100,
       lateLimit: 100,
@@ -164,6 +169,7 @@ export class TestReader {
   async read(changes: Partial<ReadRequest> = {}): Promise<readonly OutboxRow[]> {
     const result = await this.look(changes)
     this.last = result.snapshot
+    this.marks = result.marks
     for (const { partition, seq } of result.rows) {
       if (seq > this.floors.get(partition)!) this.floors.set(partition, seq)
     }

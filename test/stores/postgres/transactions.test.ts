@@ -246,7 +246,7 @@ describe('a transaction whose answer to COMMIT is lost', () => {
     const error = await far.transactions
       .run(options, async ({ handle, executor }) => {
         await insert(handle as pg.Client, a)
-        await far.writer.append(executor, street.channel, [message('k')])
+        await far.writer.append(executor, street.channel, [message('k')], null)
       })
       .catch((e: unknown) => e)
     await dropped

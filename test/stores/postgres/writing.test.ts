@@ -1,6 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import type pg from 'pg'
+import type { Delay } from '../../../src/ports/outbox-writer.ts'
 import type { Store } from '../../../src/ports/store.ts'
+import { pgExecutor } from '../../../src/transactions/pg.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
 import { append, connect, message, openStore, openStreet, publish, untilBlocked } from './support.ts'
 
@@ -127,6 +129,70 @@ describe('appending', () => {
     )
     expect(rows.map((row) => row.partition)).toEqual(partitions)
   })
+})
+
+describe('a delay', () => {
+  const append = (client: pg.Client, channel: string, count: number, delay: Delay): Promise<unknown> =>
+    store.writer.append(
+      pgExecutor(client),
+      channel,
+      Array.from({ length: count }, () => message(null)),
+      delay,
+    )
+
+  test.for([1, 3])(
+    'ends by the clock of the database, for all messages of a call alike: %i of them',
+    async (count) => {
+      const { channel } = await openStreet(url, store, { ordered: false })
+      const client = await connect(url)
+      // The session's time zone is nothing to a moment.
+      await client.query("set timezone to 'Asia/Kolkata'")
+      const at = new Date('2026-12-24T18:00:00.123Z')
+      await client.query('begin')
+      await append(client, channel, count, { at })
+      await append(client, channel, count, { ms: 3_600_000 })
+      await client.query('commit')
+      const { rows } = await observer.query(
+        `select not_before, extract(epoch from not_before - created_at) as delay from waybill.outbox
+       where channel = $1 order by seq`,
+        [channel],
+      )
+      expect(rows).toHaveLength(2 * count)
+      for (const row of rows.slice(0, count)) expect(row.not_before).toEqual(at)
+      for (const row of rows.slice(count)) {
+        expect(row.not_before).toEqual(rows.at(-1).not_before)
+        expect(Math.abs(Number(row.delay) - 3600)).toBeLessThan(5)
+      }
+    },
+  )
+
+  test.for([1, 2])(
+    'is refused on what is registered as ordered, and where it is too long: %i in a call',
+    async (count) => {
+      const client = await connect(url)
+      for (const [street, delay, code] of [
+        [await openStreet(url, store), { ms: 1 }, 'WB_GUARANTEE_UNSUPPORTED'],
+        [
+          await openStreet(url, store, { ordered: false }),
+          { at: new Date('2999-01-01') },
+          'WB_INVALID_OPTION',
+        ],
+        [await openStreet(url, store, { ordered: false }), { ms: 367 * 86_400_000 }, 'WB_INVALID_OPTION'],
+      ] as const) {
+        const messages = Array.from({ length: count }, () => message('refused'))
+        await client.query('begin')
+        await expect(
+          store.writer.append(pgExecutor(client), street.channel, messages, delay),
+        ).rejects.toMatchObject({
+          code,
+          message: expect.stringContaining(street.channel),
+        })
+        await client.query('rollback')
+      }
+      const { rows } = await observer.query(`select 1 from waybill.outbox where key = 'refused'`)
+      expect(rows).toEqual([])
+    },
+  )
 })
 
 describe('the order of numbers per key', () => {

@@ -9,8 +9,8 @@ create function ${s}.new_id() returns uuid language sql volatile as $$
     placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
     52, 1), 53, 1), 'hex')::uuid
 $$;
-create function ${s}.append(id uuid, channel text, key text, payload bytea, content_type text, headers jsonb)
-  returns text language plpgsql volatile as $$
+create function ${s}.append(id uuid, channel text, key text, payload bytea, content_type text, headers jsonb,
+  not_before timestamptz default null) returns text language plpgsql volatile as $$
 #variable_conflict use_column
 declare
   -- First the transaction's id, then the key's lock, then the number: so number order is commit order, per key.
@@ -26,14 +26,15 @@ begin
   else
     hash := hashtextextended(append.id::text, 0);
   end if;
-  -- For want of a channel or, where it is ordered, of a key this fails, and with it the transaction.
-  insert into ${s}.outbox (partition, id, channel, key, payload, content_type, headers)
+  -- For want of a channel or, where it is ordered, of a key or for a delay this fails, and with it the transaction.
+  insert into ${s}.outbox (partition, id, channel, key, payload, content_type, headers, not_before)
     values (case when target.channel is null then 0 else target.first_partition + abs(hash % target.partitions)::int end,
-      append.id, target.channel, append.key, append.payload, append.content_type, append.headers);
+      case when target.ordered and append.not_before is not null then null else append.id end, target.channel,
+      append.key, append.payload, append.content_type, append.headers, append.not_before);
   return xid::text;
 end $$;
 create function ${s}.publish_bytes(channel text, payload bytea, key text default null, headers jsonb default '{}',
-  content_type text default 'application/octet-stream') returns uuid language plpgsql volatile as $$
+  content_type text default 'application/octet-stream', not_before timestamptz default null) returns uuid language plpgsql volatile as $$
 #variable_conflict use_column
 declare
   target record;
@@ -48,6 +49,13 @@ begin
   if target.ordered and publish_bytes.key is null then
     raise exception 'channel "%" is ordered: each of its messages needs a key', publish_bytes.channel
       using errcode = 'invalid_parameter_value';
+  end if;
+  if target.ordered and publish_bytes.not_before is not null then
+    raise exception 'channel "%" is ordered: none of its messages can be delayed', publish_bytes.channel
+      using errcode = 'invalid_parameter_value', hint = 'Publish it when it is due, or on a channel that is not ordered.';
+  end if;
+  if publish_bytes.not_before > clock_timestamp() + interval '366 days' then
+    raise exception 'a message is delayed by 366 days at most' using errcode = 'invalid_parameter_value';
   end if;
   if publish_bytes.key = '' or octet_length(publish_bytes.key) > 1024 then
     raise exception 'a key has 1 to 1024 bytes; this one has %', octet_length(publish_bytes.key)
@@ -73,12 +81,12 @@ begin
       using errcode = 'program_limit_exceeded';
   end if;
   perform ${s}.append(own_id, publish_bytes.channel, publish_bytes.key, publish_bytes.payload,
-    publish_bytes.content_type, publish_bytes.headers);
+    publish_bytes.content_type, publish_bytes.headers, publish_bytes.not_before);
   return own_id;
 end $$;
-create function ${s}.publish(channel text, payload jsonb, key text default null, headers jsonb default '{}')
-  returns uuid language sql volatile as $$
-  select ${s}.publish_bytes(channel, convert_to(payload::text, 'UTF8'), key, headers, 'application/json')
+create function ${s}.publish(channel text, payload jsonb, key text default null, headers jsonb default '{}',
+  not_before timestamptz default null) returns uuid language sql volatile as $$
+  select ${s}.publish_bytes(channel, convert_to(payload::text, 'UTF8'), key, headers, 'application/json', not_before)
 $$;
 create function ${s}.readable(payload bytea) returns jsonb language plpgsql immutable as $$
 begin
