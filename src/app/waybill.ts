@@ -20,6 +20,7 @@ import {
 } from './consume-options.ts'
 import { type ResolvedConfig, resolveConfig, type WaybillConfig } from './config.ts'
 import { refuseMixedTransforms, type Registration, startConsumers } from './consumers.ts'
+import { censusRequest, summarise, type StatusSummary } from './inspection/summary.ts'
 import { type Middleware, MiddlewareStack } from './middleware.ts'
 import { OpenTransports } from './open-transports.ts'
 import { PendingPublishes } from './pending-publishes.ts'
@@ -101,6 +102,12 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
   run(signal?: AbortSignal): Promise<void>
   /** What this process does at the moment. */
   status(): WaybillStatus
+  /**
+   * What is where, as the store has it: per channel what waits, fails and lags, relays and what they hold, and warnings with what to
+   * do. One bounded look on a connection of its own, whatever the backlog; works without `start()`. Throws `WB_STORE_UNREACHABLE`,
+   * `WB_SCHEMA_MISSING`, `WB_TIMED_OUT` or `WB_STORE_FAILED`.
+   */
+  inspect(): Promise<StatusSummary>
 }
 
 /**
@@ -258,6 +265,11 @@ class Instance<Handle> implements Waybill<Handle> {
     const parts = this.#running.map((part) => part.status())
     if (this.#sends.isUsed) parts.push({ kind: 'sends', counters: this.#sends.counters })
     return { isRunning: this.#lifecycle.isRunning, parts }
+  }
+
+  async inspect(): Promise<StatusSummary> {
+    const report = await this.#open().census.look(censusRequest)
+    return summarise(report, new Set(this.#config.routes.keys()))
   }
 
   [Symbol.asyncDispose](): Promise<void> {

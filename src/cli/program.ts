@@ -6,6 +6,7 @@ import { addDemo } from './commands/demo.ts'
 import { addExplain } from './commands/explain.ts'
 import { addMigrate } from './commands/migrate.ts'
 import { addRelay } from './commands/relay.ts'
+import { addStatus } from './commands/status.ts'
 import { exitCodes, tellFailure } from './failure.ts'
 import { Output } from './output.ts'
 
@@ -44,7 +45,7 @@ function createProgram(onExitCode: (code: number) => void): Command {
       'after',
       '\nFirst steps:\n  $ waybill demo         see it keep its promise while its processes are killed\n',
     )
-  for (const add of [addDemo, addAdvise, addMigrate, addExplain, addCheckIdempotency, addRelay])
+  for (const add of [addDemo, addAdvise, addMigrate, addExplain, addCheckIdempotency, addRelay, addStatus])
     add(program, onExitCode)
   // A command inherits these only when it is made by `program.command`, before which they are set.
   return program

@@ -94,6 +94,7 @@ export function createRecorder(config: ResolvedConfig, scratchSchema: string | n
       throw refusal('printMigrations()')
     },
     status: () => ({ isRunning: false, parts: [] }),
+    inspect: refuse('inspect()'),
     [Symbol.asyncDispose]: async () => {},
   }
   return { waybill, handlers }

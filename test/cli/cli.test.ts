@@ -36,9 +36,9 @@ describe('the command line', () => {
   it('shows its commands, and for each what it takes and examples', async () => {
     const help = await runWaybill(['--help'])
     expect(help).toMatchObject({ code: 0, stderr: '' })
-    for (const name of ['demo', 'advise', 'migrate', 'explain', 'relay', '--json'])
+    for (const name of ['demo', 'advise', 'migrate', 'explain', 'relay', 'status', '--json'])
       expect(help.stdout).toContain(name)
-    for (const name of ['demo', 'advise', 'migrate', 'explain', 'relay']) {
+    for (const name of ['demo', 'advise', 'migrate', 'explain', 'relay', 'status']) {
       const { code, stdout } = await runWaybill([name, '--help'])
       expect({ code, stdout }).toMatchObject({
         code: 0,

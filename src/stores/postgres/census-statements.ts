@@ -52,8 +52,8 @@ group by 1, 2, 3 order by 1, 3`
 /** Lines by channel, lane and state. At most $1 are counted, by the primary key. */
 export function linesText(s: string): string {
   return `
-select channel, consumer, 'retrying' as state, count(*)::int as count from (
-  select channel, consumer from ${s}.blocked order by consumer, partition, seq limit $1) b
+select channel, consumer, state, count(*)::int as count from (
+  select channel, consumer, state from ${s}.blocked order by consumer, partition, seq limit $1) b
 group by 1, 2, 3`
 }
 

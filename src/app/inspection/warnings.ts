@@ -1,0 +1,219 @@
+import { durationText } from '../../guarantees/duration.ts'
+import type { StatusSummary } from './summary.ts'
+
+/** Something a person should look at. `code` is stable. */
+export interface StatusWarning {
+  readonly code:
+    | 'not-counted'
+    | 'partitions-without-owner'
+    | 'nothing-delivered'
+    | 'blocked-keys'
+    | 'parked-keys'
+    | 'dead-letters'
+    | 'unregistered-channel'
+    | 'unknown-channel'
+    | 'exactly-once-stopped'
+    | 'old-transaction'
+    | 'prepared-transaction'
+  /** What it is about: a channel, a transport, a process. */
+  readonly subject: string
+  /** What is, in a sentence. */
+  readonly message: string
+  /** What to do about it, in a sentence. */
+  readonly action: string
+}
+
+/** A due message that waits longer than this while nothing of its channel is delivered is not just unlucky. */
+const stalledMs = 60_000
+
+/** The most urgent first. Names come from outside: who prints them escapes them (S18). */
+export function warningsOf(
+  status: Omit<StatusSummary, 'warnings'>,
+  known: ReadonlySet<string>,
+): readonly StatusWarning[] {
+  return [
+    ...notCounted(status),
+    ...unowned(status),
+    ...stalled(status),
+    ...stopped(status),
+    ...strangers(status, known),
+    ...failing(status),
+    ...dead(status),
+    ...old(status),
+  ]
+}
+
+type Status = Omit<StatusSummary, 'warnings'>
+
+function notCounted({ channels }: Status): StatusWarning[] {
+  if (channels !== null) return []
+  return [
+    {
+      code: 'not-counted',
+      subject: 'outbox',
+      message: 'What waits in the outbox could not be counted within its time; nothing is known of it.',
+      action:
+        'Run it again; if it stays so, look for an old transaction below, and whether autovacuum comes to the outbox.',
+    },
+  ]
+}
+
+function unowned({ partitions }: Status): StatusWarning[] {
+  return partitions.flatMap(({ transport, consumer, total, unownedCount }) => {
+    if (unownedCount === 0) return []
+    const which =
+      unownedCount === total ? `None of the ${total} partitions` : `${unownedCount} of ${total} partitions`
+    const isOne = unownedCount === total || unownedCount === 1
+    return [
+      {
+        code: 'partitions-without-owner' as const,
+        subject: consumer === '' ? transport : `${transport} › ${consumer}`,
+        message: `${which} of ${laneName(transport, consumer)} ${isOne ? 'has' : 'have'} a living owner: what is in ${unownedCount === total ? 'them' : 'those'} waits.`,
+        action:
+          consumer === ''
+            ? 'Start a relay (waybill relay, or a service that runs one); of one that runs look at its log and /healthz.'
+            : `Start the service that handles consumer "${consumer}"; if it has gone for good, end its subscription.`,
+      },
+    ]
+  })
+}
+
+function stalled({ channels, partitions }: Status): StatusWarning[] {
+  return (channels ?? []).flatMap(
+    ({ channel, transport, consumer, lagMs, perSecond, retrying, blocked, parked }) => {
+      const isOwned = partitions.some(
+        (lane) => lane.transport === transport && lane.consumer === consumer && lane.unownedCount === 0,
+      )
+      const isQuiet = perSecond === 0 && retrying + blocked + parked === 0
+      if (!isOwned || !isQuiet || lagMs === null || lagMs < stalledMs) return []
+      return [
+        {
+          code: 'nothing-delivered' as const,
+          subject: channel,
+          message: `The oldest message of channel "${channel}" is due since ${ageText(lagMs)}, and nothing of it is delivered.`,
+          action:
+            'Look at the relay’s log and /healthz: is its transport reachable, and is the channel in its configuration?',
+        },
+      ]
+    },
+  )
+}
+
+function stopped({ relays }: Status): StatusWarning[] {
+  return relays.flatMap(({ host, pid, transport, isAlive, report }) => {
+    if (!isAlive || report === null || report.stopped.length === 0) return []
+    return [
+      {
+        code: 'exactly-once-stopped' as const,
+        subject: transport,
+        message: `Exactly-once has stopped on partition ${report.stopped.join(', ')} of transport "${transport}" (${host}, pid ${pid}): database and broker do not fit.`,
+        action: 'The relay’s log says why (WB_FENCED_MISMATCH in docs/errors.md has the way out).',
+      },
+    ]
+  })
+}
+
+function strangers({ channels }: Status, known: ReadonlySet<string>): StatusWarning[] {
+  return (channels ?? []).flatMap(({ channel, transport, pending, delayed }): StatusWarning[] => {
+    if (pending + delayed === 0 || known.has(channel)) return []
+    if (transport === null) {
+      return [
+        {
+          code: 'unregistered-channel' as const,
+          subject: channel,
+          message: `Messages wait on channel "${channel}", which nobody has registered: nobody moves them.`,
+          action:
+            'Add the channel to a configuration and run waybill migrate, or delete its rows from the outbox.',
+        },
+      ]
+    }
+    return [
+      {
+        code: 'unknown-channel' as const,
+        subject: channel,
+        message: `Messages wait on channel "${channel}", which is registered and not in this configuration.`,
+        action:
+          'It may be another service’s. If it was removed here, put it back until its messages are delivered.',
+      },
+    ]
+  })
+}
+
+function failing({ channels }: Status): StatusWarning[] {
+  return (channels ?? []).flatMap(({ channel, blocked, parked }) => {
+    const warnings: StatusWarning[] = []
+    if (blocked > 0) {
+      warnings.push({
+        code: 'blocked-keys',
+        subject: channel,
+        message: `${counted(blocked, 'key')} of channel "${channel}" ${blocked === 1 ? 'waits' : 'wait'} for an operator.`,
+        action: `See them with waybill keys list --channel ${channel}; then unblock or skip each.`,
+      })
+    }
+    if (parked > 0) {
+      warnings.push({
+        code: 'parked-keys',
+        subject: channel,
+        message: `${counted(parked, 'key')} of channel "${channel}" ${parked === 1 ? 'is' : 'are'} parked among the dead letters.`,
+        action: `See them with waybill keys list --channel ${channel}; then replay each in its order.`,
+      })
+    }
+    return warnings
+  })
+}
+
+function dead({ channels, brokerDead }: Status): StatusWarning[] {
+  const counts = new Map<string, number>()
+  for (const { channel, dead: count } of channels ?? [])
+    counts.set(channel, (counts.get(channel) ?? 0) + count)
+  for (const { channel, count } of brokerDead) counts.set(channel, (counts.get(channel) ?? 0) + count)
+  return [...counts].flatMap(([channel, count]) =>
+    count === 0
+      ? []
+      : [
+          {
+            code: 'dead-letters' as const,
+            subject: channel,
+            message: `Channel "${channel}" has ${counted(count, 'dead letter')}.`,
+            action: `See why with waybill dead list --channel ${channel}; then replay or purge them.`,
+          },
+        ],
+  )
+}
+
+function old({ transactions }: Status): StatusWarning[] {
+  return transactions.map(({ kind, name, pid, ageMs, hasWritten }) => {
+    const age = ageText(ageMs)
+    const harm = hasWritten
+      ? 'what it published waits for it, as do its keys, and vacuum is held back'
+      : 'vacuum is held back, and reads of the outbox get slower'
+    if (kind === 'prepared') {
+      return {
+        code: 'prepared-transaction' as const,
+        subject: name,
+        message: `The prepared transaction "${name}" waits for its decision since ${age}: ${harm}.`,
+        action: 'Decide it: COMMIT PREPARED or ROLLBACK PREPARED with its name.',
+      }
+    }
+    return {
+      code: 'old-transaction' as const,
+      subject: `pid ${pid}`,
+      message: `A transaction of "${name}" (pid ${pid}) is open since ${age}: ${harm}.`,
+      action: `End it where it was begun, or with select pg_terminate_backend(${pid}).`,
+    }
+  })
+}
+
+function laneName(transport: string, consumer: string): string {
+  return consumer === '' ? `transport "${transport}"` : `consumer "${consumer}" (${transport})`
+}
+
+function counted(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? '' : 's'}`
+}
+
+/** An age for people: with a tenth of a second up to ten seconds, without from there on. */
+export function ageText(ms: number): string {
+  const unit = ms < 10_000 ? 100 : 1000
+  return durationText(Math.round(ms / unit) * unit)
+}
