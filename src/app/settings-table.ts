@@ -156,6 +156,13 @@ export const settingsTable = {
     max: 31_536_000_000,
     doc: 'How long the inbox remembers a message. A copy that comes later is handled again, so it must be longer than any redelivery; `waybill explain` checks it.',
   },
+  retainMs: {
+    kind: 'duration',
+    default: 0,
+    min: 0,
+    max: 31_536_000_000,
+    doc: 'How long messages are kept after they were sent, by whole days, for `waybill replay`; 0 deletes them at once. At-most-once messages are never kept.',
+  },
   cleanupIntervalMs: {
     kind: 'duration',
     default: 60_000,

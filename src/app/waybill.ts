@@ -227,8 +227,10 @@ class Instance<Handle> implements Waybill<Handle> {
   }
 
   async migrate(): Promise<readonly number[]> {
-    const applied = await this.#open().schema.migrate()
+    const { schema, sent } = this.#open()
+    const applied = await schema.migrate()
     await this.#register()
+    if (this.#config.settings.retainMs > 0) await sent.prepare()
     return applied
   }
 
@@ -340,6 +342,8 @@ class Instance<Handle> implements Waybill<Handle> {
       address,
       ordered: channel.ordered,
       maxBytes,
+      // Sent a second time they would break their promise.
+      retained: channel.guarantee !== 'at-most-once',
     }))
     const locals = new Map<string, string[]>()
     for (const { consumer, route } of this.#registrations) {

@@ -6,6 +6,8 @@ export interface ChannelRegistration {
   readonly address: string
   readonly ordered: boolean
   readonly maxBytes: number
+  /** `false`: its messages are not kept after they were sent, whatever `retainMs` is. @default true */
+  readonly retained?: boolean
 }
 
 /** A consumer of the same database: a row of its channels stays until it has been handled by each of them. */

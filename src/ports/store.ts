@@ -9,6 +9,7 @@ import type { LeaseSession } from './leases.ts'
 import type { Outbox } from './outbox.ts'
 import type { OutboxWriter } from './outbox-writer.ts'
 import type { SchemaAdmin } from './schema.ts'
+import type { SentMessages } from './sent-messages.ts'
 import type { TransactionRunner } from './transaction-runner.ts'
 
 export interface StoreContext {
@@ -20,6 +21,8 @@ export interface StoreContext {
   /** How long a statement may wait for a row or key lock. */
   readonly lockTimeoutMs: number
   readonly leaseMs: number
+  /** How long messages are kept after they were sent; 0: not at all, and nothing is paid for it. @default 0 */
+  readonly retainMs?: number
 }
 
 /** A database that holds outbox and inbox, as `waybill.config` names it; nothing is connected yet. */
@@ -42,6 +45,7 @@ export interface Store {
   readonly census: Census
   readonly transactions: TransactionRunner
   readonly bell: Bell
+  readonly sent: SentMessages
   /** The relay's hands on a lane, with connections of their own. */
   openOutbox(lane: Lane): Promise<Outbox>
   /** Joins a lane; see {@link LeaseSession}. */

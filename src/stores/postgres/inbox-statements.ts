@@ -1,3 +1,5 @@
+import { kept, returned } from './sent-statements.ts'
+
 /**
  * Sorted, so that two batches with the same ids wait for each other in one direction only; the unique index makes the
  * second wait for the end of the first, and then skip what that committed (I3).
@@ -22,8 +24,15 @@ ${admitText(s)}`
  * Where the consumer is the only one on the channel the row is deleted; where it is not, it is noted in the inbox, under a lock
  * that a deletion of the row waits for and other consumers' do not. So whichever way another transaction went about a
  * row, this one waits for its end: a row it deleted is gone, one it noted is not noted again.
+ *
+ * Where sent messages are kept (`keeps`) a row that is deleted is noted too: a replay under the same id must not run its handler again.
  */
-export function takeText(s: string): string {
+export function takeText(s: string, keeps: boolean): string {
+  const deleted = keeps ? returned(keeps) : 'returning o.id'
+  const noting = keeps ? '(select id from there union select id from gone) d' : 'there'
+  const outcome = keeps
+    ? 'select message_id as id, false as is_deleted from noted'
+    : 'select id, true as is_deleted from gone union all select message_id, false from noted'
   return `
 with d as materialized (
   select * from unnest($2::int[], $3::bigint[], $4::uuid[], $5::text[]) d(partition, seq, id, channel)),
@@ -32,16 +41,16 @@ shared as materialized (
 gone as (
   delete from ${s}.outbox o using d
   where o.partition = d.partition and o.seq = d.seq and o.id = d.id and d.channel not in (select channel from shared)
-  returning o.id),
+  ${deleted})${kept(s, keeps)},
 there as materialized (
   select o.id from ${s}.outbox o join d using (partition, seq, id)
   where d.channel in (select channel from shared) order by o.partition, o.seq for key share of o),
 noted as (
-  insert into ${s}.inbox (consumer, message_id) select distinct $1::text, id from there order by 2
+  insert into ${s}.inbox (consumer, message_id) select distinct $1::text, id from ${noting} order by 2
   on conflict do nothing returning message_id),
 counted as (
   delete from ${s}.attempts where cardinality($4::uuid[]) = 1 and consumer = $1 and message_id = any($4::uuid[]))
-select id, true as is_deleted from gone union all select message_id, false from noted`
+${outcome}`
 }
 
 /** By primary key. */

@@ -17,12 +17,13 @@ import { named, unprepared } from './statement.ts'
 export function createInbox(
   connections: { readonly inbox: Connection; readonly cleanup: Connection },
   s: string,
+  keeps: boolean,
 ): Inbox {
   const connection = connections.inbox
   const admit = named('admit', admitText(s))
   // Planned anew each time: a plan that a caller's connection made while the table was empty would read all of it (P10).
   const admitAlone = unprepared(admitAloneText(s))
-  const take = unprepared(takeText(s))
+  const take = unprepared(takeText(s, keeps))
   const seen = unprepared(seenText(s))
   const countStart = named('count_start', countStartText(s))
   const refuse = named('refuse', refuseText(s))

@@ -29,6 +29,7 @@ export class OutboxEffects {
   readonly #lane: Lane
   readonly #note: SqlStatement
   readonly #remove: SqlStatement
+  readonly #removeBuried: SqlStatement
   readonly #block: SqlStatement
   readonly #bury: SqlStatement
   readonly #expire: SqlStatement
@@ -44,13 +45,15 @@ export class OutboxEffects {
     },
     schema: string,
     lane: Lane,
+    keeps: boolean,
   ) {
     this.#deletes = connections.deletes
     this.#lines = connections.lines
     this.#followers = connections.followers
     this.#lane = lane
     this.#note = named('note', noteText(schema))
-    this.#remove = named('remove', removeText(schema, lane))
+    this.#remove = named('remove', removeText(schema, lane, keeps))
+    this.#removeBuried = named('remove', removeText(schema, lane, keeps && 'shared'))
     this.#block = named('block', blockText(schema, lane))
     this.#bury = named('bury', buryText(schema, lane))
     this.#expire = named('expire', expireText(schema, lane))
@@ -58,12 +61,16 @@ export class OutboxEffects {
     this.#move = named('move_followers', moveFollowersText(schema, lane))
   }
 
-  async remove(rows: readonly RowRef[]): Promise<{ readonly removed: number }> {
+  remove(rows: readonly RowRef[]): Promise<{ readonly removed: number }> {
+    return this.#delete(this.#remove, rows)
+  }
+
+  async #delete(statement: SqlStatement, rows: readonly RowRef[]): Promise<{ readonly removed: number }> {
     if (rows.length === 0) return { removed: 0 }
     const values = [...refsOf(rows), this.#lane.consumer]
     const what = 'delete delivered rows'
     if (this.#lane.consumer !== '') await this.#deletes.query({ ...this.#note, values }, what)
-    const [answer] = await this.#deletes.query<{ removed: string }>({ ...this.#remove, values }, what)
+    const [answer] = await this.#deletes.query<{ removed: string }>({ ...statement, values }, what)
     return { removed: Number(answer!.removed) }
   }
 
@@ -155,6 +162,10 @@ export class OutboxEffects {
    * other consumer lacks it. If this is lost, the next claim of the partition does it.
    */
   async #removeEnded(rows: readonly RowRef[], outcomes: readonly LineOutcome[]): Promise<void> {
-    if (this.#lane.consumer !== '') await this.remove(rows.filter((_, i) => outcomes[i] !== 'fenced'))
+    if (this.#lane.consumer === '') return
+    await this.#delete(
+      this.#removeBuried,
+      rows.filter((_, i) => outcomes[i] !== 'fenced'),
+    )
   }
 }

@@ -1,4 +1,5 @@
 import { rewindText } from './outbox-remove-statements.ts'
+import { kept, returned } from './sent-statements.ts'
 
 export function fencedStatesText(s: string): string {
   return `
@@ -12,7 +13,7 @@ where p.consumer = $1 and p.partition = any($2::int[])`
  * does (R4). The number is compared where it is written, so of a call and its repetition one writes. A repetition finds its
  * own number and answers as the first one did.
  */
-export function removeFencedText(s: string): string {
+export function removeFencedText(s: string, keeps: boolean): string {
   return `
 with d as materialized (
   select * from unnest($1::int[], $2::bigint[], $3::uuid[]) d(partition, seq, id) where d.partition = $5::int order by 2),
@@ -30,7 +31,7 @@ noted as (
   returning p.partition),
 gone as (
   delete from ${s}.outbox o using locked k, noted
-  where o.partition = k.partition and o.seq = k.seq and o.id = k.id),
+  where o.partition = k.partition and o.seq = k.seq and o.id = k.id ${returned(keeps)})${kept(s, keeps)},
 line as (
   delete from ${s}.blocked b using d, noted
   where b.consumer = $4 and b.partition = d.partition and b.seq = d.seq and b.id = d.id and b.state <> 'parked'

@@ -26,11 +26,11 @@ export class OutboxFenced {
   readonly #states: SqlStatement
   readonly #remove: SqlStatement
 
-  constructor(connection: Connection, schema: string, lane: Lane) {
+  constructor(connection: Connection, schema: string, lane: Lane, keeps: boolean) {
     this.#connection = connection
     this.#lane = lane
     this.#states = named('fenced_states', fencedStatesText(schema))
-    this.#remove = named('remove_fenced', removeFencedText(schema))
+    this.#remove = named('remove_fenced', removeFencedText(schema, keeps))
   }
 
   async states(partitions: readonly number[]): Promise<ReadonlyMap<number, FencedState>> {

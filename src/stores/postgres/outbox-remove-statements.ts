@@ -1,4 +1,5 @@
 import type { Lane } from '../../ports/lane.ts'
+import { kept, type Keeping, returned } from './sent-statements.ts'
 
 /**
  * On a consumer's lane: notes that this consumer has these rows, where others need them too. What its own transaction noted
@@ -22,7 +23,7 @@ order by 2 on conflict do nothing`
  * A parked line stays: it belongs to the rows in dead. A zombie that hears of its head's delivery late has nothing to take away,
  * or the key's next message would overtake the followers.
  */
-export function removeText(s: string, lane: Lane): string {
+export function removeText(s: string, lane: Lane, keeps: Keeping): string {
   const isDone = lane.consumer === '' ? '' : `and ${othersHaveIt(s)}`
   return `
 with d as materialized (select * from unnest($1::int[], $2::bigint[], $3::uuid[]) d(partition, seq, id) order by 1, 2),
@@ -33,7 +34,7 @@ line as (
 rewound as (${rewindText(s, 'line')}),
 gone as (
   delete from ${s}.outbox o using d
-  where o.partition = d.partition and o.seq = d.seq and o.id = d.id ${isDone} returning 1)
+  where o.partition = d.partition and o.seq = d.seq and o.id = d.id ${isDone} ${returned(keeps)})${kept(s, keeps)}
 select count(*) as removed from gone`
 }
 
@@ -57,13 +58,13 @@ export function rewindText(s: string, lines: string): string {
  * LIMIT, which are not turned round into a walk over the rows for each line of the inbox (P10). A row that is locked is being
  * deleted by another consumer's relay, so it is passed by: the sweep waits for nobody and deadlocks with nobody.
  */
-export function sweepText(s: string): string {
+export function sweepText(s: string, keeps: boolean): string {
   return `
-with gone as (delete from ${s}.outbox where ctid = any(array(
+with gone as (delete from ${s}.outbox o where ctid = any(array(
   select o.ctid from ${s}.outbox o where o.partition = any($1::int[])
     and (select true from ${s}.inbox n where n.consumer = $2 and n.message_id = o.id limit 1) is not null
     and (select true from ${s}.subscriptions u where u.channel = o.channel
       and (select true from ${s}.inbox n where n.consumer = u.consumer and n.message_id = o.id limit 1) is null limit 1) is null
-  limit $3::int for update of o skip locked)) returning 1)
+  limit $3::int for update of o skip locked)) ${returned(keeps)})${kept(s, keeps)}
 select count(*)::int as deleted from gone`
 }

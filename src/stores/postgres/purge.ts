@@ -1,5 +1,6 @@
 import type { Inbox } from '../../ports/inbox.ts'
 import type { Connection } from './connection.ts'
+import { cleanupLock } from './sent-days.ts'
 
 /** Waiting rows of a partition that are looked at one by one; where there are more, their age decides for all. */
 const mostWaiting = 1000
@@ -53,7 +54,7 @@ export function purgeText(s: string, table: string, time: string): string {
   return `
 with run as materialized (
   select clock_timestamp() - $1::float8 * interval '1 millisecond' as cutoff
-  where pg_try_advisory_xact_lock(hashtextextended('waybill purge ${s}', 0))),
+  where pg_try_advisory_xact_lock(${cleanupLock(s)})),
 place as materialized (
   select p.partition, r.cutoff, (
     select y.seq from (

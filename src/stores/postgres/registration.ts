@@ -2,6 +2,7 @@ import { WaybillError } from '../../kernel/errors.ts'
 import type { ChannelRegistration, LocalSubscription } from '../../ports/schema.ts'
 import type { Connection } from './connection.ts'
 import { addLossesText } from './loss-statements.ts'
+import { kept, returned } from './sent-statements.ts'
 
 export interface Registration {
   readonly channels: readonly ChannelRegistration[]
@@ -30,6 +31,7 @@ export async function register(connection: Connection, s: string, registration: 
     channels.map((each) => each.address),
     ordered,
     channels.map((each) => each.maxBytes),
+    channels.map((each) => each.retained !== false),
   ])
   await run(subscriptionsText(s), [pairs.map(([consumer]) => consumer), pairs.map(([, channel]) => channel)])
   await run(partitionsText(s), [])
@@ -79,12 +81,13 @@ where not exists (select from ${s}.transports t where t.transport = n.transport)
 
 function channelsText(s: string): string {
   return `
-insert into ${s}.channels as c (channel, transport, address, ordered, max_bytes)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::int[])
+insert into ${s}.channels as c (channel, transport, address, ordered, max_bytes, retained)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::int[], $6::bool[])
 on conflict (channel) do update set transport = excluded.transport, address = excluded.address,
-  ordered = excluded.ordered, max_bytes = excluded.max_bytes
-where (c.transport, c.address, c.ordered, c.max_bytes)
-  is distinct from (excluded.transport, excluded.address, excluded.ordered, excluded.max_bytes)`
+  ordered = excluded.ordered, max_bytes = excluded.max_bytes,
+  retained = excluded.retained
+where (c.transport, c.address, c.ordered, c.max_bytes, c.retained)
+  is distinct from (excluded.transport, excluded.address, excluded.ordered, excluded.max_bytes, excluded.retained)`
 }
 
 function subscriptionsText(s: string): string {
@@ -108,7 +111,12 @@ on conflict do nothing`
  * Ends a consumer's subscriptions with its lane, and deletes the rows that waited only for it. Where it was the last one its
  * rows stay: nobody has had them.
  */
-export async function unsubscribe(connection: Connection, s: string, consumer: string): Promise<void> {
+export async function unsubscribe(
+  connection: Connection,
+  s: string,
+  consumer: string,
+  keeps: boolean,
+): Promise<void> {
   const text = `
 with ended as (delete from ${s}.subscriptions where consumer = $1 returning channel),
 lane as (delete from ${s}.partitions where consumer = $1),
@@ -118,10 +126,12 @@ lost as (
   select t.channel, $1::text as consumer, 'process-ended' as cause, u.id, null as code, u.place
   from taken t, unnest(t.ids) with ordinality u(id, place)),
 counted as (${addLossesText(s, 'lost')}),
-counters as (delete from ${s}.rewinds where consumer = $1)
-delete from ${s}.outbox o using ended e where o.channel = e.channel
+counters as (delete from ${s}.rewinds where consumer = $1),
+gone as (
+  delete from ${s}.outbox o using ended e where o.channel = e.channel
   and exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $1)
   and not exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $1
-    and not exists (select from ${s}.inbox n where n.consumer = u.consumer and n.message_id = o.id))`
+    and not exists (select from ${s}.inbox n where n.consumer = u.consumer and n.message_id = o.id)) ${returned(keeps)})${kept(s, keeps)}
+select count(*) from gone`
   await connection.query({ text, values: [consumer] }, `unsubscribe consumer "${consumer}"`)
 }

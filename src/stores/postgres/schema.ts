@@ -17,7 +17,7 @@ type Length = 'short' | 'long'
  */
 export type LendConnection = <T>(length: Length, work: (connection: Connection) => Promise<T>) => Promise<T>
 
-export function createSchemaAdmin(withConnection: LendConnection, s: string): SchemaAdmin {
+export function createSchemaAdmin(withConnection: LendConnection, s: string, keeps: boolean): SchemaAdmin {
   /** Closing the connection is the rollback. */
   const inTransaction = <T>(
     length: Length,
@@ -73,7 +73,7 @@ export function createSchemaAdmin(withConnection: LendConnection, s: string): Sc
       ),
     unsubscribe: (consumer) =>
       inTransaction('long', `unsubscribe consumer "${consumer}"`, (connection) =>
-        unsubscribe(connection, s, consumer),
+        unsubscribe(connection, s, consumer, keeps),
       ),
   }
 }

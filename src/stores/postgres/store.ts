@@ -18,6 +18,7 @@ import { createOutboxWriter } from './outbox-writer.ts'
 import { quoteSchema } from './quote.ts'
 import { createSchemaAdmin } from './schema.ts'
 import { sweep } from './sweep.ts'
+import { createSentMessages } from './sent-messages.ts'
 import { createTransactionRunner } from './transaction-runner.ts'
 
 /** How long a migration or the end of a subscription may take: it may have to look at every waiting row. */
@@ -39,15 +40,18 @@ export function postgresStore(options: PostgresStoreOptions): StoreDefinition<Pg
 
 function openStore(connections: Connections, schema: string, context: StoreContext): Store {
   const { statementTimeoutMs, lockTimeoutMs } = context
+  const keeps = keepsSent(context)
   const inbox = connections.open('inbox')
+  const cleanup = connections.open('cleanup')
   return {
     kind: 'postgres',
     schema: createSchemaAdmin(
       (length, work) => connections.lend('schema', length === 'long' ? { timeoutMs: longMs } : {}, work),
       schema,
+      keeps,
     ),
     writer: createOutboxWriter(schema),
-    inbox: createInbox({ inbox, cleanup: connections.open('cleanup') }, schema),
+    inbox: createInbox({ inbox, cleanup }, schema, keeps),
     checkpoints: createCheckpoints(inbox, schema),
     census: createCensus(
       connections.open('census', { timeoutMs: Math.min(statementTimeoutMs, censusMs) }),
@@ -57,14 +61,20 @@ function openStore(connections: Connections, schema: string, context: StoreConte
       statementTimeoutMs,
       lockTimeoutMs,
     }),
+    sent: createSentMessages(cleanup, schema),
     bell: createBell(connections, schema),
-    openOutbox: (lane) => Promise.resolve(openOutbox(connections, schema, lane)),
+    openOutbox: (lane) => Promise.resolve(openOutbox(connections, schema, lane, keeps)),
     openLeases: (lane) => joinLane(connections, schema, lane, context),
     close: () => connections.closeAll(),
   }
 }
 
-function openOutbox(connections: Connections, schema: string, lane: Lane): Outbox {
+/** Whether rows that were delivered are moved to `sent`. Where not, every statement is what it is without that table. */
+function keepsSent({ retainMs = 0 }: StoreContext): boolean {
+  return retainMs > 0
+}
+
+function openOutbox(connections: Connections, schema: string, lane: Lane, keeps: boolean): Outbox {
   // Its plan is the same whatever the numbers, and is made to be right for all of them; the others' depend on theirs.
   const reads = connections.open('reads', { setUp: 'set plan_cache_mode to force_generic_plan' })
   const deletes = connections.open('deletes', { setUp: 'set plan_cache_mode to force_custom_plan' })
@@ -72,9 +82,9 @@ function openOutbox(connections: Connections, schema: string, lane: Lane): Outbo
   const followers = connections.open('followers', { setUp: 'set plan_cache_mode to force_custom_plan' })
   const takes = connections.open('takes', { setUp: 'set plan_cache_mode to force_custom_plan' })
   const reader = new OutboxReader(reads, schema, lane)
-  const effects = new OutboxEffects({ deletes, lines, followers }, schema, lane)
+  const effects = new OutboxEffects({ deletes, lines, followers }, schema, lane, keeps)
   const taking = new OutboxTakes(takes, effects, schema, lane)
-  const fenced = new OutboxFenced(deletes, schema, lane)
+  const fenced = new OutboxFenced(deletes, schema, lane, keeps)
   return {
     read: (request) => reader.read(request),
     remove: (rows) => effects.remove(rows),
@@ -100,7 +110,7 @@ async function joinLane(
   const connection = connections.open('leases', { reconnects: false })
   const onGained = (gained: readonly LeasedPartition[]): Promise<void> =>
     connections.lend('sweep', {}, (sweeping) =>
-      sweep(sweeping, gained, { schema, lane, logger, budgetMs: leaseMs / 4 }),
+      sweep(sweeping, gained, { schema, lane, logger, budgetMs: leaseMs / 4, keeps: keepsSent(context) }),
     )
   try {
     const options = { schema, lane, leaseMs, application: applicationName, onGained }

@@ -14,6 +14,8 @@ export interface SweepOptions {
   readonly logger: Logger
   /** How long the caller can wait; what is left then is left to the next claim. */
   readonly budgetMs: number
+  /** Whether what is deleted is kept in `sent`. */
+  readonly keeps: boolean
 }
 
 /**
@@ -27,10 +29,10 @@ export async function sweep(
   gained: readonly LeasedPartition[],
   options: SweepOptions,
 ): Promise<void> {
-  const { schema, lane, logger, budgetMs } = options
+  const { schema, lane, logger, budgetMs, keeps } = options
   const partitions = gained.map((each) => each.partition)
   const ended = [partitions, gained.map((each) => each.epoch.toString()), lane.consumer]
-  const query = { text: sweepText(schema), values: [partitions, lane.consumer, batch] }
+  const query = { text: sweepText(schema, keeps), values: [partitions, lane.consumer, batch] }
   const all = async (): Promise<void> => {
     await connection.query({ text: countEndedText(schema), values: ended }, 'count what was taken')
     if (lane.consumer === '') return

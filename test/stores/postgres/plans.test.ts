@@ -34,14 +34,14 @@ test.for([
     try {
       const [s, lane] = ['"waybill"', { transport: street.transport, consumer }]
       const read = await prepare(reads, 'read_rows', readStatement(s, lane))
-      const remove = await prepare(effects, 'remove_rows', removeText(s, lane))
+      const remove = await prepare(effects, 'remove_rows', removeText(s, lane, false))
       const block = await prepare(effects, 'block_rows', blockText(s, lane))
       const bury = await prepare(effects, 'bury_rows', buryText(s, lane))
       const follow = await prepare(effects, 'move_followers', moveFollowersText(s, lane))
       const expire = await prepare(effects, 'expire_rows', expireText(s, lane))
       const take = await prepare(effects, 'take_rows', takeText(s, lane))
-      const fenced = await prepare(effects, 'remove_fenced', removeFencedText(s))
-      const sweep = await prepare(effects, 'sweep_rows', sweepText(s))
+      const fenced = await prepare(effects, 'remove_fenced', removeFencedText(s, false))
+      const sweep = await prepare(effects, 'sweep_rows', sweepText(s, false))
       const request = (floor: number, xmax: string): unknown[] => [
         street.partitions,
         street.partitions.map(() => floor),

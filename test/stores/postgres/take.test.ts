@@ -262,6 +262,7 @@ describe('what a killed owner had taken', () => {
           lane,
           logger: silentLogger,
           budgetMs: 10_000,
+          keeps: false,
         }),
       )
     await look(desk.epoch(partition))

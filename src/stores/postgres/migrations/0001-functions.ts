@@ -111,5 +111,7 @@ create view ${s}.messages as
   from ${s}.outbox o
   union all
   select d.id, d.channel, d.key, ${s}.readable(d.payload),
-    case d.reason when 'follower' then 'parked' else 'dead' end, d.created_at from ${s}.dead d;
+    case d.reason when 'follower' then 'parked' else 'dead' end, d.created_at from ${s}.dead d
+  union all
+  select t.id, t.channel, t.key, ${s}.readable(t.payload), 'sent', t.created_at from ${s}.sent t;
 `

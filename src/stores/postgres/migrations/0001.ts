@@ -25,7 +25,9 @@ create table ${s}.channels (
   transport text not null references ${s}.transports,
   address text not null,
   ordered boolean not null,
-  max_bytes int not null
+  max_bytes int not null,
+  -- Whether its messages may be kept after they were sent: not where they are sent at most once.
+  retained boolean not null default true
 );
 create table ${s}.subscriptions (
   consumer text not null,
@@ -184,5 +186,24 @@ create table ${s}.dead (
 create index on ${s}.dead (channel, key);
 create index on ${s}.dead (id);
 create index dead_replays on ${s}.dead (consumer, number) where replay_at is not null;
+-- What was sent, where it is kept: a partition for each day (UTC), made ahead and dropped whole; the default one takes what finds none.
+create table ${s}.sent (
+  sent_at timestamptz not null default statement_timestamp(),
+  partition int not null,
+  seq bigint not null,
+  id uuid not null,
+  channel text not null,
+  key text,
+  payload bytea not null,
+  content_type text not null,
+  headers jsonb not null,
+  created_at timestamptz not null
+) partition by range (sent_at);
+create index on ${s}.sent (partition, seq, id);
+create index on ${s}.sent (channel, key);
+create table ${s}.sent_rest partition of ${s}.sent default with (autovacuum_vacuum_scale_factor = 0,
+  autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
+  autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000);
+create index on ${s}.sent_rest (sent_at);
 ${functions0001(s)}`,
 }
