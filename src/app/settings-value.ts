@@ -61,6 +61,11 @@ function hasControl(value: string): boolean {
   return /\p{Cc}/u.test(value)
 }
 
+/** A duration as flags take it, `7d` or `2h`, in milliseconds; a number alone is one of milliseconds. `undefined`: it is none. */
+export function durationOf(text: string): number | undefined {
+  return parse('duration', text)
+}
+
 function parse(kind: 'duration' | 'size' | 'count', text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?) ?([a-z]*)$/iu.exec(text.trim())
   if (match === null) return undefined

@@ -7,7 +7,7 @@ import { Ringer } from './ringer.ts'
 import type { Running } from './running.ts'
 
 export interface WakingOptions {
-  readonly config: Pick<ResolvedConfig, 'routes' | 'settings' | 'logger'>
+  readonly config: Pick<ResolvedConfig, 'routes' | 'transports' | 'settings' | 'logger'>
   readonly clock: Clock
   /** Of the store, where it is open. */
   readonly bell: () => Bell | null
@@ -36,6 +36,12 @@ export class Waking {
   tell(news: News): void {
     this.#wakeOwn(news)
     this.#ringer.ring(news)
+  }
+
+  /** Something that waited may go on, on whichever transport. */
+  tellAll(): void {
+    for (const transport of this.#options.config.transports.keys())
+      this.tell({ transport, isCommitted: true })
   }
 
   /** Where this process has relays: what others write is for them. */

@@ -21,6 +21,8 @@ import {
 import { type ResolvedConfig, resolveConfig, type WaybillConfig } from './config.ts'
 import { refuseMixedTransforms, type Registration, startConsumers } from './consumers.ts'
 import { censusRequest, summarise, type StatusSummary } from './inspection/summary.ts'
+import { createDeadLetterDesk, type DeadLetterDesk } from './dead-letters.ts'
+import { createKeyDesk, type KeyDesk } from './keys.ts'
 import { type Middleware, MiddlewareStack } from './middleware.ts'
 import { OpenTransports } from './open-transports.ts'
 import { PendingPublishes } from './pending-publishes.ts'
@@ -60,6 +62,10 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
    * other error nothing of it is stored.
    */
   transaction<T>(work: (tx: Handle) => Promise<T>, options?: TransactionOptions): Promise<T>
+  /** Messages that were given up: to be looked at, replayed and purged. Works without `start()`. */
+  readonly deadLetters: DeadLetterDesk
+  /** Keys that are held by a message which fails: to be looked at, unblocked and skipped. Works without `start()`. */
+  readonly keys: KeyDesk
   /** Adds middleware around every `publish` and `send`, and every handler; the one that was given first is outermost. */
   use(middleware: Middleware): void
   /** Registers a handler; call it before `start()`. One handler for each channel and consumer. */
@@ -124,6 +130,8 @@ export function createWaybill<Handle = unknown>(
 class Instance<Handle> implements Waybill<Handle> {
   readonly publish: Publish
   readonly send: Send
+  readonly deadLetters: DeadLetterDesk
+  readonly keys: KeyDesk
   readonly #config: ResolvedConfig<Handle>
   readonly #registrations: Registration[] = []
   readonly #lifecycle: Lifecycle
@@ -165,6 +173,9 @@ class Instance<Handle> implements Waybill<Handle> {
       middleware: this.#middleware.publish,
     })
     const { transports, settings, logger } = config
+    const desk = { store: () => this.#open(), logger, onReturned: () => this.#waking.tellAll() }
+    this.deadLetters = createDeadLetterDesk(desk)
+    this.keys = createKeyDesk(desk)
     const { applicationName, source } = settings
     this.#transports = new OpenTransports(transports, { logger, applicationName, source })
     this.#sends = new Sends({

@@ -15,7 +15,8 @@ export function wrap(text: string, width: number): readonly string[] {
 
 /** At most `width` characters, the last of them `…` where something was cut off. */
 export function cut(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, width - 1)}…`
+  // Not in the middle of a character of two units.
+  return text.length <= width ? text : `${text.slice(0, width - 1).replace(/[\uD800-\uDBFF]$/, '')}…`
 }
 
 /** A point of a list, wrapped under itself. */

@@ -18,6 +18,8 @@ export interface OutputStream {
 
 /** Where a terminal's width is not known, and the widest that is read at a glance. */
 const widest = 80
+/** Of a table that goes to a file or a pager. */
+const widestSheet = 140
 /** Below it columns have no room. */
 const narrowest = 60
 
@@ -59,6 +61,15 @@ export class Output {
     return {
       colors: this.colors,
       width: isTTY === true ? Math.max(narrowest, Math.min(widest, columns || widest)) : widest,
+    }
+  }
+
+  /** For a table that goes to {@link say}: as wide as the terminal is. */
+  get sheet(): Page {
+    const { isTTY, columns } = this.#target
+    return {
+      colors: this.colors,
+      width: isTTY === true ? Math.max(narrowest, columns || widest) : widestSheet,
     }
   }
 

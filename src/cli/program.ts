@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { addAdvise } from './commands/advise.ts'
 import { addCheckIdempotency } from './commands/check-idempotency.ts'
+import { addDead } from './commands/dead.ts'
 import { addDemo } from './commands/demo.ts'
 import { addExplain } from './commands/explain.ts'
+import { addKeys } from './commands/keys.ts'
 import { addMigrate } from './commands/migrate.ts'
 import { addRelay } from './commands/relay.ts'
 import { addStatus } from './commands/status.ts'
@@ -45,8 +47,18 @@ function createProgram(onExitCode: (code: number) => void): Command {
       'after',
       '\nFirst steps:\n  $ waybill demo         see it keep its promise while its processes are killed\n',
     )
-  for (const add of [addDemo, addAdvise, addMigrate, addExplain, addCheckIdempotency, addRelay, addStatus])
-    add(program, onExitCode)
+  const commands = [
+    addDemo,
+    addAdvise,
+    addMigrate,
+    addExplain,
+    addCheckIdempotency,
+    addRelay,
+    addStatus,
+    addDead,
+    addKeys,
+  ]
+  for (const add of commands) add(program, onExitCode)
   // A command inherits these only when it is made by `program.command`, before which they are set.
   return program
 }

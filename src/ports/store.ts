@@ -3,11 +3,14 @@ import type { Logger } from '../kernel/logger.ts'
 import type { Bell } from './bell.ts'
 import type { Census } from './census.ts'
 import type { Checkpoints } from './checkpoints.ts'
+import type { DeadLetters } from './dead-letters.ts'
 import type { Inbox } from './inbox.ts'
+import type { Keys } from './keys.ts'
 import type { Lane } from './lane.ts'
 import type { LeaseSession } from './leases.ts'
 import type { Outbox } from './outbox.ts'
 import type { OutboxWriter } from './outbox-writer.ts'
+import type { Replays } from './replays.ts'
 import type { SchemaAdmin } from './schema.ts'
 import type { SentMessages } from './sent-messages.ts'
 import type { TransactionRunner } from './transaction-runner.ts'
@@ -43,6 +46,9 @@ export interface Store {
   readonly inbox: Inbox
   readonly checkpoints: Checkpoints
   readonly census: Census
+  readonly deadLetters: DeadLetters
+  readonly keys: Keys
+  readonly replays: Replays
   readonly transactions: TransactionRunner
   readonly bell: Bell
   readonly sent: SentMessages

@@ -85,6 +85,19 @@ export function createRecorder(config: ResolvedConfig, scratchSchema: string | n
       })
     },
     send: refuse('send()'),
+    deadLetters: {
+      list: refuse('deadLetters'),
+      show: refuse('deadLetters'),
+      count: refuse('deadLetters'),
+      replay: refuse('deadLetters'),
+      purge: refuse('deadLetters'),
+    },
+    keys: {
+      list: refuse('keys'),
+      count: refuse('keys'),
+      unblock: refuse('keys'),
+      skip: refuse('keys'),
+    },
     transaction: refuse('transaction()'),
     migrate: refuse('migrate()'),
     start: refuse('start()'),

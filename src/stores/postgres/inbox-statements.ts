@@ -72,9 +72,9 @@ with noted as (
   insert into ${s}.inbox (consumer, message_id) values ($1, $2) on conflict do nothing returning message_id),
 letter as (
   insert into ${s}.dead (consumer, id, channel, key, payload, content_type, headers, created_at, attempts, reason,
-    error_code, error)
+    error_code, error, is_foreign)
   select $1, message_id, $3::text, $4::text, $5::bytea, $6::text, $7::jsonb, $8::timestamptz, $9::int, $10::text,
-    $11::text, $12::text from noted returning 1),
+    $11::text, $12::text, $13::boolean from noted returning 1),
 counted as (
   delete from ${s}.attempts a using noted n where a.consumer = $1 and a.message_id = n.message_id)
 select count(*) as written from letter`

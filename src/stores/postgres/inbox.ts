@@ -70,7 +70,7 @@ export function createInbox(
         e.contentType,
         JSON.stringify(e.headers),
       ]
-      values.push(e.createdAt.toISOString(), attempts, reason, errorCode, error)
+      values.push(e.createdAt.toISOString(), attempts, reason, errorCode, error, e.isForeign === true)
       const [row] =
         transaction === undefined
           ? await connection.query({ ...refuse, values }, `write message ${e.id} to the dead letters`)

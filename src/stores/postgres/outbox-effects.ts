@@ -53,7 +53,7 @@ export class OutboxEffects {
     this.#lane = lane
     this.#note = named('note', noteText(schema))
     this.#remove = named('remove', removeText(schema, lane, keeps))
-    this.#removeBuried = named('remove', removeText(schema, lane, keeps && 'shared'))
+    this.#removeBuried = named('remove', removeText(schema, lane, keeps && 'shared', 'noted'))
     this.#block = named('block', blockText(schema, lane))
     this.#bury = named('bury', buryText(schema, lane))
     this.#expire = named('expire', expireText(schema, lane))
@@ -61,16 +61,12 @@ export class OutboxEffects {
     this.#move = named('move_followers', moveFollowersText(schema, lane))
   }
 
-  remove(rows: readonly RowRef[]): Promise<{ readonly removed: number }> {
-    return this.#delete(this.#remove, rows)
-  }
-
-  async #delete(statement: SqlStatement, rows: readonly RowRef[]): Promise<{ readonly removed: number }> {
+  async remove(rows: readonly RowRef[]): Promise<{ readonly removed: number }> {
     if (rows.length === 0) return { removed: 0 }
     const values = [...refsOf(rows), this.#lane.consumer]
     const what = 'delete delivered rows'
     if (this.#lane.consumer !== '') await this.#deletes.query({ ...this.#note, values }, what)
-    const [answer] = await this.#deletes.query<{ removed: string }>({ ...statement, values }, what)
+    const [answer] = await this.#deletes.query<{ removed: string }>({ ...this.#remove, values }, what)
     return { removed: Number(answer!.removed) }
   }
 
@@ -159,13 +155,13 @@ export class OutboxEffects {
 
   /**
    * On a consumer's lane the inbox row of the statement is what took the message out of the lane; the row itself goes where no
-   * other consumer lacks it. If this is lost, the next claim of the partition does it.
+   * other consumer lacks it, and where an operator has not brought it back since. If this is lost, the next claim of the partition
+   * does it.
    */
   async #removeEnded(rows: readonly RowRef[], outcomes: readonly LineOutcome[]): Promise<void> {
-    if (this.#lane.consumer === '') return
-    await this.#delete(
-      this.#removeBuried,
-      rows.filter((_, i) => outcomes[i] !== 'fenced'),
-    )
+    const ended = rows.filter((_, i) => outcomes[i] !== 'fenced')
+    if (this.#lane.consumer === '' || ended.length === 0) return
+    const values = [...refsOf(ended), this.#lane.consumer]
+    await this.#deletes.query({ ...this.#removeBuried, values }, 'delete rows that every consumer has')
   }
 }

@@ -4,14 +4,19 @@ import { kept, type Keeping, returned } from './sent-statements.ts'
 /**
  * On a consumer's lane: notes that this consumer has these rows, where others need them too. What its own transaction noted
  * already stays. In the order of the inbox's key, so that two relays wait for each other in one direction only.
+ *
+ * A row is held before it is noted: an operator who brings a message back for another consumer holds it FOR UPDATE while he looks
+ * who has it, and that must not change before he is done. Rows that are noted already need no lock.
  */
 export function noteText(s: string): string {
   return `
-insert into ${s}.inbox (consumer, message_id)
-select distinct $4::text, o.id from unnest($1::int[], $2::bigint[], $3::uuid[]) d(partition, seq, id)
-join ${s}.outbox o on o.partition = d.partition and o.seq = d.seq and o.id = d.id
-where exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $4)
-order by 2 on conflict do nothing`
+with held as materialized (
+  select o.id from unnest($1::int[], $2::bigint[], $3::uuid[]) d(partition, seq, id)
+  join ${s}.outbox o on o.partition = d.partition and o.seq = d.seq and o.id = d.id
+  where exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $4)
+    and (select true from ${s}.inbox n where n.consumer = $4 and n.message_id = o.id limit 1) is null
+  order by o.partition, o.seq for key share of o)
+insert into ${s}.inbox (consumer, message_id) select distinct $4::text, id from held order by 2 on conflict do nothing`
 }
 
 /**
@@ -22,9 +27,16 @@ order by 2 on conflict do nothing`
  *
  * A parked line stays: it belongs to the rows in dead. A zombie that hears of its head's delivery late has nothing to take away,
  * or the key's next message would overtake the followers.
+ *
+ * `known`: that this consumer has them was learned by a delivery, and holds whatever comes after. `noted`: by its inbox rows,
+ * which an operator may have taken away since, with a replay; the row then stays for this consumer too.
  */
-export function removeText(s: string, lane: Lane, keeps: Keeping): string {
-  const isDone = lane.consumer === '' ? '' : `and ${othersHaveIt(s)}`
+export function removeText(s: string, lane: Lane, keeps: Keeping, own: 'known' | 'noted' = 'known'): string {
+  const ownHasIt =
+    own === 'known'
+      ? ''
+      : `and (select true from ${s}.inbox n where n.consumer = $4 and n.message_id = o.id limit 1) is not null`
+  const isDone = lane.consumer === '' ? '' : `and ${othersHaveIt(s)} ${ownHasIt}`
   return `
 with d as materialized (select * from unnest($1::int[], $2::bigint[], $3::uuid[]) d(partition, seq, id) order by 1, 2),
 line as (

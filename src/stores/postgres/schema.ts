@@ -6,7 +6,13 @@ import { register, unsubscribe } from './registration.ts'
 
 /** Serialises migrations and registrations of one schema. Waits no longer than lock_timeout. */
 function lockText(s: string): string {
-  return `select pg_advisory_xact_lock(hashtextextended('waybill ${s.replaceAll("'", "''")}', 0))`
+  return `select ${registrationLock(s, 'exclusive')}`
+}
+
+/** Shared by those who need that nothing is registered meanwhile. */
+export function registrationLock(s: string, mode: 'exclusive' | 'shared'): string {
+  const lock = mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock'
+  return `${lock}(hashtextextended('waybill ${s.replaceAll("'", "''")}', 0))`
 }
 
 type Length = 'short' | 'long'

@@ -6,22 +6,26 @@ import { createBell } from './bell.ts'
 import { createCensus } from './census.ts'
 import { createCheckpoints } from './checkpoints.ts'
 import { Connections } from './connections.ts'
+import { createDeadLetters } from './dead-letters.ts'
 import type { PgClient } from './driver.ts'
 import { createInbox } from './inbox.ts'
+import { createKeys } from './keys.ts'
 import { openLeases } from './leases.ts'
 import { checkOptions, type PostgresStoreOptions } from './options.ts'
 import { OutboxEffects } from './outbox-effects.ts'
 import { OutboxFenced } from './outbox-fenced.ts'
 import { OutboxReader } from './outbox-reader.ts'
 import { OutboxTakes } from './outbox-takes.ts'
+import type { LendOperation } from './operation.ts'
 import { createOutboxWriter } from './outbox-writer.ts'
 import { quoteSchema } from './quote.ts'
+import { createReplays } from './replays.ts'
 import { createSchemaAdmin } from './schema.ts'
 import { sweep } from './sweep.ts'
 import { createSentMessages } from './sent-messages.ts'
 import { createTransactionRunner } from './transaction-runner.ts'
 
-/** How long a migration or the end of a subscription may take: it may have to look at every waiting row. */
+/** How long a migration, the end of a subscription or what an operator does may take: it may have to look at every row. */
 const longMs = 3_600_000
 
 /** How long each part of a census may take: it is for people who look, and must not become a load. */
@@ -43,6 +47,9 @@ function openStore(connections: Connections, schema: string, context: StoreConte
   const keeps = keepsSent(context)
   const inbox = connections.open('inbox')
   const cleanup = connections.open('cleanup')
+  // Filters that nobody foresaw: whatever plan is best.
+  const setUp = 'set enable_seqscan to on; set enable_bitmapscan to on'
+  const lend: LendOperation = (work) => connections.lend('operator', { timeoutMs: longMs, setUp }, work)
   return {
     kind: 'postgres',
     schema: createSchemaAdmin(
@@ -57,6 +64,9 @@ function openStore(connections: Connections, schema: string, context: StoreConte
       connections.open('census', { timeoutMs: Math.min(statementTimeoutMs, censusMs) }),
       schema,
     ),
+    deadLetters: createDeadLetters(lend, schema),
+    keys: createKeys(lend, schema, keeps),
+    replays: createReplays(inbox, schema),
     transactions: createTransactionRunner(async () => (await connections.pool()).connect(), {
       statementTimeoutMs,
       lockTimeoutMs,

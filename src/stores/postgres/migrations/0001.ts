@@ -170,6 +170,8 @@ create table ${s}.dead (
   content_type text not null,
   headers jsonb not null,
   created_at timestamptz not null,
+  -- Not written by Waybill: a replay must judge it as its first delivery did.
+  is_foreign boolean not null default false,
   partition int,
   seq bigint,
   attempts int not null,
@@ -181,6 +183,7 @@ create table ${s}.dead (
   first_error_code text,
   first_error text,
   first_failed_at timestamptz,
+  -- Since when a process of its consumer is asked to run it again.
   replay_at timestamptz
 );
 create index on ${s}.dead (channel, key);

@@ -1,0 +1,26 @@
+import { hostname, userInfo } from 'node:os'
+import type { Logger } from '../kernel/logger.ts'
+
+export type OperatorAction = 'dead.replay' | 'dead.purge' | 'keys.unblock' | 'keys.skip'
+
+/**
+ * One line for each thing an operator changed: who, what, how much, and by which filter. Never a payload; a filter has none. Also
+ * where it changed nothing, or failed half-way.
+ */
+export function audit(
+  logger: Logger,
+  action: OperatorAction,
+  filter: object,
+  result: Readonly<Record<string, unknown>>,
+): void {
+  logger.info({ action, user: userName(), host: hostname(), filter, ...result }, 'an operator acted')
+}
+
+/** Of the process; a user without an entry in the system's list has no name. */
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return `uid ${process.getuid?.() ?? '?'}`
+  }
+}

@@ -1,0 +1,223 @@
+import type { Logger } from '../kernel/logger.ts'
+import type {
+  DeadLetterCount,
+  DeadLetterFilter,
+  DeadLetterPage,
+  DeadLetters,
+  DeadLetterSummary,
+  DeadLetterTarget,
+  FullDeadLetter,
+  LeftReason,
+} from '../ports/dead-letters.ts'
+import { audit } from './audit.ts'
+import { checkDeadLetters, checkLimit, checkSelected, type DeadLetterSelection } from './operator-filters.ts'
+
+/** Dead letters in one transaction: short, so that it holds up nobody. */
+const batch = 500
+
+/** Dead letters of a page, at most. */
+const mostListed = 1000
+
+export interface OperationOptions {
+  /** The first so many that fit, at most; of a parked key all go together. @default all */
+  readonly limit?: number | undefined
+  /** Aborting ends between two transactions; what is done is done. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What was left where it is, and why. */
+export interface Left {
+  readonly why: LeftReason
+  readonly count: number
+}
+
+export interface ReplayReport {
+  /** Messages back in the outbox, where relays take them as soon as they read. */
+  readonly returned: number
+  /** Messages that their consumer's process runs as soon as it looks. */
+  readonly asked: number
+  /** Parked keys that came back as a whole, with their messages among `returned`. */
+  readonly keys: number
+  readonly left: readonly Left[]
+}
+
+export interface PurgeReport {
+  readonly purged: number
+  /** Parked keys that were purged as a whole. */
+  readonly keys: number
+  readonly left: readonly Left[]
+}
+
+/** Messages that were given up. Each change is logged with who made it; made a second time it does nothing. */
+export interface DeadLetterDesk {
+  /** Without payloads, in the order in which they were given up. 50 unless told; 1,000 at most. */
+  list(filter?: DeadLetterSelection, page?: Partial<DeadLetterPage>): Promise<readonly DeadLetterSummary[]>
+  /** By number, or by the id of its message, which may be a dead letter of several consumers. */
+  show(name: number | string): Promise<readonly FullDeadLetter[]>
+  /** What a filter meets: to be looked at before a change. Give its `upTo` to the change, and nothing that came later is in it. */
+  count(filter: DeadLetterSelection, options?: Pick<OperationOptions, 'limit'>): Promise<DeadLetterCount>
+  /**
+   * Delivers again, with the same ids: what stood in the outbox goes back to its old place, and what came from a broker is run by
+   * its consumer's process. A message of a parked key brings its whole key back, head and followers, in their old order.
+   */
+  replay(filter: DeadLetterSelection, options?: OperationOptions): Promise<ReplayReport>
+  /**
+   * Deletes for good. Messages of a parked key only where the filter is that key (channel and key, nothing else that narrows): to
+   * purge some of them would tear a hole into its order.
+   */
+  purge(filter: DeadLetterSelection, options?: OperationOptions): Promise<PurgeReport>
+}
+
+export interface DeskParts {
+  readonly store: () => { readonly deadLetters: DeadLetters }
+  readonly logger: Logger
+  /** Something is in the outbox, or is to be run, again. */
+  readonly onReturned: () => void
+}
+
+export function createDeadLetterDesk(parts: DeskParts): DeadLetterDesk {
+  const port = (): DeadLetters => parts.store().deadLetters
+  return {
+    async list(filter = {}, { after, limit = 50 } = {}) {
+      return await port().list(checkDeadLetters(filter), { after, limit: checkLimit(limit, mostListed) })
+    },
+    async show(name) {
+      if (typeof name === 'number') {
+        checkDeadLetters({ numbers: [name] })
+        return await port().find({ number: name })
+      }
+      checkDeadLetters({ ids: [name] })
+      return await port().find({ id: name })
+    },
+    async count(filter, { limit } = {}) {
+      return await port().count(await bounded(port(), checkSelected(filter, checkDeadLetters), limit))
+    },
+    async replay(filter, options = {}) {
+      const own = checkSelected(filter, checkDeadLetters)
+      const report = { returned: 0, asked: 0, keys: 0, left: new LeftCounts() }
+      const apply = async (target: DeadLetterTarget): Promise<void> => {
+        const { returned, asked, left } = await port().replay(target)
+        report.returned += returned
+        report.asked += asked
+        report.left.add(left)
+        if ('key' in target && returned > 0) report.keys += 1
+      }
+      try {
+        await walk(port(), own, options, {
+          numbers: (numbers) => apply({ numbers }),
+          parked: oncePerKey(apply),
+        })
+      } finally {
+        audit(parts.logger, 'dead.replay', own, plain(report))
+        parts.onReturned()
+      }
+      return plain(report)
+    },
+    async purge(filter, options = {}) {
+      const own = checkSelected(filter, checkDeadLetters)
+      const report = { purged: 0, keys: 0, left: new LeftCounts() }
+      const apply = async (target: DeadLetterTarget): Promise<void> => {
+        const { purged, left } = await port().purge(target)
+        report.purged += purged
+        report.left.add(left)
+        if ('key' in target && purged > 0) report.keys += 1
+      }
+      const leave = async (letters: readonly DeadLetterSummary[]): Promise<void> => {
+        report.left.add([{ why: 'key-parked', count: letters.length }])
+      }
+      const parked = namesOneKey(own) ? oncePerKey(apply) : leave
+      try {
+        await walk(port(), own, options, { numbers: (numbers) => apply({ numbers }), parked })
+      } finally {
+        audit(parts.logger, 'dead.purge', own, plain(report))
+        parts.onReturned()
+      }
+      return plain(report)
+    },
+  }
+}
+
+/** What is done with the dead letters of a page. */
+interface Steps {
+  numbers(numbers: readonly number[]): Promise<void>
+  /** Those whose key is parked. */
+  parked(letters: readonly DeadLetterSummary[]): Promise<void>
+}
+
+/**
+ * Goes through what fits in the order of number, and no further than to what was there at the beginning: a message that fails
+ * again at once is not taken round and round.
+ */
+async function walk(
+  port: DeadLetters,
+  filter: DeadLetterFilter,
+  { limit, signal }: OperationOptions,
+  steps: Steps,
+): Promise<void> {
+  const { upTo, ...within } = await bounded(port, filter, limit)
+  const last = upTo ?? (await port.count({ numbers: [] })).upTo
+  for (let after = 0; ;) {
+    if (signal?.aborted === true) return
+    const page = await port.list({ ...within, upTo: last }, { after, limit: batch })
+    const numbers = page.filter((letter) => !letter.isKeyParked).map((letter) => letter.number)
+    const parked = page.filter((letter) => letter.isKeyParked)
+    if (numbers.length > 0) await steps.numbers(numbers)
+    if (parked.length > 0) await steps.parked(parked)
+    if (page.length < batch) return
+    after = page.at(-1)!.number
+  }
+}
+
+/** Each parked key is dealt with as a whole, and so once. */
+function oncePerKey(apply: (target: DeadLetterTarget) => Promise<void>): Steps['parked'] {
+  const met = new Set<string>()
+  return async (letters) => {
+    for (const { consumer, channel, key } of letters) {
+      const name = JSON.stringify([consumer, channel, key])
+      if (met.has(name)) continue
+      met.add(name)
+      await apply({ key: { consumer, channel, key: key! } })
+    }
+  }
+}
+
+/** The filter with the number of the last one that the limit lets in. */
+async function bounded(
+  port: DeadLetters,
+  filter: DeadLetterFilter,
+  limit: number | undefined,
+): Promise<DeadLetterFilter> {
+  if (limit === undefined) return filter
+  let rest = checkLimit(limit, Number.MAX_SAFE_INTEGER)
+  for (let after = 0; ;) {
+    const page = await port.list(filter, { after, limit: Math.min(rest, mostListed) })
+    rest -= page.length
+    after = page.at(-1)?.number ?? after
+    if (rest === 0 || page.length < mostListed) return { ...filter, upTo: after }
+  }
+}
+
+/** Channel and key, perhaps the consumer, and nothing that leaves some of it out. */
+function namesOneKey({ channel, key, consumer: _consumer, upTo: _upTo, ...more }: DeadLetterFilter): boolean {
+  return (
+    channel !== undefined && key !== undefined && Object.values(more).every((value) => value === undefined)
+  )
+}
+
+class LeftCounts {
+  readonly #counts = new Map<LeftReason, number>()
+
+  add(left: readonly Left[]): void {
+    for (const { why, count } of left) this.#counts.set(why, (this.#counts.get(why) ?? 0) + count)
+  }
+
+  get list(): readonly Left[] {
+    return [...this.#counts].map(([why, count]) => ({ why, count }))
+  }
+}
+
+function plain<Report extends { readonly left: LeftCounts }>(
+  report: Report,
+): Omit<Report, 'left'> & { readonly left: readonly Left[] } {
+  return { ...report, left: report.left.list }
+}

@@ -1,0 +1,179 @@
+import { Option, type Command } from 'commander'
+import type { KeyDesk } from '../../app/keys.ts'
+import type { HeldKey } from '../../ports/keys.ts'
+import { addConfirmFlags, type ConfirmFlags, confirmed } from '../confirm.ts'
+import { exitCodes } from '../failure.ts'
+import { addFilterFlags, type FilterFlags, keySelection, mustName, wholeNumber } from '../filter-flags.ts'
+import { heldKeysText, keySteps } from '../key-text.ts'
+import { point } from '../lines.ts'
+import { Output } from '../output.ts'
+import { withWaybill } from '../with-waybill.ts'
+
+interface KeysFlags extends FilterFlags, ConfirmFlags {
+  readonly json?: boolean
+  readonly config?: string
+  readonly limit?: number
+}
+
+/** Of what would be changed, for people to recognise it. */
+const sampled = 10
+
+export function addKeys(program: Command, onExitCode: (code: number) => void): void {
+  const keys = program
+    .command('keys')
+    .description('keys that are held by a message which fails: list, unblock, skip')
+    .addHelpText(
+      'after',
+      '\nOn an ordered channel a message that fails holds what stands behind it with the same key. `retrying`: it is tried again by\n' +
+        'itself. `blocked`: it waits for you. `parked`: it is among the dead letters, with all that stood behind it.\n' +
+        '\nExamples:\n  $ waybill keys list\n  $ waybill keys unblock --channel orders.placed --key ann\n' +
+        '  $ waybill keys skip --channel orders.placed --key ann\n',
+    )
+  addList(keys)
+  addUnblock(keys, onExitCode)
+  addSkip(keys, onExitCode)
+}
+
+function addList(keys: Command): void {
+  addFilterFlags(withConfig(keys.command('list').description('list the keys that are held')), 'keys')
+    .optionsGroup('How much:')
+    .addOption(new Option('--limit <number>', 'so many at most').argParser(wholeNumber(1000)).default(50))
+    .addHelpText(
+      'after',
+      '\nWhere a channel is not ordered a line is one message that is tried again.\n' +
+        '\nExamples:\n  $ waybill keys list\n  $ waybill keys list --state blocked --older-than 1h\n  $ waybill keys list --channel orders.placed --json\n',
+    )
+    .action(async (_own: unknown, self: Command) => {
+      const flags = self.optsWithGlobals<KeysFlags>()
+      const output = new Output(flags.json === true)
+      const limit = flags.limit ?? 50
+      await withWaybill(flags.config, async (waybill) => {
+        const held = await waybill.keys.list(keySelection(flags), { limit })
+        if (held.length === 0) output.say('No key is held.')
+        else output.say([heldKeysText(held, output.sheet, new Date()), '', ...steps(held, output)].join('\n'))
+        if (held.length === limit)
+          output.note(`There may be more than these ${limit}: narrow it, or raise --limit.`)
+        output.result({ keys: held.map(plain) })
+      })
+    })
+}
+
+function steps(held: readonly HeldKey[], output: Output): readonly string[] {
+  return keySteps(held).flatMap((step) => point(step, output.page.width))
+}
+
+function plain(key: HeldKey): object {
+  return { ...key, seq: String(key.seq) }
+}
+
+function addUnblock(keys: Command, onExitCode: (code: number) => void): void {
+  const command = keys.command('unblock').description('try the heads of held keys again now')
+  addChange(command)
+    .addHelpText(
+      'after',
+      '\nA blocked key begins with no attempts. Parked keys are left: `waybill dead replay` brings those back.\n' +
+        '\nExamples:\n  $ waybill keys unblock --channel orders.placed --key ann\n  $ waybill keys unblock --state blocked --dry-run\n' +
+        '  $ waybill keys unblock --all --yes\n',
+    )
+    .action(async (_own: unknown, self: Command) => {
+      await change(self, onExitCode, 'unblock', async (desk, filter, options) => {
+        const report = await desk.unblock(filter, options)
+        const parked =
+          report.parked === 0
+            ? []
+            : [`${report.parked} parked and left: \`waybill dead replay\` brings them back.`]
+        return {
+          report,
+          said: [`Unblocked: ${report.unblocked}.`, ...parked],
+          isWhole: report.parked === 0,
+        }
+      })
+    })
+}
+
+function addSkip(keys: Command, onExitCode: (code: number) => void): void {
+  const command = keys
+    .command('skip')
+    .description('give the head of held keys up: each becomes a dead letter')
+  addChange(command)
+    .addHelpText(
+      'after',
+      '\nThe key goes on with what stands behind its head. The head is kept: `waybill dead replay` delivers it later, out of order. Of a\n' +
+        'parked key the head stays among the dead letters and its followers come back in their order. One message for each key.\n' +
+        'A head that is being sent at this moment may still arrive.\n' +
+        '\nExamples:\n  $ waybill keys skip --channel orders.placed --key ann\n  $ waybill keys skip --state blocked --dry-run\n',
+    )
+    .action(async (_own: unknown, self: Command) => {
+      await change(self, onExitCode, 'skip', async (desk, filter, options) => {
+        const report = await desk.skip(filter, options)
+        return {
+          report,
+          said: [
+            `Skipped: ${report.skipped}.`,
+            ...(report.gone > 0 ? [`${report.gone} had been delivered meanwhile.`] : []),
+            ...(report.returned > 0 ? [`${report.returned} came back from behind them.`] : []),
+            ...(report.left > 0
+              ? [`${report.left} stay parked: their channel or consumer is not registered any more.`]
+              : []),
+          ],
+          isWhole: report.left === 0,
+        }
+      })
+    })
+}
+
+type Run = (
+  desk: KeyDesk,
+  filter: Parameters<KeyDesk['skip']>[0],
+  options: Parameters<KeyDesk['skip']>[1],
+) => Promise<{ readonly report: object; readonly said: readonly string[]; readonly isWhole: boolean }>
+
+async function change(
+  self: Command,
+  onExitCode: (code: number) => void,
+  verb: 'unblock' | 'skip',
+  run: Run,
+): Promise<void> {
+  const flags = self.optsWithGlobals<KeysFlags>()
+  const output = new Output(flags.json === true)
+  const { limit = Infinity } = flags
+  const filter = keySelection(flags)
+  mustName(filter, self)
+  await withWaybill(flags.config, async ({ keys }) => {
+    const count = Math.min(limit, await keys.count(filter))
+    if (count === 0) {
+      output.say('No key fits: nothing to do.')
+      output.result({ found: 0, changed: false })
+      return
+    }
+    const sample = await keys.list(filter, { limit: Math.min(sampled, count) })
+    output.note(heldKeysText(sample, { ...output.sheet, colors: output.errorColors }, new Date()))
+    if (count > sample.length) output.note(`… and ${count - sample.length} more`)
+    if (flags.dryRun === true) {
+      output.say(`It would ${verb} ${count}. Nothing was changed.`)
+      output.result({ found: count, changed: false })
+      return
+    }
+    if (!(await confirmed(self, output, flags, count, count === 1 ? 'key' : 'keys'))) {
+      output.note('Nothing was changed.')
+      onExitCode(exitCodes.failed)
+      return
+    }
+    const { report, said, isWhole } = await run(keys, filter, { limit: count })
+    output.say(said.join('\n'))
+    output.result({ found: count, changed: true, ...report })
+    if (!isWhole) onExitCode(exitCodes.failed)
+  })
+}
+
+function addChange(command: Command): Command {
+  withConfig(command)
+  addFilterFlags(command, 'keys').addOption(
+    new Option('--limit <number>', 'the first so many that fit').argParser(wholeNumber(1_000_000)),
+  )
+  return addConfirmFlags(command)
+}
+
+function withConfig(command: Command): Command {
+  return command.option('--config <file>', 'configuration file (default: waybill.config.ts in this folder)')
+}

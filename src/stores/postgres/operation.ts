@@ -1,0 +1,57 @@
+import { CommitOutcomeUnknownError, isWaybillError } from '../../kernel/errors.ts'
+import type { Connection } from './connection.ts'
+import { isConnectionLoss } from './errors.ts'
+import { registrationLock } from './schema.ts'
+
+/** Lends a connection for one call, as long as operators' statements may take; closing it is the rollback. */
+export type LendOperation = <T>(work: (connection: Connection) => Promise<T>) => Promise<T>
+
+/** Tries of a transaction that meets others: relays lock rows, lines and counters in an order of their own. */
+const mostTries = 5
+
+/**
+ * A transaction of an operator. READ COMMITTED whatever the role has set: each statement must see what was committed while the
+ * one before it waited for its locks. Done again where it met another transaction.
+ *
+ * It shares the registration's lock, so that no consumer subscribes between "who has this message?" and what follows from the
+ * answer; and it holds the layout, so that a row is not put into partitions that are being given up.
+ */
+export async function operate<T>(
+  lend: LendOperation,
+  s: string,
+  what: string,
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await lend((connection) => once(connection, s, what, work))
+    } catch (error) {
+      const isConflict = isWaybillError(error) && error.code === 'WB_STORE_CONFLICT'
+      if (!isConflict || tries === mostTries) throw error
+    }
+  }
+}
+
+async function once<T>(
+  connection: Connection,
+  s: string,
+  what: string,
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  await connection.query({ text: 'begin isolation level read committed' }, what)
+  await connection.query({ text: `select ${registrationLock(s, 'shared')}` }, what)
+  await connection.query({ text: `select t.transport from ${s}.transports t order by 1 for share` }, what)
+  const result = await work(connection)
+  try {
+    await connection.query({ text: 'commit' }, what)
+  } catch (error) {
+    // No answer is neither yes nor no.
+    if (!isConnectionLoss(error) && !isSilence(error)) throw error
+    throw new CommitOutcomeUnknownError(undefined, error)
+  }
+  return result
+}
+
+function isSilence(error: unknown): boolean {
+  return isWaybillError(error) && error.code === 'WB_TIMED_OUT'
+}
