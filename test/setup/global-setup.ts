@@ -5,6 +5,7 @@ import type { TestProject } from 'vitest/node'
 import { describeError } from '../../src/kernel/errors.ts'
 import { findJavaAndMaven } from '../../src/testing/kafka-jars.ts'
 import { startKafka } from '../../src/testing/kafka-server.ts'
+import { findPgbouncer, pgbouncerHint } from '../../src/testing/pgbouncer-server.ts'
 import { findPostgres } from '../../src/testing/postgres-binaries.ts'
 import { startPostgres } from '../../src/testing/postgres-server.ts'
 
@@ -49,6 +50,7 @@ async function survey(): Promise<readonly SharedServer[]> {
   return [
     { name: 'postgres', available: postgres === '', hint: postgres },
     { name: 'kafka', available: java.isAvailable, hint: java.hint },
+    { name: 'pgbouncer', available: findPgbouncer() !== undefined, hint: pgbouncerHint },
   ]
 }
 

@@ -37,9 +37,18 @@ export async function kafkaBrokers(): Promise<string[]> {
 
 /** `describe` where Kafka can run; else skipped, under a name that says what is missing. */
 export function describeWithKafka(name: string, tests: () => void): void {
-  const kafka = inject('waybillServers').find((server) => server.name === 'kafka')
-  if (kafka?.available === true) describe(name, tests)
-  else describe.skip(`${name} (no Kafka here: ${kafka?.hint ?? ''})`, tests)
+  describeWith('kafka', 'Kafka', name, tests)
+}
+
+/** The same for pgbouncer. Each test file starts its own, before the shared PostgreSQL. */
+export function describeWithPgbouncer(name: string, tests: () => void): void {
+  describeWith('pgbouncer', 'pgbouncer', name, tests)
+}
+
+function describeWith(program: string, called: string, name: string, tests: () => void): void {
+  const server = inject('waybillServers').find((each) => each.name === program)
+  if (server?.available === true) describe(name, tests)
+  else describe.skip(`${name} (no ${called} here: ${server?.hint ?? ''})`, tests)
 }
 
 async function sharedServer(name: string): Promise<string> {

@@ -29,6 +29,8 @@ export function createBell(connections: Connections, schema: string): Bell {
       await ringing.query({ ...notify, values: [channels, payloads] }, 'wake relays of other processes')
     },
     listen(transports, hear) {
+      // LISTEN belongs to a session, and would be some stranger's. What is rung arrives through a pooler all the same.
+      if (connections.isShared) return null
       const byChannel = new Map(transports.map((transport) => [bellChannel(schema, transport), transport]))
       const onNotification = ({ channel, payload }: PgNotification): void => {
         const transport = byChannel.get(channel)

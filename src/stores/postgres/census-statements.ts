@@ -76,7 +76,7 @@ with held as materialized (
   where k.locktype = 'advisory' and k.objsubid = 1 and k.granted
     and k.database = (select oid from pg_database where datname = current_database()))
 select r.id, r.transport, r.consumer, r.host, r.pid, r.application, r.started_at, r.report,
-  r.lease_until >= clock_timestamp() and r.lock_key in (select lock_key from held) as is_alive,
+  r.lease_until >= clock_timestamp() and (r.lock_key is null or r.lock_key in (select lock_key from held)) as is_alive,
   (select count(*) from ${s}.partitions p where p.transport = r.transport and p.consumer = r.consumer
     and p.owner = r.id)::int as partitions
 from ${s}.relays r order by r.transport, r.consumer, r.started_at limit 1000`

@@ -1,7 +1,7 @@
 import { WaybillError } from '../../kernel/errors.ts'
 import type { Checkpoints } from '../../ports/checkpoints.ts'
 import type { Connection } from './connection.ts'
-import { named, unprepared } from './statement.ts'
+import { named, type Suited, unprepared } from './statement.ts'
 
 interface CheckpointRow {
   readonly stream: string
@@ -10,7 +10,7 @@ interface CheckpointRow {
 }
 
 /** Positions of consumers. They move on the executor of the handlers' transaction; looking is on a connection of the store's own. */
-export function createCheckpoints(connection: Connection, s: string): Checkpoints {
+export function createCheckpoints(connection: Connection, s: string, suited: Suited): Checkpoints {
   const look = named('checkpoints', findText(s))
   // Planned anew each time, as all that runs on a caller's connection and is not an insert (P10).
   const advance = unprepared(advanceText(s))
@@ -27,7 +27,7 @@ export function createCheckpoints(connection: Connection, s: string): Checkpoint
     },
     async advance(transaction, consumer, moves) {
       if (moves.length === 0) return true
-      const [row] = await transaction.execute(advance, [
+      const [row] = await suited(transaction).execute(advance, [
         consumer,
         moves.map((move) => move.stream),
         moves.map((move) => move.lineage),

@@ -1,14 +1,18 @@
 import { withDeadline } from '../../kernel/deadline.ts'
 import { isWaybillError, WaybillError } from '../../kernel/errors.ts'
 import type { SqlRow } from '../../ports/sql.ts'
-import type { PgConnection, PgNotification, PgQuery } from './driver.ts'
+import type { PgConnection, PgNotification, PgQuery, PgResult } from './driver.ts'
 import { isConnectionLoss, isStaleSession, storeError } from './errors.ts'
+import type { Pooling } from './pooling.ts'
 
 export interface ConnectionOptions {
   /** Makes a client that is not connected yet. */
   readonly create: () => Promise<PgConnection>
-  /** Run on every new connection before it is used. */
+  /** Values of the server's settings for all its statements. */
+  readonly settings: Readonly<Record<string, string | number>>
+  /** Run on every new connection before it is used, where it keeps its session. */
   readonly setUp: string
+  readonly pooling: Pick<Pooling, 'judge'>
   /** The server's own time-out for each statement. */
   readonly timeoutMs: number
   /**
@@ -20,18 +24,35 @@ export interface ConnectionOptions {
   readonly onNotification?: (notification: PgNotification) => void
 }
 
+/** What runs statements on a session. */
+export type Queries = Pick<Connection, 'query'>
+
 /**
  * A connection of its own that is made when first used, and anew by the call after it was lost. Every call has a time-out
  * on this side too, because a half-open connection answers nothing, not even the server's own time-outs; what timed out
  * is unknown, and its connection is given up.
+ *
+ * Where a pooler shares the session with others nothing may be left in it: each statement is a transaction with settings of its
+ * own, and has no name.
  */
 export class Connection {
   readonly #options: ConnectionOptions
+  readonly #begin: string
   #client: Promise<PgConnection> | null = null
+  #isShared = false
+  /** Of a shared session: one transaction after another. */
+  #turn: Promise<unknown> = Promise.resolve()
   #isClosed = false
 
   constructor(options: ConnectionOptions) {
     this.#options = options
+    const local = Object.entries(options.settings).map(([name, value]) => `set local ${name} to '${value}'`)
+    this.#begin = ['begin', ...local].join('; ')
+  }
+
+  /** Whether its session is shared with others by a pooler, as far as is known: asked after a query it is. */
+  get isShared(): boolean {
+    return this.#isShared
   }
 
   /**
@@ -40,13 +61,15 @@ export class Connection {
    */
   async transaction<T>(
     what: string,
-    work: (run: <Row = SqlRow>(query: PgQuery) => Promise<readonly Row[]>) => Promise<T>,
+    work: (run: <Row = SqlRow>(query: PgQuery, purpose?: string) => Promise<readonly Row[]>) => Promise<T>,
   ): Promise<T> {
-    const connecting = this.#begin(what)
+    const connecting = this.#connected(what)
+    const run = <Row>(query: PgQuery, purpose = what): Promise<readonly Row[]> =>
+      this.#run<Row>(purpose, connecting, (client) => client.query(this.#isShared ? unnamed(query) : query))
     try {
-      await this.#run({ text: 'begin' }, what, connecting)
-      const result = await work((query) => this.#run(query, what, connecting))
-      await this.#run({ text: 'commit' }, what, connecting)
+      await this.#run(what, connecting, (client) => client.query(this.#isShared ? this.#begin : 'begin'))
+      const result = await work(run)
+      await run({ text: 'commit' })
       return result
     } catch (error) {
       this.#lose(connecting)
@@ -56,10 +79,12 @@ export class Connection {
 
   /** The rows of the answer, whose columns the caller knows. Throws `WB_STORE_UNREACHABLE`, `WB_TIMED_OUT`, `WB_STORE_CONFLICT`, `WB_SCHEMA_MISSING` or `WB_STORE_FAILED`. */
   async query<Row = SqlRow>(query: PgQuery, what: string): Promise<readonly Row[]> {
-    return this.#run<Row>(query, what, this.#begin(what))
+    return this.#run<Row>(what, this.#connected(what), (client) =>
+      this.#isShared ? this.#asTransaction(client, query) : client.query(query),
+    )
   }
 
-  #begin(what: string): Promise<PgConnection> {
+  #connected(what: string): Promise<PgConnection> {
     if (this.#isClosed) {
       throw new WaybillError(
         'WB_STORE_UNREACHABLE',
@@ -73,21 +98,33 @@ export class Connection {
   }
 
   async #run<Row = SqlRow>(
-    query: PgQuery,
     what: string,
     connecting: Promise<PgConnection>,
+    work: (client: PgConnection) => Promise<PgResult>,
   ): Promise<readonly Row[]> {
     const { timeoutMs } = this.#options
     try {
       const client = await withDeadline(connecting, timeoutMs, 'PostgreSQL')
       // The server's own time-out comes first where the connection is sound, and says more.
-      const { rows } = await withDeadline(client.query(query), timeoutMs + 1000, 'PostgreSQL')
+      const { rows } = await withDeadline(work(client), timeoutMs + 1000, 'PostgreSQL')
       return rows as readonly Row[]
     } catch (error) {
       const isSilent = isWaybillError(error) && error.code === 'WB_TIMED_OUT'
       if (isSilent || isConnectionLoss(error) || isStaleSession(error)) this.#lose(connecting)
       throw storeError(error, what)
     }
+  }
+
+  /** On one way: after BEGIN the session is ours up to the answer to COMMIT. */
+  #asTransaction(client: PgConnection, query: PgQuery): Promise<PgResult> {
+    const answered = this.#turn.then(async () => {
+      const steps = [client.query(this.#begin), client.query(unnamed(query)), client.query('commit')]
+      const [begun, result, ended] = await Promise.allSettled(steps)
+      for (const step of [begun!, result!, ended!]) if (step.status === 'rejected') throw step.reason
+      return (result as PromiseFulfilledResult<PgResult>).value
+    })
+    this.#turn = answered.catch(() => {})
+    return answered
   }
 
   /** Never throws; what is under way may still end, or fail. The connection cannot be used again. */
@@ -106,7 +143,8 @@ export class Connection {
   }
 
   #connect(): Promise<PgConnection> {
-    const { create, setUp, timeoutMs, onNotification } = this.#options
+    const { create, settings, setUp, pooling, timeoutMs, onNotification } = this.#options
+    const session = Object.entries(settings).map(([name, value]) => `set ${name} to '${value}'; `)
     const connecting = (async (): Promise<PgConnection> => {
       const client = await create()
       // Without a listener the loss of an idle connection would end the process.
@@ -114,7 +152,9 @@ export class Connection {
       if (onNotification !== undefined) client.on('notification', onNotification)
       try {
         await client.connect()
-        await withDeadline(client.query(setUp), timeoutMs, 'PostgreSQL')
+        this.#isShared = await withDeadline(pooling.judge(client), timeoutMs, 'PostgreSQL')
+        if (!this.#isShared)
+          await withDeadline(client.query(session.join('') + setUp), timeoutMs, 'PostgreSQL')
       } catch (error) {
         // It never becomes anybody's: left open, a silent one would keep its socket, and the process, for ever.
         destroy(client)
@@ -133,6 +173,11 @@ export class Connection {
     // `end` would wait for the answer of what is under way, which may never come.
     connecting.then(destroy).catch(() => {})
   }
+}
+
+/** A prepared statement belongs to a session, and the next one may be another. The driver takes the empty name for none. */
+function unnamed(query: PgQuery): PgQuery {
+  return { ...query, name: '' }
 }
 
 /** Closes the socket without a goodbye. */

@@ -1,15 +1,24 @@
+import { systemClock } from '../../kernel/clock.ts'
 import { WaybillError } from '../../kernel/errors.ts'
+import type { SqlExecutor } from '../../ports/sql.ts'
 import type { StoreContext } from '../../ports/store.ts'
 import { Connection } from './connection.ts'
 import type { PgConnection, PgModule, PgNotification, PgPool } from './driver.ts'
 import type { PostgresStoreOptions } from './options.ts'
+import { Pooling } from './pooling.ts'
+import { unprepared } from './statement.ts'
+
+/** How soon it is looked again for a pooler where no connection could be made. */
+const learnAgainMs = 10_000
 
 export interface ConnectionNeeds {
   /** See {@link ConnectionOptions.reconnects}. @default true */
   readonly reconnects?: boolean
   /** For statements of unknown length, as migrations are. @default the context's `statementTimeoutMs` */
   readonly timeoutMs?: number
-  /** Run on every new connection after the common settings. */
+  /** Settings besides the common ones. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Run on every new connection that keeps its session. */
   readonly setUp?: string
   /** For a connection that listens. */
   readonly onNotification?: (notification: PgNotification) => void
@@ -22,11 +31,55 @@ export class Connections {
   readonly #options: PostgresStoreOptions
   readonly #context: StoreContext
   readonly #opened = new Set<Connection>()
+  readonly #pooling: Pooling
   #ownPool: Promise<PgPool> | null = null
+  #lookedAt = -Infinity
 
   constructor(options: PostgresStoreOptions, context: StoreContext) {
     this.#options = options
     this.#context = context
+    const { pooler = 'auto', directConnectionString } = options
+    this.#pooling = new Pooling({
+      // Of these connections; the pooler that is named stands before the transactions then.
+      pooler: directConnectionString === undefined ? pooler : 'auto',
+      create: () => this.#client('pooler'),
+      logger: context.logger,
+    })
+  }
+
+  /** Whether a pooler shares the sessions of the store's own connections with others; `false` while nobody has looked. */
+  get isShared(): boolean {
+    return this.#pooling.isShared === true
+  }
+
+  /**
+   * A transaction of the pool's, or of a caller's, whose statements have names only where its session is known to be its own. While nobody
+   * knows they have none, which is right everywhere, and it is found out meanwhile.
+   */
+  suited(transaction: SqlExecutor): SqlExecutor {
+    const { pooler, directConnectionString } = this.#options
+    const isShared = directConnectionString === undefined ? this.#pooling.isShared : pooler !== 'none'
+    if (isShared === false) return transaction
+    if (isShared === null) void this.#learn()
+    return {
+      execute: ({ text }, parameters) => transaction.execute(unprepared(text), parameters),
+      transactionState: () => transaction.transactionState(),
+    }
+  }
+
+  /** Makes one connection to see how it is; where none can be made, again after a while. */
+  async #learn(): Promise<void> {
+    const now = systemClock.now()
+    if (now - this.#lookedAt < learnAgainMs) return
+    this.#lookedAt = now
+    const connection = this.open('pooler', { keepsProcess: false })
+    try {
+      await connection.query({ text: 'select 1' }, 'look for a pooler')
+    } catch {
+      // Whoever needs the database says so.
+    } finally {
+      await this.close(connection)
+    }
   }
 
   /** The pool that was passed in, or one of the store's own that pipelines. */
@@ -38,34 +91,35 @@ export class Connections {
 
   /** A connection apart from the pool, so that relays do not use up what handlers need; made when first used. */
   open(purpose: string, needs: ConnectionNeeds = {}): Connection {
-    const { applicationName, lockTimeoutMs, statementTimeoutMs } = this.#context
-    const { timeoutMs = statementTimeoutMs, setUp = '', reconnects = true, onNotification } = needs
+    const { lockTimeoutMs, statementTimeoutMs } = this.#context
+    const { timeoutMs = statementTimeoutMs, setUp = '', settings, reconnects = true, onNotification } = needs
     const connection = new Connection({
       timeoutMs,
       reconnects,
       ...(onNotification === undefined ? {} : { onNotification }),
+      pooling: this.#pooling,
       create: async () => {
-        const { Client } = await loadDriver()
-        const client = new Client({
-          ...this.#place(),
-          application_name: `${applicationName} ${purpose}`.slice(0, 63),
-          keepAlive: true,
-          connectionTimeoutMillis: statementTimeoutMs,
-          pipeline: true,
-        })
+        const client = await this.#client(purpose)
         if (needs.keepsProcess === false) client.unref?.()
         return client
       },
       // Whatever the role or database has set: text formats that are parsed here, commits that last (epochs and lines must not
       // be issued twice), statements that end, and plans by index in its order whatever the statistics of a table say that
       // was empty a minute ago or was never analysed (P10): by bitmap a read would sort the whole backlog for its first rows.
-      // Without these scans costs look so high that every statement would be compiled. A host that is gone is noticed, and
-      // its session lock freed, in twenty seconds.
-      setUp:
-        `set datestyle to 'ISO'; set bytea_output to 'hex'; set synchronous_commit to on; ` +
-        `set statement_timeout to ${timeoutMs}; set lock_timeout to ${lockTimeoutMs}; ` +
-        'set enable_seqscan to off; set enable_bitmapscan to off; set jit to off; ' +
-        `set tcp_keepalives_idle to 5; set tcp_keepalives_interval to 5; set tcp_keepalives_count to 3; ${setUp}`,
+      // Without these scans costs look so high that every statement would be compiled.
+      settings: {
+        datestyle: 'ISO',
+        bytea_output: 'hex',
+        synchronous_commit: 'on',
+        statement_timeout: timeoutMs,
+        lock_timeout: lockTimeoutMs,
+        enable_seqscan: 'off',
+        enable_bitmapscan: 'off',
+        jit: 'off',
+        ...settings,
+      },
+      // A host that is gone is noticed, and its session lock freed, in twenty seconds.
+      setUp: `set tcp_keepalives_idle to 5; set tcp_keepalives_interval to 5; set tcp_keepalives_count to 3; ${setUp}`,
     })
     this.#opened.add(connection)
     return connection
@@ -97,8 +151,21 @@ export class Connections {
     await (await pool)?.end()
   }
 
+  async #client(purpose: string): Promise<PgConnection> {
+    const { Client } = await loadDriver()
+    const { applicationName, statementTimeoutMs } = this.#context
+    return new Client({
+      ...this.#place(),
+      application_name: `${applicationName} ${purpose}`.slice(0, 63),
+      keepAlive: true,
+      connectionTimeoutMillis: statementTimeoutMs,
+      pipeline: true,
+    })
+  }
+
   #place(): object {
-    const { pool, connectionString } = this.#options
+    const { pool, connectionString, directConnectionString } = this.#options
+    if (directConnectionString !== undefined) return { connectionString: directConnectionString }
     if (pool === undefined) return { connectionString }
     // A pool hides its password from whoever lists its options.
     const { password } = pool.options as { password?: unknown }

@@ -42,6 +42,8 @@ export interface PgConnection extends PgClient {
   off(event: 'notice', listener: (notice: PgNotice) => void): unknown
   getTransactionStatus(): 'I' | 'T' | 'E' | null
   readonly pipeline?: boolean
+  /** What the server said at the start of the connection. */
+  readonly processID?: number | null | undefined
   /** Lets the process end though the connection is open. */
   unref?(): void
 }

@@ -11,13 +11,13 @@ import {
 } from './inbox-statements.ts'
 import { countLossesText, lossColumns } from './loss-statements.ts'
 import { createPurge } from './purge.ts'
-import { named, unprepared } from './statement.ts'
+import { named, type Suited, unprepared } from './statement.ts'
 
 /** The inbox. Statements in the handlers' transaction run on its executor; the others on connections of their own. */
 export function createInbox(
   connections: { readonly inbox: Connection; readonly cleanup: Connection },
   s: string,
-  keeps: boolean,
+  { keeps, suited }: { readonly keeps: boolean; readonly suited: Suited },
 ): Inbox {
   const connection = connections.inbox
   const admit = named('admit', admitText(s))
@@ -30,7 +30,7 @@ export function createInbox(
   const countLosses = named('count_losses', countLossesText(s))
   return {
     async admit(transaction, consumer, ids) {
-      const rows = await transaction.execute(ids.length === 1 ? admitAlone : admit, [consumer, ids])
+      const rows = await suited(transaction).execute(ids.length === 1 ? admitAlone : admit, [consumer, ids])
       return new Set(rows.map(idOf))
     },
     async take(transaction, consumer, rows) {
@@ -42,7 +42,7 @@ export function createInbox(
         sorted.map((row) => row.id),
         sorted.map((row) => row.channel),
       ]
-      const taken = await transaction.execute(take, values)
+      const taken = await suited(transaction).execute(take, values)
       const deleted = taken.filter((row) => row['is_deleted'] === true).map(idOf)
       const handled = deleted.length === 0 ? none : await handledBefore(transaction, consumer, deleted)
       return new Set(taken.map(idOf).filter((id) => !handled.has(id)))
@@ -74,7 +74,7 @@ export function createInbox(
       const [row] =
         transaction === undefined
           ? await connection.query({ ...refuse, values }, `write message ${e.id} to the dead letters`)
-          : await transaction.execute(refuse, values)
+          : await suited(transaction).execute(refuse, values)
       return Number(row!['written']) === 1
     },
   }
@@ -88,7 +88,7 @@ export function createInbox(
     consumer: string,
     ids: readonly string[],
   ): Promise<ReadonlySet<string>> {
-    const rows = await transaction.execute(seen, [consumer, ids])
+    const rows = await suited(transaction).execute(seen, [consumer, ids])
     return new Set(rows.map(idOf))
   }
 }

@@ -22,7 +22,7 @@ from mine where p.consumer = mine.consumer and p.partition = mine.partition retu
 
 /**
  * One statement (P5): what is free is picked by SKIP LOCKED, so claimers never wait for each other. An owner whose session lock
- * can be taken is gone, whatever its lease says; the lock taken here ends with the statement. Its registration goes with the last
+ * can be taken is gone, whatever its lease says (one without a lock has none that can be taken); the lock taken here ends with the statement. Its registration goes with the last
  * of its partitions: while it is there, only the lock judges it, never a snapshot that may be too old to show a newcomer.
  */
 export function claimText(s: string): string {
@@ -56,7 +56,7 @@ with held as materialized (
     and k.database = (select oid from pg_database where datname = current_database())),
 living as materialized (
   select r.id, r.started_at from ${s}.relays r where r.transport = $1 and r.consumer = $2 and not r.is_leaving
-    and r.lease_until >= clock_timestamp() and r.lock_key in (select lock_key from held))
+    and r.lease_until >= clock_timestamp() and (r.lock_key is null or r.lock_key in (select lock_key from held)))
 select (select count(*) from ${s}.partitions p where p.transport = $1 and p.consumer = $2)::int as partitions,
   (select count(*) from living)::int as relays,
   (select count(*) from living l join ${s}.relays own on own.id = $3

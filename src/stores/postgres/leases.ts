@@ -23,7 +23,6 @@ export interface LeaseOptions {
 export async function openLeases(connection: Connection, options: LeaseOptions): Promise<LeaseSession> {
   const { schema, lane, leaseMs, application, onGained } = options
   const relayId = randomUUID()
-  const lockKey = randomBytes(8).readBigInt64BE().toString()
   const statements = {
     renew: named('renew', renewText(schema)),
     claim: named('claim', claimText(schema)),
@@ -33,7 +32,7 @@ export async function openLeases(connection: Connection, options: LeaseOptions):
   const query = <Row>(statement: SqlStatement, values: unknown[], what: string): Promise<readonly Row[]> =>
     connection.query<Row>({ ...statement, values }, what)
 
-  await connection.query({ text: `select pg_advisory_lock(${lockKey})` }, 'take the session lock')
+  const lockKey = await takeSessionLock(connection)
   const place = [lane.transport, lane.consumer, lockKey, hostname(), process.pid, application]
   await query(named('join', joinText(schema)), [relayId, ...place, leaseMs], 'register the relay')
 
@@ -72,6 +71,15 @@ export async function openLeases(connection: Connection, options: LeaseOptions):
       await connection.close()
     },
   }
+}
+
+/** `null` where the session is shared by a pooler: the lock would stay with it for whoever comes next, and nobody could let go of it. */
+async function takeSessionLock(connection: Connection): Promise<string | null> {
+  await connection.query({ text: 'select 1' }, 'join the lane')
+  if (connection.isShared) return null
+  const lockKey = randomBytes(8).readBigInt64BE().toString()
+  await connection.query({ text: `select pg_advisory_lock(${lockKey})` }, 'take the session lock')
+  return lockKey
 }
 
 function pairsOf(held: readonly LeasedPartition[]): unknown[] {

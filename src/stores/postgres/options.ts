@@ -6,6 +6,18 @@ import type { PgPool } from './driver.ts'
 export type PostgresStoreOptions = PostgresPlace & {
   /** Schema of Waybill's own tables: lower-case letters, digits and underscores. @default 'waybill' */
   readonly schema?: string
+  /**
+   * A way past a pooler, for the relay's and the inbox's own connections; transactions stay with `connectionString` or `pool`. Behind a
+   * pooler in transaction mode (pgbouncer) everything works without it too, but a relay that was killed is replaced only when its leases
+   * end, other processes are not told what is new, and statements are not prepared.
+   * @default none: all connections go one way
+   */
+  readonly directConnectionString?: string
+  /**
+   * Whether a pooler in transaction mode stands before `connectionString` or `pool`. `auto`: the first connection finds out.
+   * @default 'auto', or 'transaction' where there is a `directConnectionString`
+   */
+  readonly pooler?: 'auto' | 'transaction' | 'none'
 }
 
 type PostgresPlace =
@@ -23,7 +35,8 @@ type PostgresPlace =
       readonly connectionString?: never
     }
 
-const names = ['connectionString', 'pool', 'schema'] as const
+const names = ['connectionString', 'pool', 'schema', 'directConnectionString', 'pooler'] as const
+const poolers = ['auto', 'transaction', 'none']
 
 export function checkOptions(options: PostgresStoreOptions): void {
   const refuse = (sentence: string): never => {
@@ -38,6 +51,14 @@ export function checkOptions(options: PostgresStoreOptions): void {
   if ((connectionString === undefined) === (pool === undefined))
     refuse('takes either `connectionString` or `pool`.')
   if (pool !== undefined && typeof pool.connect !== 'function') refuse('`pool` is not a pg pool.')
+  const { directConnectionString, pooler = 'auto' } = options
+  if (!poolers.includes(pooler)) refuse(`\`pooler\` must be one of ${poolers.join(', ')}.`)
+  if (
+    directConnectionString !== undefined &&
+    (typeof directConnectionString !== 'string' || directConnectionString === '')
+  ) {
+    refuse('`directConnectionString` must be a text such as postgres://host/database.')
+  }
   if (connectionString !== undefined && (typeof connectionString !== 'string' || connectionString === '')) {
     refuse(
       '`connectionString` must be a text such as postgres://host/database. Is an environment variable not set?',

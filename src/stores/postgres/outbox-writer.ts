@@ -2,7 +2,7 @@ import { WaybillError } from '../../kernel/errors.ts'
 import type { Appended, Delay, NewMessage, OutboxWriter } from '../../ports/outbox-writer.ts'
 import type { SqlExecutor } from '../../ports/sql.ts'
 import { storeError } from './errors.ts'
-import { named } from './statement.ts'
+import { named, type Suited } from './statement.ts'
 
 /** Key locks in one call; 20,000 in one transaction were seen to exhaust PostgreSQL's lock table. */
 const mostKeys = 1000
@@ -77,7 +77,7 @@ function appendError(error: unknown, channel: string): WaybillError {
   return storeError(error, `store messages of channel "${channel}"`)
 }
 
-export function createOutboxWriter(schema: string): OutboxWriter {
+export function createOutboxWriter(schema: string, suited: Suited): OutboxWriter {
   const several = named('append', appendText(schema))
   // The usual case has a function of its own, whose plans stay with the connection: about half the time of the other.
   const single = named('append_one', `select ${schema}.append($1, $2, $3, $4, $5, $6) as xid`)
@@ -102,7 +102,7 @@ export function createOutboxWriter(schema: string): OutboxWriter {
             : delay === null
               ? [single, singleValues(channel, first)]
               : [delayed, [...singleValues(channel, first), ...delayValues(delay)]]
-        const [row] = await transaction.execute(statement, values)
+        const [row] = await suited(transaction).execute(statement, values)
         return { transactionId: String(row!['xid']) }
       } catch (error) {
         throw appendError(error, channel)

@@ -1,6 +1,6 @@
 import { WaybillError } from '../../kernel/errors.ts'
 import type { ChannelRegistration, LocalSubscription } from '../../ports/schema.ts'
-import type { Connection } from './connection.ts'
+import type { Queries } from './connection.ts'
 import { addLossesText } from './loss-statements.ts'
 import { kept, returned } from './sent-statements.ts'
 
@@ -11,7 +11,7 @@ export interface Registration {
 }
 
 /** Each statement can be run again with the same outcome. The caller holds the schema's lock. */
-export async function register(connection: Connection, s: string, registration: Registration): Promise<void> {
+export async function register(connection: Queries, s: string, registration: Registration): Promise<void> {
   const { channels, subscriptions, partitions } = registration
   const run = (text: string, values: unknown[]): Promise<readonly Changed[]> =>
     connection.query<Changed>({ text, values }, 'register channels')
@@ -112,7 +112,7 @@ on conflict do nothing`
  * rows stay: nobody has had them.
  */
 export async function unsubscribe(
-  connection: Connection,
+  connection: Queries,
   s: string,
   consumer: string,
   keeps: boolean,

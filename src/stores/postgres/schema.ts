@@ -1,6 +1,6 @@
 import { WaybillError } from '../../kernel/errors.ts'
 import type { SchemaAdmin, SchemaStatus } from '../../ports/schema.ts'
-import type { Connection } from './connection.ts'
+import type { Connection, Queries } from './connection.ts'
 import { migrations, newestVersion } from './migrations/all.ts'
 import { register, unsubscribe } from './registration.ts'
 
@@ -28,14 +28,14 @@ export function createSchemaAdmin(withConnection: LendConnection, s: string, kee
   const inTransaction = <T>(
     length: Length,
     what: string,
-    work: (connection: Connection) => Promise<T>,
+    work: (connection: Queries) => Promise<T>,
   ): Promise<T> =>
-    withConnection(length, async (connection) => {
-      await connection.query({ text: `begin; ${lockText(s)}` }, what)
-      const result = await work(connection)
-      await connection.query({ text: 'commit' }, what)
-      return result
-    })
+    withConnection(length, (connection) =>
+      connection.transaction(what, async (run) => {
+        await run({ text: lockText(s) })
+        return work({ query: run })
+      }),
+    )
 
   return {
     migrate: () =>
@@ -84,7 +84,7 @@ export function createSchemaAdmin(withConnection: LendConnection, s: string, kee
   }
 }
 
-async function find(connection: Connection, s: string): Promise<SchemaStatus> {
+async function find(connection: Queries, s: string): Promise<SchemaStatus> {
   const [exists] = await connection.query<{ found: boolean }>(
     { text: 'select to_regclass($1) is not null as found', values: [`${s}.migrations`] },
     'look for the schema',

@@ -21,6 +21,7 @@ import { createOutboxWriter } from './outbox-writer.ts'
 import { quoteSchema } from './quote.ts'
 import { createReplays } from './replays.ts'
 import { createSchemaAdmin } from './schema.ts'
+import type { Suited } from './statement.ts'
 import { sweep } from './sweep.ts'
 import { createSentMessages } from './sent-messages.ts'
 import { createTransactionRunner } from './transaction-runner.ts'
@@ -45,6 +46,7 @@ export function postgresStore(options: PostgresStoreOptions): StoreDefinition<Pg
 function openStore(connections: Connections, schema: string, context: StoreContext): Store {
   const { statementTimeoutMs, lockTimeoutMs } = context
   const keeps = keepsSent(context)
+  const suited: Suited = (transaction) => connections.suited(transaction)
   const inbox = connections.open('inbox')
   const cleanup = connections.open('cleanup')
   // Filters that nobody foresaw: whatever plan is best.
@@ -57,9 +59,9 @@ function openStore(connections: Connections, schema: string, context: StoreConte
       schema,
       keeps,
     ),
-    writer: createOutboxWriter(schema),
-    inbox: createInbox({ inbox, cleanup }, schema, keeps),
-    checkpoints: createCheckpoints(inbox, schema),
+    writer: createOutboxWriter(schema, suited),
+    inbox: createInbox({ inbox, cleanup }, schema, { keeps, suited }),
+    checkpoints: createCheckpoints(inbox, schema, suited),
     census: createCensus(
       connections.open('census', { timeoutMs: Math.min(statementTimeoutMs, censusMs) }),
       schema,
@@ -86,11 +88,11 @@ function keepsSent({ retainMs = 0 }: StoreContext): boolean {
 
 function openOutbox(connections: Connections, schema: string, lane: Lane, keeps: boolean): Outbox {
   // Its plan is the same whatever the numbers, and is made to be right for all of them; the others' depend on theirs.
-  const reads = connections.open('reads', { setUp: 'set plan_cache_mode to force_generic_plan' })
-  const deletes = connections.open('deletes', { setUp: 'set plan_cache_mode to force_custom_plan' })
-  const lines = connections.open('lines', { setUp: 'set plan_cache_mode to force_custom_plan' })
-  const followers = connections.open('followers', { setUp: 'set plan_cache_mode to force_custom_plan' })
-  const takes = connections.open('takes', { setUp: 'set plan_cache_mode to force_custom_plan' })
+  const reads = connections.open('reads', { settings: { plan_cache_mode: 'force_generic_plan' } })
+  const deletes = connections.open('deletes', { settings: { plan_cache_mode: 'force_custom_plan' } })
+  const lines = connections.open('lines', { settings: { plan_cache_mode: 'force_custom_plan' } })
+  const followers = connections.open('followers', { settings: { plan_cache_mode: 'force_custom_plan' } })
+  const takes = connections.open('takes', { settings: { plan_cache_mode: 'force_custom_plan' } })
   const reader = new OutboxReader(reads, schema, lane)
   const effects = new OutboxEffects({ deletes, lines, followers }, schema, lane, keeps)
   const taking = new OutboxTakes(takes, effects, schema, lane)

@@ -29,8 +29,8 @@ test.for([
       alter table waybill.inbox set (autovacuum_enabled = off)`)
     if (made.includes('empty')) await client.query('analyze')
     const connections = new Connections({ connectionString: url }, context)
-    const reads = connections.open('reads', { setUp: 'set plan_cache_mode to force_generic_plan' })
-    const effects = connections.open('deletes', { setUp: 'set plan_cache_mode to force_custom_plan' })
+    const reads = connections.open('reads', { settings: { plan_cache_mode: 'force_generic_plan' } })
+    const effects = connections.open('deletes', { settings: { plan_cache_mode: 'force_custom_plan' } })
     try {
       const [s, lane] = ['"waybill"', { transport: street.transport, consumer }]
       const read = await prepare(reads, 'read_rows', readStatement(s, lane))
@@ -142,7 +142,7 @@ test('the late part looks into lines only for what lies below the floors', async
      select partition, seq, id, channel, key, 1, now() + interval '1 hour', 'E', 'e', 'E', 'e' from waybill.outbox where seq = 1`,
   )
   const connections = new Connections({ connectionString: url }, context)
-  const reads = connections.open('reads', { setUp: 'set plan_cache_mode to force_generic_plan' })
+  const reads = connections.open('reads', { settings: { plan_cache_mode: 'force_generic_plan' } })
   try {
     const read = await prepare(reads, 'read_rows', readStatement('"waybill"', street.lane))
     const plan = await read([
@@ -184,7 +184,7 @@ test.for([
     await client.query('alter table waybill.outbox set (autovacuum_enabled = off)')
     if (made.includes('empty')) await client.query('analyze')
     const connections = new Connections({ connectionString: url }, context)
-    const reads = connections.open('reads', { setUp: 'set plan_cache_mode to force_generic_plan' })
+    const reads = connections.open('reads', { settings: { plan_cache_mode: 'force_generic_plan' } })
     try {
       const lane = { transport: street.transport, consumer }
       const read = await prepare(reads, 'read_rows', readStatement('"waybill"', lane))

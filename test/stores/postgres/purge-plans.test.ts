@@ -44,7 +44,7 @@ test.for(['while the tables were empty and analysed', 'before the tables were ev
     try {
       // Both kinds: for these values, and for whichever.
       for (const mode of ['force_custom_plan', 'force_generic_plan']) {
-        const connection = connections.open('cleanup', { setUp: `set plan_cache_mode to ${mode}` })
+        const connection = connections.open('cleanup', { settings: { plan_cache_mode: mode } })
         for (const [table, time] of [
           ['inbox', 'processed_at'],
           ['attempts', 'counted_at'],

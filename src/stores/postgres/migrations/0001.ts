@@ -104,7 +104,8 @@ create table ${s}.relays (
   id uuid primary key,
   transport text not null,
   consumer text not null default '',
-  lock_key bigint not null,
+  -- Null behind a pooler, where no lock belongs to a relay: then only its lease says whether it lives.
+  lock_key bigint,
   host text not null,
   pid int not null,
   application text not null,

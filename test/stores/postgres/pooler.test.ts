@@ -1,0 +1,209 @@
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { silentLogger, type Logger } from '../../../src/kernel/logger.ts'
+import { type PgbouncerServer, startPgbouncer } from '../../../src/testing/pgbouncer-server.ts'
+import { startProxy } from '../../../src/testing/proxy.ts'
+import { until } from '../../../src/testing/until.ts'
+import { describeWithPgbouncer, postgresDatabase } from '../../setup/servers.ts'
+import { append, connect, message, openDesk, openStore, openStreet, publish } from './support.ts'
+
+let url: string
+let pooler: PgbouncerServer
+let observer: pg.Client
+
+const few = { default_pool_size: '3', min_pool_size: '3' }
+
+/** Notes its warnings. */
+function listener(): { logger: Logger; warnings: string[] } {
+  const warnings: string[] = []
+  return {
+    logger: { ...silentLogger, warn: (_: object, text?: string) => void warnings.push(text ?? '') },
+    warnings,
+  }
+}
+
+/** What sessions that are shared must not hold after us, asked of each of them. */
+async function residue(): Promise<unknown[]> {
+  const clients = await Promise.all(
+    [1, 2, 3].map(async () => {
+      const client = new pg.Client(pooler.url)
+      await client.connect()
+      await client.query('begin')
+      return client
+    }),
+  )
+  const found: unknown[] = []
+  for (const client of clients) {
+    const { rows } = await client.query(
+      `select current_setting('enable_seqscan') as seqscan, current_setting('statement_timeout') as timeout,
+        current_setting('plan_cache_mode') as plans, (select count(*)::int from pg_listening_channels()) as channels,
+        (select count(*)::int from pg_prepared_statements) as prepared,
+        (select count(*)::int from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) as locks`,
+    )
+    found.push(...rows)
+  }
+  for (const client of clients) await client.end()
+  return found
+}
+
+const clean = { seqscan: 'on', timeout: '0', plans: 'auto', channels: 0, prepared: 0, locks: 0 }
+
+describeWithPgbouncer('a store behind a pooler in transaction mode', () => {
+  beforeAll(async () => {
+    ;({ url } = await postgresDatabase())
+    await openStore({ connectionString: url }).schema.migrate()
+    pooler = await startPgbouncer({ target: url, settings: few })
+    observer = await connect(url)
+  })
+
+  afterAll(() => pooler.stop())
+
+  beforeEach(async () => {
+    await observer.query('truncate waybill.outbox, waybill.blocked, waybill.dead, waybill.relays')
+  })
+
+  test('finds out, and says once what is different', async () => {
+    const { logger, warnings } = listener()
+    const store = openStore({ connectionString: pooler.url }, { logger })
+    await Promise.all([
+      store.schema.check(),
+      store.schema.check(),
+      store.inbox.countStart('c', message(null).id),
+    ])
+    await store.schema.check()
+    expect(warnings).toEqual([expect.stringContaining('directConnectionString')])
+    expect(store.bell.listen(['kafka'], () => {})).toBeNull()
+  })
+
+  test('takes nothing for one that keeps sessions: no pooler, one in session mode, a proxy', async () => {
+    await using sessions = await startPgbouncer({ target: url, mode: 'session' })
+    await using proxy = await startProxy({ port: Number(new URL(url).port) })
+    const through = new URL(url)
+    through.port = String(proxy.port)
+    for (const connectionString of [url, sessions.url, through.href]) {
+      const { logger, warnings } = listener()
+      const store = openStore({ connectionString }, { logger })
+      await store.schema.check()
+      expect(warnings).toEqual([])
+      expect(store.bell.listen(['kafka'], () => {})).not.toBeNull()
+    }
+  })
+
+  test('brings its schema up to date and registers channels', async () => {
+    const store = openStore({ connectionString: pooler.url, schema: 'pooled' })
+    expect(await store.schema.migrate()).toEqual([1])
+    await store.schema.register(
+      [{ channel: 'c', transport: 't', address: 'c', ordered: true, maxBytes: 1000 }],
+      [{ consumer: 'x', channels: ['c'] }],
+      4,
+    )
+    await store.schema.unsubscribe('x')
+    expect(await store.schema.identity()).toMatch(/^[0-9a-f-]{36}$/u)
+  })
+
+  test('writes in callers’ transactions, whichever session each of them gets', async () => {
+    const { logger } = listener()
+    const store = openStore({ connectionString: pooler.url }, { logger })
+    const street = await openStreet(url, store)
+    const clients = await Promise.all(Array.from({ length: 8 }, () => connect(pooler.url)))
+    for (let round = 0; round < 10; round++) {
+      await Promise.all(
+        clients.map((client, i) =>
+          publish(store, client, street.channel, message(`k${i}`), message(`k${i}`)),
+        ),
+      )
+      await Promise.all(clients.map((client, i) => publish(store, client, street.channel, message(`k${i}`))))
+    }
+    const { rows } = await observer.query('select count(*)::int as n from waybill.outbox')
+    expect(rows[0].n).toBe(240)
+    expect(await residue()).toEqual([clean, clean, clean])
+  })
+
+  test('has no names before anybody has looked, so that the first publish is right too', async () => {
+    const store = openStore({ connectionString: pooler.url })
+    const street = await openStreet(url, openStore({ connectionString: url }))
+    // One session of three is left for whoever looks.
+    const clients = await Promise.all([1, 2].map(() => connect(pooler.url)))
+    await Promise.all(clients.map((client) => client.query('begin')))
+    await Promise.all(clients.map((client, i) => append(store, client, street.channel, message(`k${i}`))))
+    await Promise.all(clients.map((client) => client.query('rollback')))
+    expect(await residue()).toEqual([clean, clean, clean])
+  })
+
+  test('reads, deletes, and writes lines and dead letters, and leaves nothing in the sessions', async () => {
+    const store = openStore({ connectionString: pooler.url })
+    const street = await openStreet(url, store)
+    const { outbox, leases, reader, epoch } = await openDesk(store, street)
+    const client = await connect(pooler.url)
+    const ids = await publish(
+      store,
+      client,
+      street.channel,
+      ...['a', 'b', 'c', 'd'].map((key) => message(key)),
+    )
+    const rows = await reader.read()
+    expect(rows.map(({ id }) => id).toSorted()).toEqual(ids.toSorted())
+    const failure = { attempts: 1, errorCode: 'NO', error: 'no' }
+    const [first, second, ...others] = rows
+    const at = epoch(first!.partition)
+    expect(await outbox.block([{ ...first!, ...failure, epoch: at, retryInMs: 0 }])).toEqual(['written'])
+    expect(
+      await outbox.bury([{ ...second!, ...failure, epoch: epoch(second!.partition), reason: 'rejected' }]),
+    ).toEqual(['written'])
+    const gone = await Promise.all(others.map((row) => outbox.remove([row])))
+    expect(gone).toEqual([{ removed: 1 }, { removed: 1 }])
+    await until('the retry', async () => (await reader.read()).some(({ id }) => id === first!.id))
+    expect(await leases.renew([{ partition: first!.partition, epoch: at }], false)).toHaveLength(1)
+    expect(await store.inbox.purge(1000, 10)).toBe(0)
+    expect(await store.sent.tidy(1000, 10)).toEqual({ days: 0, messages: 0 })
+    await store.sent.prepare()
+    expect(await residue()).toEqual([clean, clean, clean])
+  })
+
+  test('tells an error of a statement as without a pooler, and goes on', async () => {
+    const store = openStore({ connectionString: pooler.url, schema: 'not_there' })
+    await expect(store.inbox.countStart('c', message(null).id)).rejects.toMatchObject({
+      code: 'WB_SCHEMA_MISSING',
+    })
+    await expect(store.inbox.countStart('c', message(null).id)).rejects.toMatchObject({
+      code: 'WB_SCHEMA_MISSING',
+    })
+    expect(await residue()).toEqual([clean, clean, clean])
+  })
+
+  test('holds its leases by their time: a peer waits for their end, and never takes them before', async () => {
+    const leaseMs = 1000
+    const pooled = openStore({ connectionString: pooler.url }, { leaseMs })
+    const street = await openStreet(url, pooled)
+    const dead = await pooled.openLeases(street.lane)
+    const held = await dead.claim(100)
+    expect(held).toHaveLength(4)
+    const peer = await openStore({ connectionString: url }, { leaseMs }).openLeases(street.lane)
+    expect(await peer.survey()).toMatchObject({ relays: 2, partitions: 4 })
+    expect(await dead.renew(held, false)).toHaveLength(4)
+    expect(await peer.claim(100)).toEqual([])
+    await until('the end of the leases', async () => (await peer.claim(100)).length > 0)
+    expect(await dead.renew(held, false)).toEqual([])
+    await peer.close()
+    await dead.close()
+  })
+
+  test('has its own connections past it where it is told a way', async () => {
+    const { logger, warnings } = listener()
+    const store = openStore({ connectionString: pooler.url, directConnectionString: url }, { logger })
+    const street = await openStreet(url, store)
+    const clients = await Promise.all(Array.from({ length: 4 }, () => connect(pooler.url)))
+    for (let round = 0; round < 5; round++)
+      await Promise.all(clients.map((client) => publish(store, client, street.channel, message('k'))))
+    const { reader } = await openDesk(store, street)
+    expect(await reader.read()).toHaveLength(20)
+    const { rows } = await observer.query(
+      'select lock_key is not null as is_locked from waybill.relays where transport = $1',
+      [street.transport],
+    )
+    expect(rows).toEqual([{ is_locked: true }])
+    expect(store.bell.listen(['kafka'], () => {})).not.toBeNull()
+    expect(warnings).toEqual([])
+    expect(await residue()).toEqual([clean, clean, clean])
+  })
+})
