@@ -23,8 +23,9 @@ test.for(['', 'one'])(
         [street.first, street.channel],
       )
       await client.query(
-        `insert into waybill.blocked (consumer, partition, seq, id, channel, key, attempts, retry_at, error_code, error)
-         select $1, partition, seq, id, channel, key, 1, now(), 'E', 'e' from waybill.outbox`,
+        `insert into waybill.blocked (consumer, partition, seq, id, channel, key, attempts, retry_at, error_code, error,
+           first_error_code, first_error, first_failed_at)
+         select $1, partition, seq, id, channel, key, 1, now(), 'E', 'e', 'E', 'e', now() from waybill.outbox`,
         [consumer],
       )
       await client.query(
