@@ -6,6 +6,7 @@ import type { BatchHandler, Handler, HandlerEntry } from '../consumer/handler.ts
 import { createEntry } from '../consumer/handler-entry.ts'
 import { createLocalOnce } from '../consumer/local-once.ts'
 import { createLocalSender } from '../consumer/local-sender.ts'
+import { Replayer } from '../consumer/replayer.ts'
 import {
   createTransformEntry,
   type OutputTarget,
@@ -80,6 +81,7 @@ export async function startConsumers(
       const dead = own.dead + (relay?.status()?.counters.buried ?? 0)
       return { kind: 'consumer', consumer, transport: route.transport, counters: { ...own, dead } }
     }
+    const replayer = replayerFor(parts, options)
     if (transport.capabilities.isLocal) {
       const { store } = parts
       if (!('openOutbox' in store))
@@ -90,7 +92,7 @@ export async function startConsumers(
           ([name, { form }]) => [name, form === 'settle-first' ? 'take' : 'confirm'] as const,
         ),
       )
-      running.push({ stop: async () => {}, wake() {}, status: describe })
+      running.push({ stop: async () => replayer?.stop(), wake() {}, status: describe })
       const lane = { transport: route.transport, consumer }
       const slowest = slowestOf(group)
       const senders = {
@@ -104,6 +106,7 @@ export async function startConsumers(
       const maxSends = group.some(({ facts }) => facts.concurrency > 1) ? 1 : undefined
       const work = { lane, routes, forms, senders, sendTimeoutMs, maxSends }
       relay = await startRelay({ ...parts, store }, work, running)
+      replayer?.start()
       continue
     }
     const subscribe = (request: SubscribeRequest): Promise<Subscription> => {
@@ -111,9 +114,30 @@ export async function startConsumers(
       throw new WaybillError('WB_INVALID_CONFIG', `Transport "${route.transport}" cannot consume.`)
     }
     const own = new BrokerConsumer({ ...options, subscribe })
-    running.push({ stop: () => own.stop(), wake() {}, status: describe })
+    running.push({
+      stop: async () => void (await Promise.all([own.stop(), replayer?.stop()])),
+      wake() {},
+      status: describe,
+    })
     await own.start()
+    replayer?.start()
   }
+}
+
+/** Replays are rare: a consumer looks for them so many times less often than a relay for messages. */
+const looksBetween = 4
+
+/** Without a store nothing is kept that could be replayed. */
+function replayerFor(
+  { store, config }: ConsumerParts,
+  options: Omit<BrokerConsumerOptions, 'subscribe'>,
+): Replayer | undefined {
+  if (!('replays' in store)) return undefined
+  return new Replayer({
+    ...options,
+    replays: store.replays,
+    intervalMs: config.settings.pollMaxMs * looksBetween,
+  })
 }
 
 function optionsFor(

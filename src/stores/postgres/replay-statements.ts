@@ -1,10 +1,22 @@
-/** By the partial index on what was asked for. */
-export function askedText(s: string): string {
+/**
+ * By the partial index on what was asked for, whose time is also the end of a process's claim. What another one is about to take is
+ * passed by. The start is counted in the same statement, before the handler runs.
+ */
+export function claimReplayText(s: string): string {
   return `
-select d.number::text, d.id, d.channel, d.key, d.payload, d.content_type, d.headers, d.created_at, d.is_foreign, d.attempts
-from ${s}.dead d
-where d.consumer = $1 and d.channel = any($2::text[]) and d.replay_at is not null
-order by d.number limit $3::int`
+with own as materialized (
+  select d.number from ${s}.dead d
+  where d.consumer = $1 and d.replay_at is not null and d.replay_at <= statement_timestamp() and d.channel = any($2::text[])
+  order by d.number limit 1 for update skip locked),
+claimed as (
+  update ${s}.dead d set replay_at = clock_timestamp() + $3::float8 * interval '1 millisecond'
+  from own where d.number = own.number returning d.*),
+counted as (
+  insert into ${s}.attempts as a (consumer, message_id, starts) select $1, c.id, 1 from claimed c
+  on conflict (consumer, message_id) do update set starts = a.starts + 1, counted_at = excluded.counted_at
+  returning starts)
+select c.number::text, c.id, c.channel, c.key, c.payload, c.content_type, c.headers, c.created_at, c.is_foreign, n.starts
+from claimed c cross join counted n`
 }
 
 /**
@@ -29,8 +41,17 @@ export function failReplayText(s: string): string {
   return `
 with failed as (
   update ${s}.dead d set replay_at = null, attempts = d.attempts + $4::int, error_code = $5, error = $6,
-    died_at = clock_timestamp()
-  where d.number = $2::bigint and d.consumer = $1 and d.id = $3::uuid and d.replay_at is not null returning d.id),
-uncounted as (delete from ${s}.attempts a using failed where a.consumer = $1 and a.message_id = failed.id)
-select count(*)::int as n from failed`
+    first_error_code = coalesce(d.first_error_code, d.error_code), first_error = coalesce(d.first_error, d.error),
+    first_failed_at = coalesce(d.first_failed_at, d.died_at), died_at = clock_timestamp()
+  where d.number = $2::bigint and d.consumer = $1 and d.id = $3::uuid and d.replay_at is not null returning d.id)
+delete from ${s}.attempts a using failed where a.consumer = $1 and a.message_id = failed.id`
+}
+
+export function releaseReplayText(s: string): string {
+  return `
+with released as (
+  update ${s}.dead d set replay_at = clock_timestamp()
+  where d.number = $2::bigint and d.consumer = $1 and d.id = $3::uuid and d.replay_at is not null returning d.id)
+update ${s}.attempts a set starts = greatest(a.starts - 1, 0) from released
+where a.consumer = $1 and a.message_id = released.id`
 }

@@ -1,17 +1,19 @@
 import { headersFrom } from '../../kernel/message.ts'
 import type { AskedReplay, Replays } from '../../ports/replays.ts'
 import type { Connection } from './connection.ts'
-import { askedText, failReplayText, takeReplayText } from './replay-statements.ts'
+import { claimReplayText, failReplayText, releaseReplayText, takeReplayText } from './replay-statements.ts'
 import { named } from './statement.ts'
 
 export function createReplays(connection: Connection, s: string): Replays {
-  const asked = named('asked_replays', askedText(s))
+  const claim = named('claim_replay', claimReplayText(s))
   const take = named('take_replay', takeReplayText(s))
   const fail = named('fail_replay', failReplayText(s))
+  const release = named('release_replay', releaseReplayText(s))
   return {
-    async asked(consumer, channels, limit) {
-      const query = { ...asked, values: [consumer, channels, limit] }
-      return (await connection.query<AskedRow>(query, 'look for replays')).map(replayOf)
+    async claim(consumer, channels, leaseMs) {
+      const query = { ...claim, values: [consumer, channels, leaseMs] }
+      const [row] = await connection.query<ClaimedRow>(query, 'look for replays')
+      return row === undefined ? null : replayOf(row)
     },
     async take(transaction, consumer, { number, envelope }) {
       const [row] = await transaction.execute(take, [consumer, number, envelope.id])
@@ -21,10 +23,14 @@ export function createReplays(connection: Connection, s: string): Replays {
       const values = [consumer, number, envelope.id, attempts, errorCode, error]
       await connection.query({ ...fail, values }, `write message ${envelope.id} to the dead letters`)
     },
+    async release(consumer, { number, envelope }) {
+      const values = [consumer, number, envelope.id]
+      await connection.query({ ...release, values }, `give the replay of message ${envelope.id} back`)
+    },
   }
 }
 
-interface AskedRow {
+interface ClaimedRow {
   readonly number: string
   readonly id: string
   readonly channel: string
@@ -34,14 +40,14 @@ interface AskedRow {
   readonly headers: Readonly<Record<string, string>>
   readonly created_at: Date
   readonly is_foreign: boolean
-  readonly attempts: number
+  readonly starts: number
 }
 
-function replayOf(row: AskedRow): AskedReplay {
-  const { id, channel, key, payload, headers } = row
+function replayOf(row: ClaimedRow): AskedReplay {
+  const { id, channel, key, payload, headers, starts } = row
   return {
     number: Number(row.number),
-    attempts: row.attempts,
+    starts,
     envelope: {
       id,
       channel,
