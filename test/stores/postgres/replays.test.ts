@@ -10,8 +10,11 @@ import { defineChannel } from '../../../src/outbox/channel.ts'
 import type { Store } from '../../../src/ports/store.ts'
 import type { PgClient } from '../../../src/postgres.ts'
 import { until } from '../../../src/testing/until.ts'
+import { Connections } from '../../../src/stores/postgres/connections.ts'
+import { claimReplayText } from '../../../src/stores/postgres/replay-statements.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
-import { connect, openStore } from './support.ts'
+import { blocks, fullPasses, prepare } from './explain.ts'
+import { connect, context, openStore } from './support.ts'
 
 let url: string
 let store: Store
@@ -294,6 +297,29 @@ describe('a replay that cannot be', () => {
     ])
     expect(await given(at, letter)).toMatchObject({ error: expect.stringContaining('Purge it'), attempts: 3 })
   })
+})
+
+test('looking for replays costs a few pages, however many dead letters are there (P10)', async () => {
+  const connections = new Connections({ connectionString: url }, context)
+  const connection = connections.open('inbox', { setUp: 'set plan_cache_mode to force_generic_plan' })
+  onTestFinished(() => connections.closeAll())
+  // Made while the table is all but empty.
+  const claim = await prepare(connection, 'claim', claimReplayText('"waybill"'))
+  await claim(['crowd', ['orders'], 1000])
+  await observer.query(
+    `insert into waybill.dead (consumer, id, channel, key, payload, content_type, headers, created_at, attempts, reason, error_code,
+       error)
+     select 'crowd', gen_random_uuid(), 'orders', 'k', 'x', 'text/plain', '{}', now(), 1, 'rejected', 'E', 'e'
+     from generate_series(1, 30000)`,
+  )
+  expect(blocks(await claim(['crowd', ['orders'], 1000]))).toBeLessThan(20)
+  await observer.query(
+    `update waybill.dead set replay_at = now() where number = (select max(number) from waybill.dead where consumer = 'crowd')`,
+  )
+  const plan = await claim(['crowd', ['orders'], 1000])
+  expect(fullPasses(plan)).toEqual([])
+  expect(blocks(plan)).toBeLessThan(100)
+  expect(await store.replays.claim('crowd', ['orders'], 1000)).toBeNull()
 })
 
 describe('of an at-most-once channel', () => {
