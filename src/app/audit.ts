@@ -1,7 +1,7 @@
 import { hostname, userInfo } from 'node:os'
 import type { Logger } from '../kernel/logger.ts'
 
-export type OperatorAction = 'dead.replay' | 'dead.purge' | 'keys.unblock' | 'keys.skip'
+export type OperatorAction = 'dead.replay' | 'dead.purge' | 'keys.unblock' | 'keys.skip' | 'sent.replay'
 
 /**
  * One line for each thing an operator changed: who, what, how much, and by which filter. Never a payload; a filter has none. Also

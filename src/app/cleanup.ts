@@ -1,5 +1,6 @@
 import { diagnostic } from '../kernel/diagnostics.ts'
 import { describeError } from '../kernel/errors.ts'
+import type { CleanupSurvey } from '../ports/cleaner.ts'
 import type { Store } from '../ports/store.ts'
 import type { Parts } from './relays.ts'
 import type { Running } from './running.ts'
@@ -11,40 +12,85 @@ const batch = 5000
 const purgedEvents = diagnostic('waybill.cleanup.purged')
 
 /** What one cleanup has done, or has done so far. */
-interface Cleaned {
+export interface Cleaned {
   /** Rows of the inbox. */
   readonly inbox: number
+  /** Registrations of relays that are gone. */
+  readonly relays: number
   /** Days of sent messages, dropped whole. */
   readonly sentDays: number
   /** Sent messages that stood outside any day. */
   readonly sent: number
 }
 
-interface CleanupTask {
-  readonly store: Pick<Store, 'inbox' | 'sent'>
-  readonly settings: Pick<Settings, 'inboxRetentionMs' | 'retainMs'>
-  readonly signal: AbortSignal
-  readonly onProgress?: (cleaned: Cleaned) => void
+/** What is past its retention at this moment. */
+export interface CleanupPlan extends CleanupSurvey {
+  /** `yyyy-mm-dd`. Empty where sent messages are not kept (`retainMs` is 0): then those of another time are left alone. */
+  readonly sentDays: readonly string[]
+  readonly sent: number
+  /** Sent messages there are, as the database estimates them. */
+  readonly kept: number
+}
+
+export interface CleanupOptions {
+  /** Stops between two batches. */
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((cleaned: Cleaned) => void) | undefined
+}
+
+/** Deletes what is past its retention. Every running process does it by itself, every `cleanupIntervalMs`. */
+export interface CleanupDesk {
+  /** What would go. Changes nothing; counts up to a million of each. */
+  look(): Promise<CleanupPlan>
+  /**
+   * In bounded batches, until nothing is left. Never what is undelivered, nor what is inside its window. Where another process is at it
+   * meanwhile that one does the work.
+   */
+  run(options?: CleanupOptions): Promise<Cleaned>
+}
+
+type CleanupStore = Pick<Store, 'inbox' | 'sent' | 'cleaner'>
+type Retention = Pick<Settings, 'inboxRetentionMs' | 'retainMs'>
+
+const mostCounted = 1_000_000
+
+export function createCleanupDesk(store: () => CleanupStore, settings: Retention): CleanupDesk {
+  return {
+    async look() {
+      const { cleaner, sent } = store()
+      const { retainMs, inboxRetentionMs } = settings
+      const survey = await cleaner.survey(inboxRetentionMs, mostCounted)
+      const { kept, pastDays, pastMessages } = await sent.survey(retainMs)
+      const isKept = retainMs > 0
+      return { ...survey, kept, sentDays: isKept ? pastDays : [], sent: isKept ? pastMessages : 0 }
+    },
+    run: (options = {}) => cleanUp(store(), settings, options),
+  }
 }
 
 /**
- * Deletes what is past its retention, in bounded batches, until nothing is left or `signal` aborts. Where sent messages are not kept
- * (`retainMs` is 0) those of another time, or of another process that keeps them, are left alone.
+ * Where sent messages are not kept (`retainMs` is 0) those of another time, or of another process that keeps them, are left alone.
  */
-async function cleanUp({ store, settings, signal, onProgress }: CleanupTask): Promise<Cleaned> {
+async function cleanUp(
+  store: CleanupStore,
+  settings: Retention,
+  { signal, onProgress }: CleanupOptions,
+): Promise<Cleaned> {
   const { inboxRetentionMs, retainMs } = settings
-  let cleaned: Cleaned = { inbox: 0, sentDays: 0, sent: 0 }
+  const isStopped = (): boolean => signal?.aborted === true
+  let cleaned: Cleaned = { inbox: 0, relays: 0, sentDays: 0, sent: 0 }
   const note = (more: Partial<Cleaned>): void => {
     cleaned = { ...cleaned, ...more }
     onProgress?.(cleaned)
   }
-  for (let deleted = batch; deleted === batch && !signal.aborted;) {
+  for (let deleted = batch; deleted === batch && !isStopped();) {
     deleted = await store.inbox.purge(inboxRetentionMs, batch)
     if (deleted > 0 && purgedEvents.hasSubscribers) purgedEvents.publish({ count: deleted })
     note({ inbox: cleaned.inbox + deleted })
   }
+  note({ relays: await store.cleaner.forgetRelays() })
   if (retainMs === 0) return cleaned
-  for (let deleted = batch; deleted === batch && !signal.aborted;) {
+  for (let deleted = batch; deleted === batch && !isStopped();) {
     const { days, messages } = await store.sent.tidy(retainMs, batch)
     deleted = messages
     note({ sentDays: cleaned.sentDays + days, sent: cleaned.sent + messages })
@@ -79,7 +125,7 @@ export function startCleanup(parts: Pick<Parts, 'config' | 'store' | 'clock'>, r
         const onProgress = ({ inbox }: Cleaned): void => {
           forgotten = before + inbox
         }
-        await cleanUp({ store, settings, signal: stop.signal, onProgress })
+        await cleanUp(store, settings, { signal: stop.signal, onProgress })
       })
       await clock.sleep(settings.cleanupIntervalMs, stop.signal)
     }

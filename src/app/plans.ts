@@ -79,13 +79,14 @@ function channelFacts(
 }
 
 function windowFacts(settings: Settings): WindowFacts {
-  const { leaseMs, publishTimeoutMs, sendDeadlineMs, inboxRetentionMs } = settings
+  const { leaseMs, publishTimeoutMs, sendDeadlineMs, inboxRetentionMs, retainMs } = settings
   const { maxAttempts, retryInitialMs, retryMaxMs } = settings
   return {
     leaseMs,
     publishTimeoutMs,
     sendDeadlineMs,
     inboxRetentionMs,
+    retainMs,
     maxAttempts,
     retryInitialMs,
     retryMaxMs,

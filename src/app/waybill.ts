@@ -11,7 +11,7 @@ import { createSend, type Send } from '../outbox/send.ts'
 import type { Store } from '../ports/store.ts'
 import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import { bindTransactions, executorFor } from '../transactions/registry.ts'
-import { startCleanup } from './cleanup.ts'
+import { type CleanupDesk, createCleanupDesk, startCleanup } from './cleanup.ts'
 import {
   type BatchConsumeOptions,
   checkConsumeOptions,
@@ -27,9 +27,11 @@ import { type Middleware, MiddlewareStack } from './middleware.ts'
 import { OpenTransports } from './open-transports.ts'
 import { PendingPublishes } from './pending-publishes.ts'
 import { plansOf } from './plans.ts'
+import { registeredOf } from './registered.ts'
 import { startRelays } from './relays.ts'
 import type { Running, WaybillStatus } from './running.ts'
 import { Sends } from './sends.ts'
+import { createSentDesk, type SentDesk } from './sent.ts'
 import { untilSignal } from './signals.ts'
 import type { SettingsSources } from './settings.ts'
 import { outputTargets, withoutStore } from './transforms.ts'
@@ -66,6 +68,10 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
   readonly deadLetters: DeadLetterDesk
   /** Keys that are held by a message which fails: to be looked at, unblocked and skipped. Works without `start()`. */
   readonly keys: KeyDesk
+  /** Messages that were kept after they were sent: to be replayed. Works without `start()`. */
+  readonly sent: SentDesk
+  /** Deletes what is past its retention at once. Works without `start()`. */
+  readonly cleanup: CleanupDesk
   /** Adds middleware around every `publish` and `send`, and every handler; the one that was given first is outermost. */
   use(middleware: Middleware): void
   /** Registers a handler; call it before `start()`. One handler for each channel and consumer. */
@@ -132,6 +138,8 @@ class Instance<Handle> implements Waybill<Handle> {
   readonly send: Send
   readonly deadLetters: DeadLetterDesk
   readonly keys: KeyDesk
+  readonly sent: SentDesk
+  readonly cleanup: CleanupDesk
   readonly #config: ResolvedConfig<Handle>
   readonly #registrations: Registration[] = []
   readonly #lifecycle: Lifecycle
@@ -176,6 +184,8 @@ class Instance<Handle> implements Waybill<Handle> {
     const desk = { store: () => this.#open(), logger, onReturned: () => this.#waking.tellAll() }
     this.deadLetters = createDeadLetterDesk(desk)
     this.keys = createKeyDesk(desk)
+    this.sent = createSentDesk({ ...desk, clock: systemClock })
+    this.cleanup = createCleanupDesk(desk.store, settings)
     const { applicationName, source } = settings
     this.#transports = new OpenTransports(transports, { logger, applicationName, source })
     this.#sends = new Sends({
@@ -345,24 +355,8 @@ class Instance<Handle> implements Waybill<Handle> {
   }
 
   async #register(): Promise<void> {
-    const { routes, transports, settings } = this.#config
-    const stored = [...routes.values()].filter(({ channel }) => channel.isStored)
-    const channels = stored.map(({ channel, transport, address, maxBytes }) => ({
-      channel: channel.name,
-      transport,
-      address,
-      ordered: channel.ordered,
-      maxBytes,
-      // Sent a second time they would break their promise.
-      retained: channel.guarantee !== 'at-most-once',
-    }))
-    const locals = new Map<string, string[]>()
-    for (const { consumer, route } of this.#registrations) {
-      if (transports.get(route.transport)?.capabilities.isLocal !== true) continue
-      locals.set(consumer, [...(locals.get(consumer) ?? []), route.channel.name])
-    }
-    const subscriptions = [...locals].map(([consumer, names]) => ({ consumer, channels: names }))
-    await this.#open().schema.register(channels, subscriptions, settings.partitions)
+    const { channels, subscriptions } = registeredOf(this.#config, this.#registrations)
+    await this.#open().schema.register(channels, subscriptions, this.#config.settings.partitions)
   }
 
   /** Transactions whose client `publish` knows, and which end only when every publish in them has been sent. */

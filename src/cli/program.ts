@@ -2,12 +2,14 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { addAdvise } from './commands/advise.ts'
 import { addCheckIdempotency } from './commands/check-idempotency.ts'
+import { addCleanup } from './commands/cleanup.ts'
 import { addDead } from './commands/dead.ts'
 import { addDemo } from './commands/demo.ts'
 import { addExplain } from './commands/explain.ts'
 import { addKeys } from './commands/keys.ts'
 import { addMigrate } from './commands/migrate.ts'
 import { addRelay } from './commands/relay.ts'
+import { addReplay } from './commands/replay.ts'
 import { addStatus } from './commands/status.ts'
 import { exitCodes, tellFailure } from './failure.ts'
 import { Output } from './output.ts'
@@ -57,6 +59,8 @@ function createProgram(onExitCode: (code: number) => void): Command {
     addStatus,
     addDead,
     addKeys,
+    addReplay,
+    addCleanup,
   ]
   for (const add of commands) add(program, onExitCode)
   // A command inherits these only when it is made by `program.command`, before which they are set.

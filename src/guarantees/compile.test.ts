@@ -187,6 +187,9 @@ describe('a plan', () => {
       'the transport drops copies': 300_000,
     })
     expect(windows({ transport: 'local', channel: exact })).not.toHaveProperty('inboxRetentionMs')
+    expect(windows({ windows: { retainMs: 7 } })).toMatchObject({ retainMs: 7 })
+    for (const channel of [once, { isStored: false }])
+      expect(windows({ channel, windows: { retainMs: 7 } })).not.toHaveProperty('retainMs')
   })
 
   it('says of itself what the guarantee leaves open, then what its forms add', () => {
@@ -222,6 +225,15 @@ describe('a plan', () => {
     expect(planOf({ channel: { ordered: true, isStored: false } }).warnings).toEqual([
       expect.stringContaining('awaited before the next one'),
     ])
+    const replayed = { retainMs: 86_400_000, inboxRetentionMs: 3_600_000 }
+    expect(planOf({ transport: 'local', channel: exact, windows: replayed }).warnings).toEqual([
+      'Sent messages are kept for 1 d (retainMs), and the inbox remembers what was handled for 1 h (inboxRetentionMs): ' +
+        'a replay of older ones is handled again.',
+    ])
+    expect(planOf({ transport: 'local', channel: exact, windows: { retainMs: 1000 } }).warnings).toEqual([])
+    expect(
+      planOf({ channel: exact, consumers: [{ form: 'checkpoint' }], windows: { retainMs: 1000 } }).warnings,
+    ).toEqual([expect.stringContaining('a message that is replayed (retainMs) has a new one')])
     expect(planOf({ windows: { sendDeadlineMs: 5000 } }).warnings).toEqual([
       expect.stringContaining('one attempt only'),
     ])

@@ -1,3 +1,4 @@
+import { keptMs } from './windows.ts'
 import { durationText } from './duration.ts'
 import { consumerForm, relayForm, sendForm } from './forms.ts'
 import { guaranteeTerms } from './guarantees.ts'
@@ -70,7 +71,20 @@ function warningsOf(input: CompileInput): readonly string[] {
       `"${transport.name}" sets no end to redelivery: a replay of what is older than inboxRetentionMs (${durationText(windows.inboxRetentionMs)}) repeats effects.`,
     )
   }
+  const kept = keptMs(input)
+  if (kept > windows.inboxRetentionMs && forms.includes('inbox')) {
+    all.push(
+      `Sent messages are kept for ${durationText(kept)} (retainMs), and the inbox remembers what was handled for ${durationText(windows.inboxRetentionMs)} (inboxRetentionMs): a replay of older ones is handled again.`,
+    )
+  }
   const positional = input.consumers.filter((_, i) => forms[i] === 'checkpoint' || forms[i] === 'transform')
+  if (kept > 0) {
+    for (const { name } of positional) {
+      all.push(
+        `Consumer "${name}" knows messages by their position, and a message that is replayed (retainMs) has a new one: it is handled again.`,
+      )
+    }
+  }
   if (channel.guarantee === 'exactly-once' && relayForm(input) === 'confirm' && deduplicatesMs !== null) {
     for (const { name } of positional) {
       all.push(

@@ -1,6 +1,6 @@
 import { consumerForm, relayForm, sendForm } from './forms.ts'
 import type { CompileInput, ConsumerForm, RelayForm, Window } from './plan.ts'
-import { attemptsOf, consumerSpanMs, relaySpanMs } from './windows.ts'
+import { attemptsOf, consumerSpanMs, keptMs, relaySpanMs } from './windows.ts'
 
 const afterLease: Readonly<Record<RelayForm, string>> = {
   confirm: 'another relay takes over, and what the first had sent and not deleted is sent again',
@@ -52,6 +52,10 @@ function relayWindows(input: CompileInput): readonly Window[] {
       ms: relaySpanMs(input),
       after: 'a message that is still rejected becomes a dead letter',
     })
+  }
+  if (keptMs(input) > 0) {
+    const after = 'it can be replayed no more'
+    all.push({ what: 'a sent message is kept', setting: 'retainMs', ms: keptMs(input), after })
   }
   const { deduplicatesMs } = transport.capabilities
   if (form === 'confirm' && deduplicatesMs !== null) {

@@ -54,6 +54,8 @@ export interface WindowFacts {
   readonly publishTimeoutMs: number
   readonly sendDeadlineMs: number
   readonly inboxRetentionMs: number
+  /** How long messages are kept after they were sent, to be replayed; 0: not at all. @default 0 */
+  readonly retainMs?: number
   readonly maxAttempts: number
   readonly retryInitialMs: number
   readonly retryMaxMs: number

@@ -18,6 +18,12 @@ export function retrySpanMs(windows: WindowFacts, maxAttempts: number, attemptMs
   return pauses + left * retryMaxMs + maxAttempts * attemptMs
 }
 
+/** How long its messages can be replayed after they were sent; 0 where they are not kept, as where a second send would be one too many. */
+export function keptMs({ channel, windows }: CompileInput): number {
+  const { retainMs = 0 } = windows
+  return channel.isStored && channel.guarantee !== 'at-most-once' ? retainMs : 0
+}
+
 export function attemptsOf({ channel, windows }: CompileInput): number {
   return channel.maxAttempts ?? windows.maxAttempts
 }

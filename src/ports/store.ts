@@ -4,6 +4,7 @@ import type { Bell } from './bell.ts'
 import type { Census } from './census.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import type { DeadLetters } from './dead-letters.ts'
+import type { Cleaner } from './cleaner.ts'
 import type { Inbox } from './inbox.ts'
 import type { Keys } from './keys.ts'
 import type { Lane } from './lane.ts'
@@ -52,6 +53,7 @@ export interface Store {
   readonly transactions: TransactionRunner
   readonly bell: Bell
   readonly sent: SentMessages
+  readonly cleaner: Cleaner
   /** The relay's hands on a lane, with connections of their own. */
   openOutbox(lane: Lane): Promise<Outbox>
   /** Joins a lane; see {@link LeaseSession}. */

@@ -98,6 +98,8 @@ export function createRecorder(config: ResolvedConfig, scratchSchema: string | n
       unblock: refuse('keys'),
       skip: refuse('keys'),
     },
+    sent: { count: refuse('sent'), replay: refuse('sent') },
+    cleanup: { look: refuse('cleanup'), run: refuse('cleanup') },
     transaction: refuse('transaction()'),
     migrate: refuse('migrate()'),
     start: refuse('start()'),

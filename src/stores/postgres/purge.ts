@@ -49,12 +49,32 @@ export function createPurge(connection: Connection, s: string): Inbox['purge'] {
  * looked for by its id, and not among all of the consumer's, which looks the same while the table is empty (P10).
  */
 export function purgeText(s: string, table: string, time: string): string {
+  const run = `
+with run as materialized (
+  select clock_timestamp() - $1::float8 * interval '1 millisecond' as cutoff
+  where pg_try_advisory_xact_lock(${cleanupLock(s)})),`
+  return `${run}${oldText(s, table, time)}
+  order by n.${time} limit $2::int for update skip locked),
+kept as (
+  update ${s}.${table} set ${time} = clock_timestamp() where ctid = any(array(select place from old where is_needed))),
+gone as (
+  delete from ${s}.${table} where ctid = any(array(select place from old where not is_needed)) returning 1)
+select (select count(*) from old)::int as seen, (select count(*) from gone)::int as deleted`
+}
+
+/** How many of the $2 oldest that are older than $1 milliseconds would go, by the same rules. */
+export function purgeCountText(s: string, table: string, time: string): string {
+  return `
+with run as materialized (select clock_timestamp() - $1::float8 * interval '1 millisecond' as cutoff),${oldText(s, table, time)}
+  order by n.${time} limit $2::int)
+select count(*)::int as count from old where not is_needed`
+}
+
+/** From the cutoff in the CTE `run` to the CTE `old`, whose last clauses follow. */
+function oldText(s: string, table: string, time: string): string {
   const slack = `interval '1 hour'`
   const isDue = '(o.not_before is null or o.not_before <= now())'
   return `
-with run as materialized (
-  select clock_timestamp() - $1::float8 * interval '1 millisecond' as cutoff
-  where pg_try_advisory_xact_lock(${cleanupLock(s)})),
 place as materialized (
   select p.partition, r.cutoff, (
     select y.seq from (
@@ -74,11 +94,5 @@ old as materialized (
     or (select true from ${s}.blocked b where b.id = n.message_id and b.consumer is not distinct from n.consumer limit 1) is not null
     or (select true from ${s}.dead d where d.id = n.message_id and d.consumer = n.consumer limit 1) is not null as is_needed
   from ${s}.${table} n
-  where n.${time} < (select least(r.cutoff, (select min(since) from full_ones)) from run r)
-  order by n.${time} limit $2::int for update skip locked),
-kept as (
-  update ${s}.${table} set ${time} = clock_timestamp() where ctid = any(array(select place from old where is_needed))),
-gone as (
-  delete from ${s}.${table} where ctid = any(array(select place from old where not is_needed)) returning 1)
-select (select count(*) from old)::int as seen, (select count(*) from gone)::int as deleted`
+  where n.${time} < (select least(r.cutoff, (select min(since) from full_ones)) from run r)`
 }

@@ -4,6 +4,7 @@ import type { Outbox } from '../../ports/outbox.ts'
 import type { Store, StoreContext, StoreDefinition } from '../../ports/store.ts'
 import { createBell } from './bell.ts'
 import { createCensus } from './census.ts'
+import { createCleaner } from './cleaner.ts'
 import { createCheckpoints } from './checkpoints.ts'
 import { Connections } from './connections.ts'
 import { createDeadLetters } from './dead-letters.ts'
@@ -74,6 +75,7 @@ function openStore(connections: Connections, schema: string, context: StoreConte
       lockTimeoutMs,
     }),
     sent: createSentMessages(cleanup, schema),
+    cleaner: createCleaner(cleanup, schema),
     bell: createBell(connections, schema),
     openOutbox: (lane) => Promise.resolve(openOutbox(connections, schema, lane, keeps)),
     openLeases: (lane) => joinLane(connections, schema, lane, context),

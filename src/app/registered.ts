@@ -1,0 +1,29 @@
+import type { ChannelRegistration, LocalSubscription } from '../ports/schema.ts'
+import type { ResolvedConfig } from './config.ts'
+import type { Registration } from './consumers.ts'
+
+/** What the store is told of a configuration: its stored channels, and who of this process consumes them without a broker. */
+export function registeredOf(
+  { routes, transports }: Pick<ResolvedConfig, 'routes' | 'transports'>,
+  registrations: readonly Registration[],
+): {
+  readonly channels: readonly ChannelRegistration[]
+  readonly subscriptions: readonly LocalSubscription[]
+} {
+  const stored = [...routes.values()].filter(({ channel }) => channel.isStored)
+  const channels = stored.map(({ channel, transport, address, maxBytes }) => ({
+    channel: channel.name,
+    transport,
+    address,
+    ordered: channel.ordered,
+    maxBytes,
+    // Sent a second time they would break their promise.
+    retained: channel.guarantee !== 'at-most-once',
+  }))
+  const locals = new Map<string, string[]>()
+  for (const { consumer, route } of registrations) {
+    if (transports.get(route.transport)?.capabilities.isLocal !== true) continue
+    locals.set(consumer, [...(locals.get(consumer) ?? []), route.channel.name])
+  }
+  return { channels, subscriptions: [...locals].map(([consumer, names]) => ({ consumer, channels: names })) }
+}
