@@ -105,7 +105,7 @@ export function createDeadLetterDesk(parts: DeskParts): DeadLetterDesk {
       try {
         await walk(port(), own, options, {
           numbers: (numbers) => apply({ numbers }),
-          parked: oncePerKey(apply),
+          parked: oncePerKey(apply, options.signal),
         })
       } finally {
         audit(parts.logger, 'dead.replay', own, plain(report))
@@ -125,7 +125,7 @@ export function createDeadLetterDesk(parts: DeskParts): DeadLetterDesk {
       const leave = async (letters: readonly DeadLetterSummary[]): Promise<void> => {
         report.left.add([{ why: 'key-parked', count: letters.length }])
       }
-      const parked = namesOneKey(own) ? oncePerKey(apply) : leave
+      const parked = namesOneKey(own) ? oncePerKey(apply, options.signal) : leave
       try {
         await walk(port(), own, options, { numbers: (numbers) => apply({ numbers }), parked })
       } finally {
@@ -169,12 +169,15 @@ async function walk(
 }
 
 /** Each parked key is dealt with as a whole, and so once. */
-function oncePerKey(apply: (target: DeadLetterTarget) => Promise<void>): Steps['parked'] {
+function oncePerKey(
+  apply: (target: DeadLetterTarget) => Promise<void>,
+  signal: AbortSignal | undefined,
+): Steps['parked'] {
   const met = new Set<string>()
   return async (letters) => {
     for (const { consumer, channel, key } of letters) {
       const name = JSON.stringify([consumer, channel, key])
-      if (met.has(name)) continue
+      if (met.has(name) || signal?.aborted === true) continue
       met.add(name)
       await apply({ key: { consumer, channel, key: key! } })
     }

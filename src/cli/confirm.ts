@@ -1,8 +1,15 @@
+import type { Readable, Writable } from 'node:stream'
 import { isCancel, text } from '@clack/prompts'
 import { Option, type Command } from 'commander'
 import { WaybillError } from '../kernel/errors.ts'
 import { wholeNumber } from './filter-flags.ts'
 import type { Output } from './output.ts'
+
+/** Where the question is asked: what the command says goes to stdout. */
+export interface ConfirmTerminal {
+  readonly input: Readable & { readonly isTTY?: boolean }
+  readonly output: Writable & { readonly isTTY?: boolean }
+}
 
 export interface ConfirmFlags {
   readonly dryRun?: boolean
@@ -34,6 +41,7 @@ export async function confirmed(
   { yes, count: expected }: ConfirmFlags,
   count: number,
   what: string,
+  terminal: ConfirmTerminal = { input: process.stdin, output: process.stderr },
 ): Promise<boolean> {
   if (expected !== undefined) {
     if (expected === count) return true
@@ -43,15 +51,13 @@ export async function confirmed(
     )
   }
   if (yes === true) return true
-  const { stdin, stderr } = process
-  if (output.isJson || !stdin.isTTY || !stderr.isTTY) {
+  if (output.isJson || terminal.input.isTTY !== true || terminal.output.isTTY !== true) {
     command.error(
       `error: It concerns ${count} ${what}, and nobody can be asked here. Give --count ${count} or --yes; --dry-run only tells.`,
     )
   }
   const answer = await text({
-    input: stdin,
-    output: stderr,
+    ...terminal,
     message: `Type ${count} to go on.`,
     validate: (value) => (value === String(count) ? undefined : `It takes ${count}; Ctrl-C changes nothing.`),
   })

@@ -4,13 +4,15 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { until } from '../../src/testing.ts'
 import { postgresDatabase } from '../setup/servers.ts'
-import { type CommandResult, runWaybill } from './waybill-command.ts'
+import { type CommandResult, runWaybill, startWaybill } from './waybill-command.ts'
 
 const source = fileURLToPath(new URL('../../src', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'waybill-operators-'))
 const secret = 'canary-payload-77f1'
 let client: pg.Client
+let observer: pg.Client
 
 beforeAll(async () => {
   const { url } = await postgresDatabase()
@@ -26,12 +28,15 @@ beforeAll(async () => {
      })`,
   )
   client = new pg.Client(url)
+  observer = new pg.Client(url)
   await client.connect()
+  await observer.connect()
   await run('migrate')
 })
 
 afterAll(async () => {
   await client.end()
+  await observer.end()
   rmSync(folder, { recursive: true, force: true })
 })
 
@@ -165,6 +170,29 @@ describe('waybill dead', () => {
     expect(whole.stdout).toBe('Purged: 2, with 1 parked key.\n')
     expect(await json('dead', 'purge', '--older-than', '30min', '--yes')).toMatchObject([0, { purged: 1 }])
   })
+})
+
+it('stops between two steps at SIGTERM, and tells what it has done', async () => {
+  await die(['ann', 'ann', 'bob', 'bob'])
+  await hold('ann', 'parked')
+  await hold('bob', 'parked')
+  await client.query('begin')
+  await client.query(`select from waybill.blocked where key = 'ann' for update`)
+  const replay = startWaybill(['dead', 'replay', '--all', '--yes'], { cwd: folder })
+  await until('it waits for the first key', async () => {
+    const { rows } = await observer.query(
+      `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    )
+    return rows.length > 0
+  })
+  replay.process.kill('SIGTERM')
+  await replay.sees('what is under way ends first')
+  await client.query('commit')
+  expect(await replay.ended).toMatchObject({
+    code: 143,
+    stdout: 'Replayed: 2 back in the outbox, 1 whole key.\n',
+  })
+  expect([await count('dead'), await count('outbox')]).toEqual([2, 2])
 })
 
 describe('waybill keys', () => {

@@ -14,6 +14,7 @@ import {
 } from '../filter-flags.ts'
 import { Output } from '../output.ts'
 import { payloadText } from '../payload-text.ts'
+import { stoppable } from '../stoppable.ts'
 import { visible } from '../visible.ts'
 import { withWaybill } from '../with-waybill.ts'
 
@@ -256,7 +257,10 @@ async function change(
       onExitCode(exitCodes.failed)
       return
     }
-    const { report, said } = await apply(waybill, { ...filter, upTo: found.upTo }, { limit })
+    const wanted = { ...filter, upTo: found.upTo }
+    const { report, said } = await stoppable(output, onExitCode, (signal) =>
+      apply(waybill, wanted, { limit, signal }),
+    )
     output.say([said, ...report.left.map(({ why, count }) => leftText(why, count))].join('\n'))
     output.result({ found, changed: true, ...report })
     if (report.left.length > 0) onExitCode(exitCodes.failed)

@@ -7,6 +7,7 @@ import { addFilterFlags, type FilterFlags, keySelection, mustName, wholeNumber }
 import { heldKeysText, keySteps } from '../key-text.ts'
 import { point } from '../lines.ts'
 import { Output } from '../output.ts'
+import { stoppable } from '../stoppable.ts'
 import { withWaybill } from '../with-waybill.ts'
 
 interface KeysFlags extends FilterFlags, ConfirmFlags {
@@ -159,7 +160,9 @@ async function change(
       onExitCode(exitCodes.failed)
       return
     }
-    const { report, said, isWhole } = await run(keys, filter, { limit: count })
+    const { report, said, isWhole } = await stoppable(output, onExitCode, (signal) =>
+      run(keys, filter, { limit: count, signal }),
+    )
     output.say(said.join('\n'))
     output.result({ found: count, changed: true, ...report })
     if (!isWhole) onExitCode(exitCodes.failed)

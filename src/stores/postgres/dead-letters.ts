@@ -38,29 +38,45 @@ export function createDeadLetters(lend: LendOperation, s: string): DeadLetters {
     async list(filter, page) {
       const values = [...filterValues(filter), page.after ?? 0, page.limit]
       const query = { text: listText(s), values }
-      const rows = await lend((connection) => connection.query<SummaryRow>(query, 'list dead letters'))
+      const rows = await lend('short', (connection) =>
+        connection.query<SummaryRow>(query, 'list dead letters'),
+      )
       return rows.map(summaryOf)
     },
     async find(name) {
       const [by, value] = 'number' in name ? (['number', name.number] as const) : (['id', name.id] as const)
       const query = { text: findText(s, by), values: [value] }
-      const rows = await lend((connection) => connection.query<FullRow>(query, 'look for a dead letter'))
+      const rows = await lend('short', (connection) =>
+        connection.query<FullRow>(query, 'look for a dead letter'),
+      )
       return rows.map(fullOf)
     },
     async count(filter) {
       const query = { text: countText(s), values: filterValues(filter) }
-      const [row] = await lend((connection) => connection.query<CountRow>(query, 'count dead letters'))
+      const [row] = await lend('long', (connection) =>
+        connection.query<CountRow>(query, 'count dead letters'),
+      )
       return countOf(row!)
     },
     replay: (target) =>
-      operate(lend, s, 'replay dead letters', (connection) =>
-        'numbers' in target ? replayNumbers(connection, s, target.numbers) : replayKey(connection, s, target),
+      operate(
+        (work) => lend('long', work),
+        s,
+        'replay dead letters',
+        (connection) =>
+          'numbers' in target
+            ? replayNumbers(connection, s, target.numbers)
+            : replayKey(connection, s, target),
       ),
     purge: (target) =>
-      operate(lend, s, 'purge dead letters', (connection) =>
-        'numbers' in target
-          ? purgeNumbers(connection, s, target.numbers)
-          : purgeKey(connection, s, target.key),
+      operate(
+        (work) => lend('long', work),
+        s,
+        'purge dead letters',
+        (connection) =>
+          'numbers' in target
+            ? purgeNumbers(connection, s, target.numbers)
+            : purgeKey(connection, s, target.key),
       ),
   }
 }

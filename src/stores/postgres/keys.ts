@@ -19,23 +19,38 @@ export function createKeys(lend: LendOperation, s: string, keeps: boolean): Keys
     async list(filter, { after, limit }) {
       const from = [after?.consumer ?? null, after?.partition ?? null, after?.seq.toString() ?? null]
       const query = { text: listKeysText(s), values: [...keyFilterValues(filter), ...from, limit] }
-      const rows = await lend((connection) => connection.query<KeyRow>(query, 'list held keys'))
+      const rows = await lend('short', (connection) => connection.query<KeyRow>(query, 'list held keys'))
       return rows.map(heldKeyOf)
     },
     async count(filter) {
       const query = { text: countKeysText(s), values: keyFilterValues(filter) }
-      const [row] = await lend((connection) => connection.query<{ n: number }>(query, 'count held keys'))
+      const [row] = await lend('short', (connection) =>
+        connection.query<{ n: number }>(query, 'count held keys'),
+      )
       return row!.n
     },
     unblock: (lines) =>
-      operate(lend, s, 'unblock keys', async (connection) => {
-        const values = lineColumns(lines)
-        await connection.query({ text: lockLinesText(s), values }, 'hold lines')
-        const [row] = await connection.query<{ n: number }>({ text: unblockText(s), values }, 'unblock keys')
-        return row!.n
-      }),
+      operate(
+        (work) => lend('short', work),
+        s,
+        'unblock keys',
+        async (connection) => {
+          const values = lineColumns(lines)
+          await connection.query({ text: lockLinesText(s), values }, 'hold lines')
+          const [row] = await connection.query<{ n: number }>(
+            { text: unblockText(s), values },
+            'unblock keys',
+          )
+          return row!.n
+        },
+      ),
     skip: (line) =>
-      operate(lend, s, 'skip the head of a key', (connection) => skip(connection, s, keeps, line)),
+      operate(
+        (work) => lend('short', work),
+        s,
+        'skip the head of a key',
+        (connection) => skip(connection, s, keeps, line),
+      ),
   }
 }
 

@@ -3,8 +3,14 @@ import type { Connection } from './connection.ts'
 import { isConnectionLoss } from './errors.ts'
 import { registrationLock } from './schema.ts'
 
-/** Lends a connection for one call, as long as operators' statements may take; closing it is the rollback. */
-export type LendOperation = <T>(work: (connection: Connection) => Promise<T>) => Promise<T>
+/**
+ * Lends a connection for one call; closing it is the rollback. `long`: for what may look at every dead letter there is, or move all
+ * of a key.
+ */
+export type LendOperation = <T>(
+  length: 'short' | 'long',
+  work: (connection: Connection) => Promise<T>,
+) => Promise<T>
 
 /** Tries of a transaction that meets others: relays lock rows, lines and counters in an order of their own. */
 const mostTries = 5
@@ -17,7 +23,7 @@ const mostTries = 5
  * answer; and it holds the layout, so that a row is not put into partitions that are being given up.
  */
 export async function operate<T>(
-  lend: LendOperation,
+  lend: (work: (connection: Connection) => Promise<T>) => Promise<T>,
   s: string,
   what: string,
   work: (connection: Connection) => Promise<T>,

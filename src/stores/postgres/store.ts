@@ -27,8 +27,11 @@ import { sweep } from './sweep.ts'
 import { createSentMessages } from './sent-messages.ts'
 import { createTransactionRunner } from './transaction-runner.ts'
 
-/** How long a migration, the end of a subscription or what an operator does may take: it may have to look at every row. */
+/** How long a migration or the end of a subscription may take: it may have to look at every waiting row. */
 const longMs = 3_600_000
+
+/** How long the longest of an operator's statements may take: it moves all of a parked key. */
+const operationMs = 600_000
 
 /** How long each part of a census may take: it is for people who look, and must not become a load. */
 const censusMs = 3000
@@ -52,7 +55,8 @@ function openStore(connections: Connections, schema: string, context: StoreConte
   const cleanup = connections.open('cleanup')
   // Filters that nobody foresaw: whatever plan is best.
   const setUp = 'set enable_seqscan to on; set enable_bitmapscan to on'
-  const lend: LendOperation = (work) => connections.lend('operator', { timeoutMs: longMs, setUp }, work)
+  const lend: LendOperation = (length, work) =>
+    connections.lend('operator', { ...(length === 'long' && { timeoutMs: operationMs }), setUp }, work)
   return {
     kind: 'postgres',
     schema: createSchemaAdmin(
