@@ -99,7 +99,7 @@ create table ${s}.rewinds (
   partition int not null,
   counter bigint not null default 0,
   primary key (consumer, partition)
-) with (fillfactor = 50);
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 create table ${s}.relays (
   id uuid primary key,
   transport text not null,
@@ -114,7 +114,7 @@ create table ${s}.relays (
   is_leaving boolean not null default false,
   -- What it told of itself at its last renewal: for people, never for relays.
   report jsonb
-) with (fillfactor = 50);
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 create table ${s}.inbox (
   consumer text not null,
   message_id uuid not null,
@@ -130,7 +130,7 @@ create table ${s}.attempts (
   starts int not null,
   counted_at timestamptz not null default clock_timestamp(),
   primary key (consumer, message_id)
-);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 create index attempts_counted on ${s}.attempts (counted_at);
 create table ${s}.checkpoints (
   consumer text not null,
@@ -160,7 +160,7 @@ create table ${s}.losses (
   last_code text,
   last_at timestamptz not null default clock_timestamp(),
   primary key (channel, consumer, cause)
-) with (fillfactor = 50);
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 create table ${s}.dead (
   number bigint generated always as identity primary key,
   consumer text not null default '',
@@ -186,7 +186,9 @@ create table ${s}.dead (
   first_failed_at timestamptz,
   -- Since when a process of its consumer is asked to run it again.
   replay_at timestamptz
-);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+  autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
+  autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 create index on ${s}.dead (channel, key);
 create index on ${s}.dead (id);
 create index dead_replays on ${s}.dead (consumer, number) where replay_at is not null;
