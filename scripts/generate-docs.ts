@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { configurationPage } from './docs/configuration.ts'
 import { errorsPage } from './docs/errors.ts'
 import { guaranteesPage } from './docs/guarantees.ts'
+import { metricsPage } from './docs/metrics.ts'
 import { readmePage } from './docs/readme.ts'
 import { root } from './root.ts'
 
@@ -11,6 +12,7 @@ const pages: Readonly<Record<string, () => string>> = {
   'docs/configuration.md': configurationPage,
   'docs/errors.md': errorsPage,
   'docs/guarantees.md': guaranteesPage,
+  'docs/metrics.md': metricsPage,
   'README.md': readmePage,
 }
 

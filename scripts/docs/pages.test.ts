@@ -5,6 +5,8 @@ import { errorCodes } from '../../src/kernel/errors.ts'
 import { configurationPage } from './configuration.ts'
 import { errorsPage } from './errors.ts'
 import { guaranteesPage } from './guarantees.ts'
+import { metricsPage } from './metrics.ts'
+import { metricNames, prometheusName } from '../../src/monitor/metrics-table.ts'
 
 const rowsOf = (page: string): string[] => page.split('\n').filter((line) => line.startsWith('| `'))
 
@@ -18,6 +20,13 @@ describe('the pages that code writes', () => {
       ...guarantees,
       ...Object.keys(refusalRules),
     ])
+  })
+
+  it('have a row for every metric, under a name that Prometheus takes, once', () => {
+    const names = rowsOf(metricsPage()).map((row) => row.split('`')[1]!)
+    for (const name of metricNames) expect(names).toContain(prometheusName(name))
+    for (const name of names) expect(name).toMatch(/^[a-z][a-z0-9_]*$/u)
+    expect(new Set(names).size).toBe(names.length)
   })
 
   it.each([

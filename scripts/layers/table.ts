@@ -75,6 +75,7 @@ export const entries: Readonly<Record<string, readonly string[]>> = {
   'postgres.ts': ['pg'],
   'kafka.ts': ['@platformatic/kafka'],
   'local.ts': [],
+  'monitor.ts': ['hono', '@hono/node-server', 'prom-client'],
   'testing.ts': peers,
 }
 

@@ -1,5 +1,6 @@
 import { WaybillError } from '../kernel/errors.ts'
 import { jsonLogger, type Logger } from '../kernel/logger.ts'
+import type { MonitorDefinition } from '../kernel/monitoring.ts'
 import { didYouMean } from '../kernel/suggest.ts'
 import type { Channel, RoutedChannel } from '../outbox/channel.ts'
 import type { StoreDefinition } from '../ports/store.ts'
@@ -30,6 +31,11 @@ export interface WaybillConfig<Handle = unknown> extends SettingsOptions {
    * @default JSON lines on stderr, at `logLevel`
    */
   readonly logger?: Logger | undefined
+  /**
+   * `httpMonitor()` of waybill/monitor: serves metrics and health at the settings `httpHost` and `httpPort`.
+   * @default none; `waybill relay` has one
+   */
+  readonly monitor?: MonitorDefinition | undefined
 }
 
 /** A channel with the transport that carries it. */
@@ -48,6 +54,7 @@ export interface ResolvedConfig<Handle = unknown> {
   readonly runsRelay: boolean
   readonly settings: Settings
   readonly logger: Logger
+  readonly monitor: MonitorDefinition | undefined
 }
 
 /** Returns its argument: gives an editor the types of the configuration. */
@@ -55,7 +62,7 @@ export function defineConfig<Handle>(config: WaybillConfig<Handle>): WaybillConf
   return config
 }
 
-const ownKeys = ['store', 'transports', 'channels', 'relay', 'logger'] as const
+const ownKeys = ['store', 'transports', 'channels', 'relay', 'logger', 'monitor'] as const
 
 /**
  * Throws `WB_INVALID_CONFIG` or `WB_INVALID_OPTION` for what cannot be meant; connects to nothing.
@@ -65,11 +72,14 @@ export function resolveConfig<Handle>(
   sources: Pick<SettingsSources, 'flags' | 'env'> = {},
 ): ResolvedConfig<Handle> {
   if (typeof config !== 'object' || config === null) throw invalid('the configuration is not an object.')
-  const { store, transports, channels, relay, logger, ...file } = config
+  const { store, transports, channels, relay, logger, monitor, ...file } = config
   const missing = misspelt(file, 'store')
   if (store === undefined && missing !== '') throw invalid(`\`store\` is missing.${missing}`)
   if (store !== undefined && typeof store?.open !== 'function') {
     throw invalid('`store` is not a store: give it one such as postgresStore({ … }).')
+  }
+  if (monitor !== undefined && typeof monitor?.open !== 'function') {
+    throw invalid('`monitor` is not a monitor: give it httpMonitor() of waybill/monitor.')
   }
   if (
     typeof (transports as unknown) !== 'object' ||
@@ -98,6 +108,7 @@ export function resolveConfig<Handle>(
     runsRelay: relay ?? true,
     settings,
     logger: logger ?? jsonLogger(settings.logLevel),
+    monitor,
   }
 }
 

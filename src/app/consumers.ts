@@ -16,6 +16,7 @@ import type { Store } from '../ports/store.ts'
 import type { SubscribeRequest, Subscription } from '../ports/transport.ts'
 import type { CheckedOptions } from './consume-options.ts'
 import type { ChannelRoute } from './config.ts'
+import { consumerCheck } from './health-checks.ts'
 import { type Parts, startRelay, takenTogether } from './relays.ts'
 import type { Relay } from '../relay/relay.ts'
 import type { ConsumerCounters, Running } from './running.ts'
@@ -114,10 +115,12 @@ export async function startConsumers(
       throw new WaybillError('WB_INVALID_CONFIG', `Transport "${route.transport}" cannot consume.`)
     }
     const own = new BrokerConsumer({ ...options, subscribe })
+    const check = consumerCheck(consumer, () => ({ isMember: own.isMember, trouble: counters.trouble }))
     running.push({
       stop: async () => void (await Promise.all([own.stop(), replayer?.stop()])),
       wake() {},
       status: describe,
+      checks: () => [check],
     })
     await own.start()
     replayer?.start()
@@ -217,6 +220,8 @@ class Counters implements ConsumerCounters {
   dead = 0
   lost = 0
   unsettled = 0
+  /** Code of the last error with store or broker, until something went well again. */
+  trouble: string | null = null
 
   copy(): ConsumerCounters {
     const { handled, duplicates, failed, dead, lost, unsettled } = this
@@ -230,5 +235,7 @@ class Counters implements ConsumerCounters {
     else if (event.type === 'dead') this.dead += 1
     else if (event.type === 'lost') this.lost += 1
     else if (event.type === 'unsettled') this.unsettled += event.count
+    if (event.type === 'unavailable') this.trouble = event.code
+    else if (event.type === 'handled' || event.type === 'settled') this.trouble = null
   }
 }

@@ -5,6 +5,7 @@ import type { Store } from '../ports/store.ts'
 import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import type { ChannelRules } from '../relay/mind/types.ts'
 import { Relay } from '../relay/relay.ts'
+import { relayCheck } from './health-checks.ts'
 import type { ChannelRoute, ResolvedConfig } from './config.ts'
 import type { MiddlewareStack } from './middleware.ts'
 import type { OpenTransports } from './open-transports.ts'
@@ -95,6 +96,7 @@ export async function startRelay(parts: Parts, work: LaneWork, running: Running[
     },
   })
   await relay.start()
+  const check = relayCheck(lane, () => relay.status(), settings)
   running.push({
     stop: () => relay.stop(),
     wake: ({ transport, isCommitted }) => {
@@ -103,6 +105,7 @@ export async function startRelay(parts: Parts, work: LaneWork, running: Running[
       else relay.hint()
     },
     status: () => ({ kind: 'relay', relay: relay.status() }),
+    checks: () => [check],
   })
   return relay
 }

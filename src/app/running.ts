@@ -1,4 +1,5 @@
 import type { News } from '../ports/bell.ts'
+import type { HealthCheck } from '../kernel/monitoring.ts'
 import type { RelayStatus } from '../relay/relay.ts'
 
 /** Running totals of `send()` since the instance was made. */
@@ -16,6 +17,8 @@ export type PartStatus =
   | { readonly kind: 'cleanup'; readonly forgotten: number }
   /** Whether this process hears what others write; where not, its polling finds it. */
   | { readonly kind: 'wake-ups'; readonly isListening: boolean }
+  /** Where metrics and health are served. */
+  | { readonly kind: 'monitor'; readonly host: string; readonly port: number }
   | { readonly kind: 'sends'; readonly counters: SendCounters }
   | { readonly kind: 'relay'; readonly relay: RelayStatus | null }
   | {
@@ -49,4 +52,6 @@ export interface Running {
   /** For whom it may be: parts that read the outbox. */
   wake(news: News): void
   status(): PartStatus
+  /** What of it can be unwell. @default nothing */
+  checks?(): readonly HealthCheck[]
 }

@@ -191,6 +191,19 @@ export const settingsTable = {
     max: 3_600_000,
     doc: 'How long a stop waits for what is under way before it gives it up.',
   },
+  httpPort: {
+    kind: 'count',
+    default: 0,
+    min: 0,
+    max: 65_535,
+    doc: 'Port on which the monitor serves /metrics, /healthz and /readyz; 0 serves nothing.',
+  },
+  httpHost: {
+    kind: 'text',
+    default: '127.0.0.1',
+    maxLength: 255,
+    doc: 'Address on which the monitor listens. Only this machine reaches the default; 0.0.0.0 lets in whoever the network lets through.',
+  },
   logLevel: {
     kind: 'choice',
     default: 'info',

@@ -26,6 +26,7 @@ import { createKeyDesk, type KeyDesk } from './keys.ts'
 import { type Middleware, MiddlewareStack } from './middleware.ts'
 import { OpenTransports } from './open-transports.ts'
 import { PendingPublishes } from './pending-publishes.ts'
+import { startMonitor, watchedPlaces } from './monitoring.ts'
 import { plansOf } from './plans.ts'
 import { registeredOf } from './registered.ts'
 import { startRelays } from './relays.ts'
@@ -313,6 +314,12 @@ class Instance<Handle> implements Waybill<Handle> {
       for (const warning of warnings) this.#config.logger.warn({ channel }, warning)
     }
     const isStoreless = this.#config.store === undefined
+    await startMonitor(this.#config, {
+      consumers: this.#registrations.map(({ consumer }) => consumer),
+      store: isStoreless ? null : this.#open(),
+      running: this.#running,
+      isServing: () => this.#lifecycle.isRunning,
+    })
     if (isStoreless && this.#registrations.length === 0) return
     const transports = this.#transports
     const common = {
@@ -331,11 +338,7 @@ class Instance<Handle> implements Waybill<Handle> {
     const store = this.#open()
     await store.schema.check()
     await this.#register()
-    this.#running.push({
-      stop: async () => {},
-      wake() {},
-      status: () => ({ kind: 'transports', names: transports.openNames }),
-    })
+    this.#running.push(watchedPlaces(store, transports))
     const parts = { ...common, store, transactions: this.#runner(store) }
     startCleanup(parts, this.#running)
     if (this.#config.runsRelay) await startRelays(parts, this.#running)

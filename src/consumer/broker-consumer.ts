@@ -41,6 +41,11 @@ export class BrokerConsumer {
     )
   }
 
+  /** Whether the broker counts it as a member of its group, or cannot tell. */
+  get isMember(): boolean {
+    return this.#running?.membership.isMember === true
+  }
+
   /** Rejects where the broker refuses the subscription. */
   start(): Promise<void> {
     return this.#lifecycle.start()

@@ -33,6 +33,8 @@ export class Membership implements Required<Pick<Subscription, 'receive' | 'sett
   readonly #options: MembershipOptions
   readonly #closed = new AbortController()
   #subscription: Promise<Subscription> = new Promise(() => {})
+  /** The same, once it is there. */
+  #joined: Subscription | undefined
   #generation = 0
   #over = new AbortController()
   #renewal: Promise<void> | undefined
@@ -44,10 +46,15 @@ export class Membership implements Required<Pick<Subscription, 'receive' | 'sett
     this.#options = options
   }
 
+  /** Whether there is a subscription that the broker counts as a member, or cannot tell. */
+  get isMember(): boolean {
+    return this.#joined !== undefined && this.#joined.isMember !== false
+  }
+
   /** Rejects where the broker refuses the first subscription. Nothing else is to be called then. */
   async open(): Promise<void> {
     this.#subscription = this.#subscribe()
-    await this.#subscription
+    this.#joined = await this.#subscription
   }
 
   async receive(most: number, signal: AbortSignal): Promise<readonly Delivery[]> {
@@ -121,6 +128,7 @@ export class Membership implements Required<Pick<Subscription, 'receive' | 'sett
     const old = this.#subscription
     const { promise, resolve } = Promise.withResolvers<Subscription>()
     this.#subscription = promise
+    this.#joined = undefined
     this.#generation += 1
     this.#over.abort()
     this.#over = new AbortController()
@@ -130,7 +138,8 @@ export class Membership implements Required<Pick<Subscription, 'receive' | 'sett
     const closing = old.then((subscription) => subscription.close())
     await withDeadline(closing, closeTimeoutMs, 'Leaving the broker').catch(() => {})
     // While it stops there is nothing to join for; the old one is closed a second time, which is nothing.
-    resolve((await this.#join()) ?? (await old))
+    this.#joined = await this.#join()
+    resolve(this.#joined ?? (await old))
   }
 
   async #join(): Promise<Subscription | undefined> {

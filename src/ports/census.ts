@@ -15,4 +15,6 @@ export interface Census {
    * `WB_STORE_UNREACHABLE`, `WB_TIMED_OUT`, `WB_SCHEMA_MISSING` or `WB_STORE_FAILED`.
    */
   look(request: CensusRequest): Promise<CensusReport>
+  /** Resolves when the store has answered the shortest of questions, on a connection that no look keeps busy. Throws as `look`. */
+  ping(): Promise<void>
 }

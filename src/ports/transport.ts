@@ -19,7 +19,16 @@ export interface TransportDefinition {
   open(context: TransportContext): Transport
 }
 
-export interface Transport {
+/** What a transport may be able to do: say whether it is there. */
+export interface Reachable {
+  /**
+   * Asks the broker for a sign of life, over a connection of its own. Rejects where there is no answer within `timeoutMs` and a
+   * little.
+   */
+  ping(timeoutMs: number): Promise<void>
+}
+
+export interface Transport extends Partial<Reachable> {
   readonly kind: string
   readonly capabilities: TransportCapabilities
   /** Absent where `capabilities.isLocal`. */
@@ -196,6 +205,8 @@ export interface Delivery {
  * message that was delivered and not settled is delivered again, here or elsewhere.
  */
 export interface Subscription {
+  /** Whether the broker counts it as a member now, and so assigns streams to it; `undefined` where that cannot be told. */
+  readonly isMember?: boolean | undefined
   /** The next deliveries, one at least; none when the signal aborted or the subscription was closed. */
   receive(most: number, signal: AbortSignal): Promise<readonly Delivery[]>
   /**

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startPostgres } from '../../src/testing.ts'
+import { freePort, startPostgres, until } from '../../src/testing.ts'
 import { postgresDatabase } from '../setup/servers.ts'
 import { runWaybill, startWaybill } from './waybill-command.ts'
 
@@ -65,7 +65,11 @@ describe('waybill status', () => {
 
   it('shows the relay that runs, what it holds, and exits with 0 where there is nothing to warn of', async () => {
     await client.query('delete from waybill.outbox')
-    const relay = startWaybill(['relay', '--config', config, '--lease-ms', '1s', '--log-level', 'silent'])
+    const port = await freePort()
+    const relay = startWaybill(
+      ['relay', '--config', config, '--lease-ms', '1s', '--log-level', 'silent', '--http-port', String(port)],
+      { env: { NODE_NO_WARNINGS: '1' } },
+    )
     try {
       await relay.sees('The relay is running')
       const look = async (): Promise<{ code: number | null; partitions: number | undefined }> => {
@@ -74,8 +78,14 @@ describe('waybill status', () => {
         return { code, partitions: relays[0]?.partitions }
       }
       // It has joined when it says that it runs; it may have claimed nothing yet.
-      while ((await look()).partitions !== 16) expect(relay.process.exitCode).toBeNull()
+      await until('it holds all partitions', async () => (await look()).partitions === 16)
       expect(await look()).toEqual({ code: 0, partitions: 16 })
+      // Its database is well, its broker is not: a relay with nothing to do says so all the same.
+      const response = await fetch(`http://127.0.0.1:${port}/healthz`)
+      expect(response.status).toBe(503)
+      const { components } = (await response.json()) as { components: { name: string; isHealthy: boolean }[] }
+      const health = Object.fromEntries(components.map(({ name, isHealthy }) => [name, isHealthy]))
+      expect(health).toEqual({ database: true, 'broker kafka': false, 'relay kafka': true })
     } finally {
       relay.process.kill('SIGTERM')
       await relay.ended

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import type { Command } from 'commander'
 import { createWaybill } from '../../app/waybill.ts'
 import { WaybillError } from '../../kernel/errors.ts'
+import { httpMonitor } from '../../monitor/http.ts'
 import { loadConfig } from '../config-file.ts'
 import { listenForInterruption } from '../interruption.ts'
 import { Output } from '../output.ts'
@@ -20,7 +21,8 @@ export function addRelay(program: Command): void {
     .addHelpText(
       'after',
       '\nSeveral relays share the work; one that is killed is replaced by the others.\n' +
-        '\nExamples:\n  $ waybill relay\n  $ waybill relay --lease-ms 5s --log-level warn\n',
+        '\nExamples:\n  $ waybill relay\n  $ waybill relay --lease-ms 5s --log-level warn\n' +
+        '  $ waybill relay --http-port 9464       serves /metrics, /healthz and /readyz to this machine\n',
     )
     .action(async (_own: unknown, self: Command) => {
       await relay(self.optsWithGlobals<RelayOptions>())
@@ -40,7 +42,7 @@ async function relay(options: RelayOptions): Promise<void> {
     )
   }
   const waybill = createWaybill(
-    { ...config, relay: true },
+    { ...config, relay: true, monitor: config.monitor ?? httpMonitor() },
     { flags: settingFlags(options), env: process.env },
   )
   const interruption = listenForInterruption(() => {

@@ -52,13 +52,18 @@ interface RelayRow {
   readonly partitions: number
 }
 
+export interface CensusConnections {
+  readonly census: Connection
+  readonly health: Connection
+}
+
 /**
  * Planned anew at each look: it is rare, and its tables change a lot between two. The connection's time-out is the limit of
  * every part.
  */
-export function createCensus(connection: Connection, s: string): Census {
+export function createCensus({ census, health }: CensusConnections, s: string): Census {
   const ask = <Row>(text: string, values: unknown[] = []): Promise<readonly Row[]> =>
-    connection.query<Row>({ text, values }, 'look at what is where')
+    census.query<Row>({ text, values }, 'look at what is where')
 
   /** A walk that does not end within its time leaves the rest of the look untouched. */
   async function lanes(mostRows: number): Promise<readonly LaneRow[] | null> {
@@ -71,6 +76,9 @@ export function createCensus(connection: Connection, s: string): Census {
   }
 
   return {
+    async ping() {
+      await health.query({ text: 'select' }, 'ask for a sign of life')
+    },
     async look({ mostRows, oldTransactionMs }): Promise<CensusReport> {
       const [clock] = await ask<{ at: Date }>('select clock_timestamp() as at')
       const rows = await lanes(mostRows)

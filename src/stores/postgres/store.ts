@@ -36,6 +36,9 @@ const operationMs = 600_000
 /** How long each part of a census may take: it is for people who look, and must not become a load. */
 const censusMs = 3000
 
+/** How long a sign of life may take: less than a monitor waits for it, so that the reason can be told. */
+const pingMs = 1000
+
 /** Outbox and inbox in PostgreSQL. Throws `WB_INVALID_OPTION`; connects to nothing before it is used. */
 export function postgresStore(options: PostgresStoreOptions): StoreDefinition<PgClient> {
   checkOptions(options)
@@ -68,7 +71,10 @@ function openStore(connections: Connections, schema: string, context: StoreConte
     inbox: createInbox({ inbox, cleanup }, schema, { keeps, suited }),
     checkpoints: createCheckpoints(inbox, schema, suited),
     census: createCensus(
-      connections.open('census', { timeoutMs: Math.min(statementTimeoutMs, censusMs) }),
+      {
+        census: connections.open('census', { timeoutMs: Math.min(statementTimeoutMs, censusMs) }),
+        health: connections.open('health', { timeoutMs: Math.min(statementTimeoutMs, pingMs) }),
+      },
       schema,
     ),
     deadLetters: createDeadLetters(lend, schema),

@@ -64,6 +64,10 @@ export class KafkaSubscription implements Subscription {
     this.#ended = this.#keepBelonging()
   }
 
+  get isMember(): boolean {
+    return this.#assignment !== undefined
+  }
+
   async receive(most: number, signal: AbortSignal): Promise<readonly Delivery[]> {
     const closed = this.#closed.signal
     while (!signal.aborted && !closed.aborted) {

@@ -6,6 +6,7 @@ import { dispatchProducer } from './dispatch-producer.ts'
 import { KafkaDispatcher } from './dispatcher.ts'
 import { KafkaFencedPublisher } from './fenced-publisher.ts'
 import { resolveOptions, type KafkaTransportOptions } from './options.ts'
+import { KafkaPulse } from './pulse.ts'
 import { Placement } from './placement.ts'
 import { PositionsTopic } from './positions-topic.ts'
 import { KafkaPublisher } from './publisher.ts'
@@ -61,9 +62,15 @@ export function kafkaTransport(options: KafkaTransportOptions): TransportDefinit
         source,
       })
     }
+    let pulse: KafkaPulse | undefined
     return {
       kind,
       capabilities,
+      async ping(timeoutMs) {
+        const kafka = await loadKafka()
+        pulse ??= keep(new KafkaPulse(kafka, settings, applicationName))
+        await pulse.feel(timeoutMs)
+      },
       async openPublisher() {
         const kafka = await loadKafka()
         const makeProducer = () => watchedProducer(kafka, settings, applicationName)

@@ -1,0 +1,95 @@
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import { getRequestListener } from '@hono/node-server'
+import { Hono } from 'hono'
+import { describeError, WaybillError } from '../kernel/errors.ts'
+import type { Monitor, MonitorDefinition, MonitorPlace, MonitorSource } from '../kernel/monitoring.ts'
+import { examine } from './health.ts'
+import { PrometheusMetrics } from './prometheus.ts'
+import { startRecording } from './recording.ts'
+import { StoreFigures } from './store-figures.ts'
+
+export interface HttpMonitorOptions {
+  /**
+   * How long each component has to say that it is well, in milliseconds.
+   * @default 2000
+   */
+  readonly healthTimeoutMs?: number
+}
+
+/**
+ * Serves `/metrics` for Prometheus, `/healthz` and `/readyz`: as `monitor` of the configuration, at the settings `httpHost` and
+ * `httpPort`. It only reads, and no body holds a payload, a header, an id or an address of a database. Throws `WB_INVALID_OPTION`;
+ * `start()` throws `WB_INVALID_CONFIG` where it cannot listen there.
+ */
+export function httpMonitor({ healthTimeoutMs = 2000 }: HttpMonitorOptions = {}): MonitorDefinition {
+  if (!Number.isInteger(healthTimeoutMs) || healthTimeoutMs < 1 || healthTimeoutMs > 60_000) {
+    throw new WaybillError(
+      'WB_INVALID_OPTION',
+      'httpMonitor: `healthTimeoutMs` must be a whole number of milliseconds from 1 to 60000.',
+    )
+  }
+  return { open: (source, place) => open(source, place, healthTimeoutMs) }
+}
+
+async function open(source: MonitorSource, place: MonitorPlace, healthTimeoutMs: number): Promise<Monitor> {
+  const metrics = new PrometheusMetrics(new StoreFigures({ source, now: () => performance.now() }))
+  const listener = getRequestListener(routes(source, metrics, healthTimeoutMs).fetch)
+  const server = createServer((request, response) => void listener(request, response))
+  await listen(server, place)
+  const stopRecording = startRecording(metrics, source)
+  return {
+    async close() {
+      stopRecording()
+      const closed = once(server, 'close')
+      server.close()
+      // A scraper keeps its connection open between two scrapes.
+      server.closeAllConnections()
+      await closed
+    },
+  }
+}
+
+function routes(source: MonitorSource, metrics: PrometheusMetrics, healthTimeoutMs: number): Hono {
+  const app = new Hono()
+  app.use(async (context, next) => {
+    await next()
+    context.header('cache-control', 'no-store')
+    context.header('x-content-type-options', 'nosniff')
+  })
+  app.get('/metrics', async (context) => {
+    const text = await metrics.render()
+    return context.body(text, 200, { 'content-type': metrics.contentType })
+  })
+  app.get('/healthz', async (context) => {
+    const health = await examine(source.checks(), healthTimeoutMs)
+    return context.json(health, health.isHealthy ? 200 : 503)
+  })
+  app.get('/readyz', (context) => {
+    const reason = source.notReady()
+    return reason === null ? context.json({ isReady: true }) : context.json({ isReady: false, reason }, 503)
+  })
+  app.notFound((context) => context.json({ error: 'There are /metrics, /healthz and /readyz.' }, 404))
+  app.onError((error, context) => {
+    source.logger.warn({ error: describeError(error) }, 'a request to the monitor failed')
+    return context.json({ error: 'It failed; the log says why.' }, 500)
+  })
+  return app
+}
+
+async function listen(server: Server, { host, port }: MonitorPlace): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  server.listen({ host, port }, resolve)
+  try {
+    await promise
+  } catch (cause) {
+    throw new WaybillError(
+      'WB_INVALID_CONFIG',
+      `Cannot serve metrics and health at ${host}, port ${port} (${describeError(cause).code}): choose another httpHost or httpPort.`,
+      { cause },
+    )
+  } finally {
+    server.off('error', reject)
+  }
+}
