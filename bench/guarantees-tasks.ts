@@ -1,4 +1,5 @@
 import type { Guarantee } from '../src/index.ts'
+import type { Measured } from './written.ts'
 
 export interface WorkerSettings {
   readonly url: string
@@ -36,11 +37,7 @@ export interface GuaranteeFigures {
 }
 
 /** docs/guarantees-measured.json. */
-export interface GuaranteesMeasured {
-  readonly measuredOn: string
-  /** Where, in a few words. */
-  readonly machine: string
+export interface GuaranteesMeasured extends Measured {
   readonly payloadBytes: number
-  readonly rounds: number
   readonly transports: Readonly<Record<'kafka' | 'local', Readonly<Record<Guarantee, GuaranteeFigures>>>>
 }

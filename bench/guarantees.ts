@@ -1,6 +1,4 @@
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { guarantees as names } from '../src/guarantees/guarantees.ts'
 import { startKafka } from '../src/testing/kafka-server.ts'
@@ -8,12 +6,11 @@ import { startPostgres } from '../src/testing/postgres-server.ts'
 import type { GuaranteeFigures, GuaranteesMeasured, Task, WorkerSettings } from './guarantees-tasks.ts'
 import type { BenchContext } from './main.ts'
 import { type Contender, type Figure, type Group, measure, median, ratio } from './measure.ts'
-
-const measuredPage = new URL('../docs/guarantees-measured.json', import.meta.url)
+import { measuredNow, write } from './written.ts'
 
 /**
- * The four guarantees on the same work, over Kafka and over `local`: what each costs. And the bars between them. Writes
- * docs/guarantees-measured.json, from which the README's table is made.
+ * The four guarantees on the same work, over Kafka and over `local`: what each costs. And the bars between them. With
+ * `--write` the README's table is made from it.
  */
 export async function guarantees(context: BenchContext): Promise<readonly Figure[]> {
   await using postgres = await startPostgres({ settings: { shared_preload_libraries: 'pg_stat_statements' } })
@@ -73,7 +70,7 @@ export async function guarantees(context: BenchContext): Promise<readonly Figure
   return figures
 }
 
-async function table(worker: Worker, { rounds, tell }: BenchContext): Promise<readonly Figure[]> {
+async function table(worker: Worker, { rounds, tell, writes }: BenchContext): Promise<readonly Figure[]> {
   const rows = (['kafka', 'local'] as const).flatMap((transport) =>
     names.map((guarantee) => ({ transport, guarantee, runs: [] as GuaranteeFigures[] })),
   )
@@ -116,13 +113,11 @@ async function table(worker: Worker, { rounds, tell }: BenchContext): Promise<re
     }
   }
   const page: GuaranteesMeasured = {
-    measuredOn: new Date().toISOString().slice(0, 10),
-    machine: `Node ${process.versions.node}, ${process.platform} ${process.arch}, ${availableParallelism()} cores`,
+    ...measuredNow(rounds),
     payloadBytes: 500,
-    rounds,
     transports: transports as GuaranteesMeasured['transports'],
   }
-  writeFileSync(measuredPage, `${JSON.stringify(page, null, 2)}\n`)
+  if (writes) write('guarantees-measured', page)
   return figures
 }
 

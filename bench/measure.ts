@@ -46,7 +46,13 @@ export interface Row {
 }
 
 /** A contender's rate as a share of another's. */
-export function ratio(name: string, of: string, against: string, bar: number, aim: number | null): Row {
+export function ratio(
+  name: string,
+  of: string,
+  against: string,
+  bar: number | null,
+  aim: number | null,
+): Row {
   return { name, of: { contender: of }, against: { contender: against }, unit: 'ratio', bar, aim }
 }
 
@@ -56,20 +62,21 @@ export interface Group {
   readonly contenders: readonly Contender[]
   readonly rows: readonly Row[]
   readonly rounds: number
+  /** Whether one round before the first is thrown away: it warms caches and compilers. @default true */
+  readonly warmsUp?: boolean
   /** Past it no further round is begun: what has been measured so far has to do. @default no limit */
   readonly limitMs?: number
 }
 
 /**
- * Runs the contenders of a group in turn. One round before the first is thrown away: it warms caches and compilers. Answers
- * with the group's rows, then with the rate of each contender.
+ * Runs the contenders of a group in turn, and answers with the group's rows, then with the rate of each contender.
  */
 export async function measure(group: Group, tell: (line: string) => void): Promise<readonly Figure[]> {
-  const { contenders, rows, rounds, limitMs = Infinity } = group
+  const { contenders, rows, rounds, warmsUp = true, limitMs = Infinity } = group
   const results = new Map(contenders.map(({ name }) => [name, [] as Readings[]]))
   const excuses = new Map<string, string>()
   const began = performance.now()
-  for (let round = 0; round <= rounds; round++) {
+  for (let round = warmsUp ? 0 : 1; round <= rounds; round++) {
     if (round > 1 && performance.now() - began > limitMs) {
       tell(`${group.name}: over its time; ${round - 1} of ${rounds} rounds have to do`)
       break

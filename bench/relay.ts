@@ -1,14 +1,22 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import pg from 'pg'
+import { withDeadline } from '../src/kernel/deadline.ts'
+import { findJavaAndMaven } from '../src/testing/kafka-jars.ts'
+import { startKafka } from '../src/testing/kafka-server.ts'
 import { startPostgres, type PostgresServer } from '../src/testing/postgres-server.ts'
 import type { BenchContext } from './main.ts'
 import { type Contender, type Figure, measure, type Readings } from './measure.ts'
 import type { ContenderSettings } from './relay/environment.ts'
+import { installPeers } from './peers.ts'
 import { type Plan, plans } from './relay/table.ts'
+import { measuredNow, type PerformanceMeasured, write } from './written.ts'
 
 /** Rounds for which the seconds of a plan are meant. */
 const usualRounds = 5
+
+/** One that takes longer hangs. */
+const longestRunMs = 300_000
 
 /** As a server of one's own is set up, and nothing in the middle of a measurement that only some rounds would meet. */
 const serverSettings = {
@@ -22,8 +30,32 @@ const serverSettings = {
 export async function relay(context: BenchContext): Promise<readonly Figure[]> {
   await using server = await startPostgres({ settings: serverSettings })
   const figures: Figure[] = []
-  for (const plan of chosen(context.only)) figures.push(...(await run(plan, server, context)))
+  for (const plan of chosen(context.only)) {
+    await using needed = await provide(plan.needs, context)
+    figures.push(...(await run(plan, server, needed, context)))
+  }
+  if (context.writes)
+    write('performance-measured', { ...measuredNow(context.rounds), figures } as PerformanceMeasured)
   return figures
+}
+
+/** What a plan needs besides PostgreSQL, for as long as it runs; or why it is not there. */
+interface Needed extends AsyncDisposable {
+  readonly brokers: readonly string[]
+  readonly excuse?: string
+}
+
+async function provide(needs: Plan['needs'], { tell }: BenchContext): Promise<Needed> {
+  const nothing = { brokers: [], [Symbol.asyncDispose]: async () => {} }
+  if (needs === 'peers') {
+    const excuse = await installPeers(tell)
+    return excuse === undefined ? nothing : { ...nothing, excuse }
+  }
+  if (needs !== 'kafka') return nothing
+  const { isAvailable, hint } = findJavaAndMaven()
+  if (!isAvailable) return { ...nothing, excuse: `Kafka cannot run here (${hint})` }
+  const kafka = await startKafka()
+  return { brokers: kafka.brokers, [Symbol.asyncDispose]: () => kafka.stop() }
 }
 
 export const relayGroups: readonly string[] = plans.map(({ name }) => name)
@@ -32,8 +64,13 @@ function chosen(only: readonly string[] | undefined): readonly Plan[] {
   return only === undefined ? plans : plans.filter(({ name }) => only.includes(name))
 }
 
-async function run(plan: Plan, server: PostgresServer, context: BenchContext): Promise<readonly Figure[]> {
-  await using hosts = await hostsOf(plan, server, context)
+async function run(
+  plan: Plan,
+  server: PostgresServer,
+  needed: Needed,
+  context: BenchContext,
+): Promise<readonly Figure[]> {
+  await using hosts = await hostsOf(plan, server, needed, context)
   const rounds = Math.min(context.rounds, plan.mostRounds ?? Infinity)
   const limitMs = plan.seconds * 1000 * Math.max(1, context.rounds / usualRounds)
   return await measure({ ...plan, contenders: hosts.contenders, rounds, limitMs }, context.tell)
@@ -47,17 +84,22 @@ interface Hosts extends AsyncDisposable {
 async function hostsOf(
   { name: plan, contenders: names }: Plan,
   server: PostgresServer,
+  { brokers, excuse }: Needed,
   { scale }: BenchContext,
 ): Promise<Hosts> {
   const workers: Worker[] = []
   const databases: string[] = []
   const contenders: Contender[] = []
   for (const name of names) {
-    const database = `${plan} ${name}`
+    if (excuse !== undefined) {
+      contenders.push({ name, run: async () => excuse })
+      continue
+    }
+    const database = `${plan} ${name}`.replaceAll(/[^\da-z]+/gu, '_')
     databases.push(database)
     const settings: ContenderSettings = {
       url: await server.createDatabase(database),
-      brokers: [],
+      brokers,
       name,
       scale,
     }
@@ -68,10 +110,7 @@ async function hostsOf(
   return {
     contenders,
     async [Symbol.asyncDispose]() {
-      for (const worker of workers) {
-        worker.postMessage('end')
-        await once(worker, 'exit')
-      }
+      for (const worker of workers) await worker.terminate()
       // What one group leaves behind is not vacuumed, or checkpointed, on the next one's time.
       const client = new pg.Client({ connectionString: server.url })
       await client.connect()
@@ -85,6 +124,6 @@ async function hostsOf(
 async function ask(worker: Worker): Promise<Readings | string> {
   const answered = once(worker, 'message')
   worker.postMessage('run')
-  const [answer] = (await answered) as [Readings | string]
+  const [answer] = (await withDeadline(answered, longestRunMs, 'a contender')) as [Readings | string]
   return answer
 }

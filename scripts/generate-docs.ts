@@ -4,6 +4,7 @@ import { configurationPage } from './docs/configuration.ts'
 import { errorsPage } from './docs/errors.ts'
 import { guaranteesPage } from './docs/guarantees.ts'
 import { metricsPage } from './docs/metrics.ts'
+import { performancePage } from './docs/performance.ts'
 import { readmePage } from './docs/readme.ts'
 import { root } from './root.ts'
 
@@ -13,6 +14,7 @@ const pages: Readonly<Record<string, () => string>> = {
   'docs/errors.md': errorsPage,
   'docs/guarantees.md': guaranteesPage,
   'docs/metrics.md': metricsPage,
+  'docs/performance.md': performancePage,
   'README.md': readmePage,
 }
 

@@ -5,7 +5,7 @@ import { deleteText, fillFlat } from './flat.ts'
 import { channelName, openOutbox } from './outbox.ts'
 import { runPgbench } from './pgbench.ts'
 
-const messages = 120_000
+const usual = 120_000
 const batch = 1000
 
 /**
@@ -20,7 +20,11 @@ export const drainRuns: Runs = {
 
 export async function drainByRelay(
   environment: Environment,
-  { keys, ordered = true }: { readonly keys: number; readonly ordered?: boolean },
+  {
+    keys,
+    ordered = true,
+    messages = usual,
+  }: { readonly keys: number; readonly ordered?: boolean; readonly messages?: number },
 ): Promise<{ readonly rate: number }> {
   const count = environment.sized(messages)
   await using outbox = await openOutbox(environment, { ordered })
@@ -35,7 +39,7 @@ export async function drainByRelay(
 
 /** Deletes a batch, would send it, commits: what a team writes for itself. */
 async function drainByLoop(environment: Environment): Promise<{ readonly rate: number }> {
-  const count = environment.sized(messages)
+  const count = environment.sized(usual)
   await fillFlat(environment.pool, count)
   const client = new pg.Client({ connectionString: environment.url })
   await client.connect()
@@ -58,7 +62,7 @@ async function drainByLoop(environment: Environment): Promise<{ readonly rate: n
 
 /** The same statement without JavaScript: each is a transaction of its own, and nobody looks at the rows. */
 async function drainByPgbench(environment: Environment): Promise<{ readonly rate: number } | string> {
-  const count = environment.sized(messages)
+  const count = environment.sized(usual)
   await fillFlat(environment.pool, count)
   const perSecond = await runPgbench(environment.url, deleteText(batch), Math.ceil(count / batch))
   if (typeof perSecond === 'string') return perSecond

@@ -16,7 +16,7 @@ export interface Environment extends ContenderSettings {
   /** Pipelines. */
   readonly pool: pg.Pool
   /** So many of something, smaller while a bench is being developed. */
-  sized(count: number): number
+  readonly sized: (count: number) => number
 }
 
 /** One measurement; a text says why it cannot be made on this machine. */

@@ -22,11 +22,11 @@ export const channelName = 'orders.placed'
 
 export const orders: Channel<Payload> = defineChannel<Payload>({ name: channelName, ordered: true })
 
-const spread = defineChannel<Payload>({ name: channelName, ordered: false })
-
 export interface OutboxOptions {
   /** @default true */
   readonly ordered?: boolean
+  /** @default the channel's name */
+  readonly address?: string
   /** @default the one that does nothing */
   readonly transport?: TransportDefinition
   /** Whether `start()` runs a relay. @default true */
@@ -41,14 +41,20 @@ export interface BenchOutbox extends AsyncDisposable, Pick<WatchedStore<PgClient
 /** An instance over an empty outbox with one channel, in default settings where nothing else is said; not started yet. */
 export async function openOutbox(
   { pool }: Pick<Environment, 'pool'>,
-  { ordered = true, transport = noOpTransport(), relay = true, settings = {} }: OutboxOptions = {},
+  {
+    ordered = true,
+    address = channelName,
+    transport = noOpTransport(),
+    relay = true,
+    settings = {},
+  }: OutboxOptions = {},
 ): Promise<BenchOutbox> {
   const store = watchedStore(postgresStore({ pool }))
   const waybill = createWaybill<PgClient>(
     {
       store: store.definition,
       transports: { bench: transport },
-      channels: [ordered ? orders : spread],
+      channels: [defineChannel<Payload>({ name: channelName, ordered, address })],
       relay,
       logLevel: 'error',
       ...settings,

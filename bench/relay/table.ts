@@ -1,11 +1,9 @@
-import { ratio, type Row } from '../measure.ts'
+import { type Group, ratio } from '../measure.ts'
 
 /** A group of rows whose contenders are run in turn. */
-export interface Plan {
-  readonly name: string
+export interface Plan extends Pick<Group, 'name' | 'rows' | 'warmsUp'> {
   /** By their names in relay-worker.ts; each has a thread and a database of its own. */
   readonly contenders: readonly string[]
-  readonly rows: readonly Row[]
   /** Seconds that five rounds may take; what takes longer stops with the rounds it has. */
   readonly seconds: number
   /** @default as many as asked for */
@@ -61,5 +59,121 @@ export const plans: readonly Plan[] = [
       ratio('one hot key / 10k keys', 'one hot key', '10k keys', 0.5, 0.8),
     ],
     seconds: 90,
+  },
+  {
+    name: 'latency',
+    contenders: ['to the handler', 'to the commit'],
+    rows: [
+      {
+        name: 'idle, COMMIT sent to handler, local / COMMIT alone, p50',
+        of: { contender: 'to the handler', reading: 'p50' },
+        against: { contender: 'to the commit', reading: 'p50' },
+        unit: 'ratio',
+        bar: 2.5,
+        aim: 1.7,
+        better: 'lower',
+      },
+    ],
+    seconds: 90,
+  },
+  {
+    name: 'inbox',
+    contenders: ['batch handler', 'handler of one', 'unnest … on conflict'],
+    rows: [
+      ratio(
+        'inbox, batch handler / raw unnest … on conflict',
+        'batch handler',
+        'unnest … on conflict',
+        0.8,
+        0.95,
+      ),
+      ratio('inbox, handler of one message / the same', 'handler of one', 'unnest … on conflict', null, null),
+    ],
+    seconds: 60,
+  },
+  {
+    name: 'kafka',
+    contenders: ['relay into Kafka', 'client alone'],
+    rows: [
+      ratio('relay into Kafka, acks=all / the client alone', 'relay into Kafka', 'client alone', 0.7, 0.9),
+    ],
+    seconds: 80,
+    needs: 'kafka',
+  },
+  {
+    name: 'wal',
+    contenders: ['relay, its WAL'],
+    rows: [
+      {
+        name: 'WAL per message after its insert',
+        of: { contender: 'relay, its WAL', reading: 'bytes a message' },
+        unit: 'B',
+        bar: 200,
+        aim: 135,
+        better: 'lower',
+      },
+      {
+        name: 'the same with the vacuum of the dead rows',
+        of: { contender: 'relay, its WAL', reading: 'with vacuum' },
+        unit: 'B',
+        bar: null,
+        aim: null,
+        better: 'lower',
+      },
+    ],
+    seconds: 20,
+    mostRounds: 3,
+  },
+  {
+    name: 'backlog',
+    contenders: ['relay, 1M rows'],
+    rows: [
+      {
+        name: 'backlog of 1M rows, last 100k drained / first',
+        of: { contender: 'relay, 1M rows', reading: 'last to first' },
+        unit: 'ratio',
+        bar: 0.8,
+        aim: 0.95,
+      },
+      {
+        name: 'memory of the relay meanwhile, highest',
+        of: { contender: 'relay, 1M rows', reading: 'memory, MB', by: 'highest' },
+        unit: 'MB',
+        bar: 150,
+        aim: null,
+        better: 'lower',
+      },
+      {
+        name: 'memory in the last third / in the first, highest',
+        of: { contender: 'relay, 1M rows', reading: 'last third of memory to first', by: 'highest' },
+        unit: 'ratio',
+        bar: 1.1,
+        aim: null,
+        better: 'lower',
+      },
+    ],
+    seconds: 120,
+    mostRounds: 3,
+    // Each run is a process of its own that warms up by itself.
+    warmsUp: false,
+  },
+  {
+    name: 'peers',
+    contenders: ['relay, 100k rows', 'pg-boss', 'graphile-worker'],
+    rows: [
+      ratio('drain / pg-boss', 'relay, 100k rows', 'pg-boss', 4, null),
+      ratio('drain / graphile-worker', 'relay, 100k rows', 'graphile-worker', 2.5, null),
+    ],
+    seconds: 100,
+    mostRounds: 3,
+    needs: 'peers',
+  },
+  {
+    name: 'slow peer',
+    contenders: ['relay, 5k rows', 'pg-transactional-outbox'],
+    rows: [ratio('drain / pg-transactional-outbox', 'relay, 5k rows', 'pg-transactional-outbox', 40, null)],
+    seconds: 40,
+    mostRounds: 3,
+    needs: 'peers',
   },
 ]

@@ -7,6 +7,7 @@ import { errorsPage } from './errors.ts'
 import { guaranteesPage } from './guarantees.ts'
 import { metricsPage } from './metrics.ts'
 import { metricNames, prometheusName } from '../../src/monitor/metrics-table.ts'
+import { performanceSection } from './performance.ts'
 
 const rowsOf = (page: string): string[] => page.split('\n').filter((line) => line.startsWith('| `'))
 
@@ -36,5 +37,47 @@ describe('the pages that code writes', () => {
   ])('are tables whose rows have all their cells: %s', (_name, page, count) => {
     expect(rowsOf(page).length).toBeGreaterThan(3)
     for (const row of rowsOf(page)) expect(cells(row), row).toBe(count)
+  })
+})
+
+describe('the page on performance', () => {
+  const figure = {
+    name: 'drain',
+    value: 0.9,
+    unit: 'ratio',
+    bar: 0.85,
+    aim: 0.95,
+    better: 'higher',
+    runs: [0.8, 1],
+  } as const
+  const written = { measuredOn: '2026-01-31', machine: 'two cores', rounds: 5 }
+
+  it('says on which side of its bar a figure is, and what was not measured', () => {
+    const page = performanceSection({
+      ...written,
+      figures: [
+        figure,
+        { ...figure, name: 'latency', value: 3, bar: 2.5, aim: null, better: 'lower' },
+        { ...figure, name: 'C', value: null, runs: [], note: 'pgbench is missing' },
+      ],
+    })
+    expect(page).toContain('| drain | 0.9 | ≥ 0.85 | 0.95 | kept |')
+    expect(page).toContain('| latency | 3 | ≤ 2.5 |  | missed |')
+    expect(page).toContain('| C |  | ≥ 0.85 | 0.95 | not measured: pgbench is missing |')
+    expect(page).toContain('--rounds 5` on 2026-01-31 (two cores)')
+  })
+
+  it('keeps what has no bar apart, with its span', () => {
+    const rate = {
+      ...figure,
+      name: 'drain: relay',
+      value: 1500,
+      unit: '1/s',
+      bar: null,
+      aim: null,
+      runs: [1000, 2000],
+    }
+    const page = performanceSection({ ...written, figures: [rate] })
+    expect(page).toContain('| drain: relay | 1,500 1/s | 1,000 1/s – 2,000 1/s |')
   })
 })

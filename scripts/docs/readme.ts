@@ -3,16 +3,11 @@ import { join } from 'node:path'
 import type { GuaranteesMeasured } from '../../bench/guarantees-tasks.ts'
 import { guarantees, guaranteeTerms, type Guarantee } from '../../src/guarantees/guarantees.ts'
 import { root } from '../root.ts'
-
-const begin = '<!-- The guarantees: written by "npm run docs". -->'
-const end = '<!-- End of what is written. -->'
+import { markedPage } from './marked.ts'
 
 /** README.md with its section on the guarantees as the table and the last measurement have it. */
 export function readmePage(): string {
-  const text = readFileSync(join(root, 'README.md'), 'utf8')
-  const [from, to] = [text.indexOf(begin), text.indexOf(end)]
-  if (from < 0 || to < from) throw new Error('README.md has lost the marks of its section on the guarantees')
-  return `${text.slice(0, from)}${begin}\n\n${section()}\n${text.slice(to)}`
+  return markedPage('README.md', 'The guarantees', section())
 }
 
 function section(): string {

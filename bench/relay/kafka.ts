@@ -1,0 +1,111 @@
+import { randomUUID } from 'node:crypto'
+import { Admin, ProduceAcks, Producer } from '@platformatic/kafka'
+import { kafkaTransport } from '../../src/kafka.ts'
+import { headersFrom } from '../../src/kernel/message.ts'
+import { bucketOf } from '../../src/transports/kafka/partitioner.ts'
+import { encodeWithin } from '../../src/transports/kafka/record.ts'
+import { messageOf } from '../../src/transports/kafka/sends.ts'
+import { fill, mustBeEmpty, settle } from '../fill.ts'
+import { arrived } from '../wire.ts'
+import type { Environment, Runs } from './environment.ts'
+import { channelName, openOutbox, payload } from './outbox.ts'
+
+const messages = 120_000
+const batch = 1000
+/** Of a topic that the transport makes. */
+const partitions = 4
+/** Sends under way at once: what the relay has too. */
+const side = 4
+
+/** The same records into a topic of their own, acks=all: from a full outbox, and from memory by the client alone. */
+export const kafkaRuns: Runs = { 'relay into Kafka': relayAll, 'client alone': sendAll }
+
+async function relayAll(environment: Environment): Promise<{ readonly rate: number }> {
+  const { pool, brokers } = environment
+  const count = environment.sized(messages)
+  const address = `bench-${randomUUID()}`
+  const transport = kafkaTransport({ brokers, partitionsPerTopic: partitions })
+  await using outbox = await openOutbox(environment, { transport, address })
+  const drain = async (rows: number): Promise<number> => {
+    await fill(pool, { channel: channelName, messages: rows, keys: 10_000 })
+    await settle(pool, 'waybill.outbox')
+    const drained = outbox.drained(rows)
+    await outbox.waybill.start()
+    const { rate } = await drained
+    await outbox.waybill.stop()
+    return rate
+  }
+  // The topic is made before the clock starts.
+  await drain(100)
+  const rate = await drain(count)
+  await mustBeEmpty(pool, 'waybill.outbox')
+  await arrived(brokers, address, count + 100)
+  return { rate }
+}
+
+async function sendAll({ brokers, sized }: Environment): Promise<{ readonly rate: number }> {
+  const count = sized(messages)
+  const topic = `bench-${randomUUID()}`
+  await createTopic(brokers, topic)
+  const records = Array.from({ length: count }, (_, n) => recordOf(topic, n))
+  const producers = Array.from(
+    { length: side },
+    () =>
+      new Producer({
+        clientId: 'bench',
+        bootstrapBrokers: [...brokers],
+        acks: ProduceAcks.ALL,
+        idempotent: true,
+      }),
+  )
+  try {
+    // Connected before the clock starts.
+    for (const producer of producers) await producer.send({ messages: [recordOf(topic, 0)] })
+    let next = 0
+    const startedAt = performance.now()
+    const sends = producers.map(async (producer) => {
+      while (next < count) {
+        const from = next
+        next += batch
+        await producer.send({ messages: records.slice(from, from + batch) })
+      }
+    })
+    await Promise.all(sends)
+    const seconds = (performance.now() - startedAt) / 1000
+    await arrived(brokers, topic, count + side)
+    return { rate: count / seconds }
+  } finally {
+    await Promise.all(producers.map((producer) => producer.close(true)))
+  }
+}
+
+async function createTopic(brokers: readonly string[], topic: string): Promise<void> {
+  const admin = new Admin({ clientId: 'bench', bootstrapBrokers: [...brokers] })
+  try {
+    await admin.createTopics({ topics: [topic], partitions, replicas: 1 })
+  } finally {
+    await admin.close()
+  }
+}
+
+/** As the transport would write it, ready before the clock starts. */
+function recordOf(address: string, n: number): ReturnType<typeof messageOf> {
+  const record = encodeWithin(
+    {
+      address,
+      envelope: {
+        id: randomUUID(),
+        channel: channelName,
+        key: String(n % 10_000),
+        payload: Buffer.from(JSON.stringify(payload)),
+        contentType: 'application/json',
+        headers: headersFrom([]),
+        createdAt: new Date(),
+      },
+    },
+    '/waybill',
+    1_000_000,
+  )
+  if ('outcome' in record) throw new Error(`not a record: ${record.code}`)
+  return messageOf({ record, partition: bucketOf(record.hash, partitions), index: n })
+}
