@@ -155,7 +155,7 @@ describe('the list of held keys', () => {
     ]
     const lines = heldKeysText(keys, { ...page, width: 200 }, now).split('\n')
     expect(lines[1]).toMatch(/retrying .*2 min .*\(relay\).*in 5 min/u)
-    expect(lines[2]).toMatch(/\(one message\).*shipping.*now/u)
+    expect(lines[2]).toMatch(/message 01990a5c.*shipping.*now/u)
     expect(lines[3]).toContain('waits for you')
     expect(lines[4]).toContain('10,000 or more in dead')
     expect(keySteps(keys).join('\n')).toContain('keys unblock')
