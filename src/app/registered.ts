@@ -1,4 +1,4 @@
-import type { ChannelRegistration, LocalSubscription } from '../ports/schema.ts'
+import type { ChannelRegistration, DifferingPartitions, LocalSubscription } from '../ports/schema.ts'
 import type { ResolvedConfig } from './config.ts'
 import type { Registration } from './consumers.ts'
 
@@ -26,4 +26,17 @@ export function registeredOf(
     locals.set(consumer, [...(locals.get(consumer) ?? []), route.channel.name])
   }
   return { channels, subscriptions: [...locals].map(([consumer, names]) => ({ consumer, channels: names })) }
+}
+
+/** Told at each start: who has set another number expects it to be there. */
+export function warnOfPartitions(
+  differing: readonly DifferingPartitions[],
+  { settings, logger }: Pick<ResolvedConfig, 'settings' | 'logger'>,
+): void {
+  for (const { transport, partitions } of differing) {
+    logger.warn(
+      { transport, partitions, setting: settings.partitions },
+      'the transport keeps its partitions: the setting counts only when it is first registered; `waybill migrate --partitions N` changes them',
+    )
+  }
 }

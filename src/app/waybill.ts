@@ -8,6 +8,7 @@ import type { Plan } from '../guarantees/plan.ts'
 import type { SomeChannel } from '../outbox/channel.ts'
 import { createPublish, type Publish } from '../outbox/publish.ts'
 import { createSend, type Send } from '../outbox/send.ts'
+import type { DifferingPartitions } from '../ports/schema.ts'
 import type { Store } from '../ports/store.ts'
 import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import { bindTransactions, executorFor } from '../transactions/registry.ts'
@@ -25,10 +26,11 @@ import { createDeadLetterDesk, type DeadLetterDesk } from './dead-letters.ts'
 import { createKeyDesk, type KeyDesk } from './keys.ts'
 import { type Middleware, MiddlewareStack } from './middleware.ts'
 import { OpenTransports } from './open-transports.ts'
+import { createPartitionDesk, type PartitionDesk } from './partitions.ts'
 import { PendingPublishes } from './pending-publishes.ts'
 import { startMonitor, watchedPlaces } from './monitoring.ts'
 import { plansOf } from './plans.ts'
-import { registeredOf } from './registered.ts'
+import { registeredOf, warnOfPartitions } from './registered.ts'
 import { startRelays } from './relays.ts'
 import type { Running, WaybillStatus } from './running.ts'
 import { Sends } from './sends.ts'
@@ -73,6 +75,8 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
   readonly sent: SentDesk
   /** Deletes what is past its retention at once. Works without `start()`. */
   readonly cleanup: CleanupDesk
+  /** Changes the number of partitions while everything runs. */
+  readonly partitions: PartitionDesk
   /** Adds middleware around every `publish` and `send`, and every handler; the one that was given first is outermost. */
   use(middleware: Middleware): void
   /** Registers a handler; call it before `start()`. One handler for each channel and consumer. */
@@ -96,7 +100,10 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
     options: TransformConsumeOptions,
     handler: TransformHandler<Payload>,
   ): void
-  /** Brings the store's schema up to date and registers the channels. Returns the versions applied. */
+  /**
+   * Brings the store's schema up to date and registers the channels. Returns the versions applied. A transport keeps the
+   * partitions it has; `partitions.change` gives it others.
+   */
   migrate(): Promise<readonly number[]>
   /** The migrations as SQL, for people who run them by hand. */
   printMigrations(): string
@@ -141,6 +148,7 @@ class Instance<Handle> implements Waybill<Handle> {
   readonly keys: KeyDesk
   readonly sent: SentDesk
   readonly cleanup: CleanupDesk
+  readonly partitions: PartitionDesk
   readonly #config: ResolvedConfig<Handle>
   readonly #registrations: Registration[] = []
   readonly #lifecycle: Lifecycle
@@ -187,6 +195,7 @@ class Instance<Handle> implements Waybill<Handle> {
     this.keys = createKeyDesk(desk)
     this.sent = createSentDesk({ ...desk, clock: systemClock })
     this.cleanup = createCleanupDesk(desk.store, settings)
+    this.partitions = createPartitionDesk(config, desk.store)
     const { applicationName, source } = settings
     this.#transports = new OpenTransports(transports, { logger, applicationName, source })
     this.#sends = new Sends({
@@ -337,7 +346,7 @@ class Instance<Handle> implements Waybill<Handle> {
     }
     const store = this.#open()
     await store.schema.check()
-    await this.#register()
+    warnOfPartitions(await this.#register(), this.#config)
     this.#running.push(watchedPlaces(store, transports))
     const parts = { ...common, store, transactions: this.#runner(store) }
     startCleanup(parts, this.#running)
@@ -357,9 +366,9 @@ class Instance<Handle> implements Waybill<Handle> {
     if (failures.length > 0) throw failures[0]
   }
 
-  async #register(): Promise<void> {
+  async #register(): Promise<readonly DifferingPartitions[]> {
     const { channels, subscriptions } = registeredOf(this.#config, this.#registrations)
-    await this.#open().schema.register(channels, subscriptions, this.#config.settings.partitions)
+    return await this.#open().schema.register(channels, subscriptions, this.#config.settings.partitions)
   }
 
   /** Transactions whose client `publish` knows, and which end only when every publish in them has been sent. */

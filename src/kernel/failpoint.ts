@@ -30,6 +30,9 @@ export const failpointNames = [
   'consumer.after-commit',
   'consumer.before-settle',
   'consumer.after-settle',
+  'layout.after-announce',
+  'layout.before-change',
+  'layout.after-change',
 ] as const
 
 export type FailpointName = (typeof failpointNames)[number]

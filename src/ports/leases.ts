@@ -9,8 +9,10 @@ export interface LaneSurvey {
    * its partitions.
    */
   readonly rank: number
-  /** Partitions of this lane. */
+  /** Partitions of this lane that can be claimed. */
   readonly partitions: number
+  /** Those of this relay that nobody may hold any more: an old layout's that have run dry. To be given up by draining. */
+  readonly closed: readonly number[]
 }
 
 /**
@@ -37,6 +39,7 @@ export interface LeaseSession {
    * that every subscribed consumer has already are removed too: their last owner died before it could.
    */
   claim(most: number): Promise<readonly LeasedPartition[]>
+  /** While the number of partitions is being changed it also does the next step of that which has become possible. */
   survey(): Promise<LaneSurvey>
   /** Gives leases back at once. Those of an older epoch are left alone. */
   release(held: readonly LeasedPartition[]): Promise<void>

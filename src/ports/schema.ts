@@ -16,6 +16,12 @@ export interface LocalSubscription {
   readonly channels: readonly string[]
 }
 
+/** A transport that has another number of partitions than was asked for: it got its own when it was first registered. */
+export interface DifferingPartitions {
+  readonly transport: string
+  readonly partitions: number
+}
+
 export interface SchemaStatus {
   /** Version found in the database; 0 where there is no schema. */
   readonly found: number
@@ -38,13 +44,14 @@ export interface SchemaAdmin {
   /**
    * Makes channels known to writers in any language, gives each of `transports` its partitions where it has none, and
    * notes local subscriptions. Repeatable; throws `WB_CHANNEL_CONFLICT` where a channel is registered with another
-   * transport or order and rows of it are waiting.
+   * transport or order and rows of it are waiting. Resolves with the transports that have had another number of partitions
+   * before, and keep it: see `Layouts`.
    */
   register(
     channels: readonly ChannelRegistration[],
     subscriptions: readonly LocalSubscription[],
     partitions: number,
-  ): Promise<void>
+  ): Promise<readonly DifferingPartitions[]>
   /** Ends a local subscription and releases the rows that waited only for it. */
   unsubscribe(consumer: string): Promise<void>
 }

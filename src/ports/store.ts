@@ -8,6 +8,7 @@ import type { Cleaner } from './cleaner.ts'
 import type { Inbox } from './inbox.ts'
 import type { Keys } from './keys.ts'
 import type { Lane } from './lane.ts'
+import type { Layouts } from './layouts.ts'
 import type { LeaseSession } from './leases.ts'
 import type { Outbox } from './outbox.ts'
 import type { OutboxWriter } from './outbox-writer.ts'
@@ -50,6 +51,7 @@ export interface Store {
   readonly deadLetters: DeadLetters
   readonly keys: Keys
   readonly replays: Replays
+  readonly layouts: Layouts
   readonly transactions: TransactionRunner
   readonly bell: Bell
   readonly sent: SentMessages

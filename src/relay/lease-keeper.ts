@@ -20,8 +20,8 @@ export interface LeaseHolder {
   lostAll(code: string | null): void
   /** What is told with the next renewal. */
   report(): RelayReport
-  /** Gives up this many partitions by draining: other relays are short of them. */
-  giveUp(count: number): void
+  /** Gives partitions up by draining. */
+  giveUp(partitions: readonly number[]): void
 }
 
 export interface LeaseKeeperOptions {
@@ -140,19 +140,20 @@ export class LeaseKeeper {
    */
   async #share(session: LeaseSession): Promise<void> {
     const { clock, leaseMs, holder, lane, logger } = this.#options
-    const { relays, rank, partitions } = await session.survey()
+    const { relays, rank, partitions, closed } = await session.survey()
+    if (closed.length > 0) holder.giveUp(closed)
     const count = Math.max(relays, 1)
     const fair = Math.floor(partitions / count) + (rank < partitions % count ? 1 : 0)
-    const kept = holder.kept.length
-    if (kept > fair) holder.giveUp(kept - fair)
-    if (kept >= fair || this.#isLeaving) return
+    const kept = holder.kept.map(({ partition }) => partition)
+    if (kept.length > fair) holder.giveUp(kept.slice(0, kept.length - fair))
+    if (kept.length >= fair || this.#isLeaving) return
     const asked = clock.now()
-    const gained = await session.claim(fair - kept)
+    const gained = await session.claim(fair - kept.length)
     if (gained.length === 0) return
     failpoint('relay.after-claim')
     logger.debug({ lane, gained: gained.length, fair }, 'claimed partitions')
     holder.gained(gained, asked + leaseMs)
     // Gained while the relay was told to leave: given up again with the rest.
-    if (this.#isLeaving) holder.giveUp(gained.length)
+    if (this.#isLeaving) holder.giveUp(gained.map(({ partition }) => partition))
   }
 }

@@ -164,8 +164,8 @@ class Run {
           const stopped = mind.stopped.map(({ partition }) => partition)
           return watch.report(options.clock.now(), stopped)
         },
-        giveUp(count) {
-          mind.drain(mind.kept.slice(0, count).map(({ partition }) => partition))
+        giveUp(partitions) {
+          mind.drain(partitions)
           pump()
         },
       },

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Client } from 'pg'
 import { afterAll, describe, expect, it } from 'vitest'
 import { settingNames, flagOf } from '../../src/app/settings-table.ts'
 import { postgresDatabase } from '../setup/servers.ts'
@@ -128,6 +129,34 @@ describe('waybill migrate', () => {
       stdout: '{"applied":[]}\n',
       stderr: 'The schema is up to date.\n',
     })
+  })
+
+  it('changes the number of partitions, tells what is left in the older ones, and may be run again', async () => {
+    const { url } = await postgresDatabase()
+    const config = configFile('partitions.config.ts', url)
+    await runWaybill(['migrate', '--config', config])
+    const client = new Client({ connectionString: url })
+    client.on('error', () => {})
+    await client.connect()
+    await client.query(`select cli_test.publish('orders.placed', '{}', 'a')`)
+    const change = ['migrate', '--config', config, '--partitions', '4', '--wait', '0s']
+    const first = await runWaybill([...change, '--json'])
+    expect(first.code).toBe(0)
+    const remains = [
+      { channel: 'orders.placed', ordered: false, kind: 'waiting', count: 1, isAtLeast: false },
+    ]
+    const now = { transport: 'local', partitions: 4, isDraining: true, remains }
+    expect(JSON.parse(first.stdout)).toEqual({ applied: [], partitions: [{ ...now, before: 16 }] })
+    const second = await runWaybill(change)
+    expect(second.stdout).toBe(
+      'The schema is up to date.\nlocal: has 4 partitions; relays go on with the older ones.\n' +
+        '  · orders.placed: 1 not sent yet: is a relay running?\n' +
+        'New messages do not wait for them.\n',
+    )
+    await client.query('delete from cli_test.outbox')
+    await client.end()
+    const unknown = await runWaybill([...change, '--transport', 'locl'])
+    expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining('Did you mean "local"?') })
   })
 
   it.each([

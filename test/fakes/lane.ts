@@ -68,6 +68,7 @@ export class FakeLane {
             relays: living.length,
             rank: before.filter((each) => this.#isAlive(each)).length,
             partitions: this.places.size,
+            closed: [],
           }
         }),
       release: (held) =>

@@ -54,8 +54,8 @@ export class FakeRelay {
         lostAll: () => {
           taken([])
         },
-        giveUp: (count) => {
-          for (const each of kept().slice(0, count)) void this.#drain(each)
+        giveUp: (partitions) => {
+          for (const each of kept()) if (partitions.includes(each.partition)) void this.#drain(each)
         },
       },
     })

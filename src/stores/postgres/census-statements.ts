@@ -82,14 +82,14 @@ select r.id, r.transport, r.consumer, r.host, r.pid, r.application, r.started_at
 from ${s}.relays r order by r.transport, r.consumer, r.started_at limit 1000`
 }
 
-/** Every lane's partitions, and those whose lease nobody living holds: by the clock, as a claim would judge. */
+/** Every lane's partitions that may be held, and those whose lease nobody living holds: by the clock, as a claim would judge. */
 export function partitionsText(s: string): string {
   return `
 select p.transport, p.consumer, count(*)::int as total,
   count(*) filter (where p.owner is null or p.lease_until < clock_timestamp())::int as unowned_count,
   (array_agg(p.partition order by p.partition)
     filter (where p.owner is null or p.lease_until < clock_timestamp()))[1:20] as unowned
-from ${s}.partitions p group by 1, 2 order by 1, 2`
+from ${s}.partitions p where p.is_open group by 1, 2 order by 1, 2`
 }
 
 export function lossesText(s: string): string {

@@ -143,7 +143,7 @@ where d.partition = o.partition and d.seq = o.seq and d.id = o.id and d.consumer
 
 /**
  * Puts dead letters back where they stood, in the order of their old numbers. The partition is reckoned as in outbox-writer.ts,
- * from the layout of now. For a local consumer the row may still be there for others, and stays; where it was not, every other
+ * from the layout of now; while an older one still drains, from that, for what it holds of the key comes after them. For a local consumer the row may still be there for others, and stays; where it was not, every other
  * subscriber has had the message and gets an inbox row. This consumer's inbox row goes, and the count of its starts.
  *
  * Rows stand below the floors of their readers: the counter of each partition rises, last, for renewals and other effects of the
@@ -152,10 +152,14 @@ where d.partition = o.partition and d.seq = o.seq and d.id = o.id and d.consumer
 export function returnText(s: string, { text }: Which): string {
   return `
 with d as materialized (
-  select d.*, t.first_partition + abs(hashtextextended(
-      case when c.ordered then d.channel || chr(10) || d.key else d.id::text end, 0) % t.partitions)::int as new_partition,
+  select d.*, coalesce(old.first_partition, t.first_partition) + abs(hashtextextended(
+      case when c.ordered then d.channel || chr(10) || d.key else d.id::text end, 0)
+      % coalesce(old.partitions, t.partitions))::int as new_partition,
     (select o.partition from ${s}.outbox o where o.partition = d.partition and o.seq = d.seq and o.id = d.id) as stands_in
   from ${s}.dead d join ${s}.channels c on c.channel = d.channel join ${s}.transports t on t.transport = c.transport
+  left join lateral (
+    select l.first_partition, l.partitions from ${s}.layouts l
+    where l.transport = t.transport and l.consumer = d.consumer and l.state = 'draining' order by l.generation limit 1) old on true
   where ${text}),
 back as (
   insert into ${s}.outbox (partition, seq, id, channel, key, payload, content_type, headers, created_at)

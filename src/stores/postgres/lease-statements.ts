@@ -32,7 +32,7 @@ with dead as materialized (
     and pg_try_advisory_xact_lock(r.lock_key)),
 free as materialized (
   select p.consumer, p.partition from ${s}.partitions p
-  where p.transport = $3 and p.consumer = $4 and p.owner is distinct from $1
+  where p.transport = $3 and p.consumer = $4 and p.owner is distinct from $1 and p.is_open
     and (p.owner is null or p.lease_until < clock_timestamp() or p.owner in (select id from dead))
   order by p.partition limit $5::int for update of p skip locked),
 buried as (
@@ -57,7 +57,12 @@ with held as materialized (
 living as materialized (
   select r.id, r.started_at from ${s}.relays r where r.transport = $1 and r.consumer = $2 and not r.is_leaving
     and r.lease_until >= clock_timestamp() and (r.lock_key is null or r.lock_key in (select lock_key from held)))
-select (select count(*) from ${s}.partitions p where p.transport = $1 and p.consumer = $2)::int as partitions,
+select (select count(*) from ${s}.partitions p where p.transport = $1 and p.consumer = $2 and p.is_open)::int as partitions,
+  array(select p.partition from ${s}.partitions p where p.transport = $1 and p.consumer = $2 and p.owner = $3
+    and not p.is_open order by 1) as closed,
+  exists (select from ${s}.partitions p where p.transport = $1 and p.consumer in ($2, '') and not p.is_open)
+    or exists (select from ${s}.layouts l where l.transport = $1 and l.consumer in ($2, '')
+      and l.state in ('draining', 'lingering')) as is_changing,
   (select count(*) from living)::int as relays,
   (select count(*) from living l join ${s}.relays own on own.id = $3
     where (l.started_at, l.id) < (own.started_at, own.id))::int as rank`

@@ -14,6 +14,8 @@ export interface LeaseOptions {
   readonly application: string
   /** Called with the partitions just gained, before they are handed on. Never rejects. */
   readonly onGained: (gained: readonly LeasedPartition[]) => Promise<void>
+  /** Called at each survey while the number of partitions is being changed. Never rejects. */
+  readonly onChanging: () => Promise<void>
 }
 
 /**
@@ -21,7 +23,7 @@ export interface LeaseOptions {
  * it is never made anew: the lock goes with it, and what a new one did would be done without the lock (R3).
  */
 export async function openLeases(connection: Connection, options: LeaseOptions): Promise<LeaseSession> {
-  const { schema, lane, leaseMs, application, onGained } = options
+  const { schema, lane, leaseMs, application, onGained, onChanging } = options
   const relayId = randomUUID()
   const statements = {
     renew: named('renew', renewText(schema)),
@@ -56,8 +58,15 @@ export async function openLeases(connection: Connection, options: LeaseOptions):
     },
     async survey() {
       const values = [lane.transport, lane.consumer, relayId]
-      const [row] = await query<LaneSurvey>(statements.survey, values, 'look at the lane')
-      return row!
+      const [row] = await query<LaneSurvey & { is_changing: boolean }>(
+        statements.survey,
+        values,
+        'look at the lane',
+      )
+      const { relays, rank, partitions, closed, is_changing: isChanging } = row!
+      // Here, so that a change of partitions goes on though the command that began it is gone.
+      if (isChanging) await onChanging()
+      return { relays, rank, partitions, closed }
     },
     async release(held) {
       await query(statements.release, [relayId, ...pairsOf(held)], 'release leases')

@@ -11,7 +11,7 @@ const mostKeys = 1000
  * For several messages, in the order of the function `append`: the transaction's id, the key locks by their hashes (two calls cannot wait for each other in a
  * circle), and only then, row by row in the order given, the numbers. What holds the order: locks are taken over a sorted,
  * distinct set that was joined with the id, and counted; rows are joined with the count, and sorted before they are
- * numbered. Relies on the primary keys of channels and transports; takes no lock on them.
+ * numbered. Relies on the primary keys of channels and transports; takes no lock on them, but for the layout's while it changes.
  *
  * The delay is reckoned once, so that messages of one call are due together; on an ordered channel it takes away the id.
  *
@@ -22,10 +22,13 @@ function appendText(s: string): string {
   return `
 with x as materialized (select pg_current_xact_id() as xid),
 t as materialized (
-  select c.channel, c.ordered, t.first_partition, t.partitions, coalesce(
+  select c.channel, c.ordered, layout.first_partition, layout.partitions, coalesce(
     $7::timestamptz, clock_timestamp() + $8::float8 * interval '1 millisecond') as not_before
   from (values (1)) one left join (
-    ${s}.channels c join ${s}.transports t on t.transport = c.transport) on c.channel = $1),
+    ${s}.channels c join ${s}.transports t on t.transport = c.transport) on c.channel = $1
+  left join lateral (
+    select t.first_partition, t.partitions where not t.is_changing
+    union all select l.* from ${s}.locked_layout(t.transport) l where t.is_changing) layout on true),
 m as materialized (
   select u.*, hashtextextended(case when t.ordered then $1 || chr(10) || u.key else u.id::text end, 0) as hash
   from t, unnest($2::uuid[], $3::text[], $4::bytea[], $5::text[], $6::jsonb[])

@@ -1,6 +1,6 @@
 import { WaybillError } from '../../kernel/errors.ts'
-import type { ChannelRegistration, LocalSubscription } from '../../ports/schema.ts'
 import type { Queries } from './connection.ts'
+import type { ChannelRegistration, DifferingPartitions, LocalSubscription } from '../../ports/schema.ts'
 import { addLossesText } from './loss-statements.ts'
 import { kept, returned } from './sent-statements.ts'
 
@@ -11,7 +11,11 @@ export interface Registration {
 }
 
 /** Each statement can be run again with the same outcome. The caller holds the schema's lock. */
-export async function register(connection: Queries, s: string, registration: Registration): Promise<void> {
+export async function register(
+  connection: Queries,
+  s: string,
+  registration: Registration,
+): Promise<readonly DifferingPartitions[]> {
   const { channels, subscriptions, partitions } = registration
   const run = (text: string, values: unknown[]): Promise<readonly Changed[]> =>
     connection.query<Changed>({ text, values }, 'register channels')
@@ -34,7 +38,10 @@ export async function register(connection: Queries, s: string, registration: Reg
     channels.map((each) => each.retained !== false),
   ])
   await run(subscriptionsText(s), [pairs.map(([consumer]) => consumer), pairs.map(([, channel]) => channel)])
+  await run(lanesText(s), [])
   await run(partitionsText(s), [])
+  const differing = { text: differingText(s), values: [transports, partitions] }
+  return await connection.query<DifferingPartitions>(differing, 'register channels')
 }
 
 interface Changed {
@@ -69,14 +76,21 @@ join unnest($1::text[], $2::text[], $3::bool[]) n(channel, transport, ordered) o
 where n.transport <> c.transport or n.ordered <> c.ordered`
 }
 
-/** Partition numbers of different transports never overlap: a partition has one transport. */
+/**
+ * Partition numbers of different transports never overlap: a partition has one transport. Nor do those of an older layout: fenced
+ * transactions, dead letters and lines go by them.
+ */
 function transportsText(s: string): string {
   return `
-insert into ${s}.transports (transport, first_partition, partitions)
-select n.transport, coalesce((select max(first_partition + partitions) from ${s}.transports), 0)
-  + (row_number() over (order by n.transport) - 1)::int * $1::int, $1::int
-from (select distinct u.transport from unnest($2::text[]) u(transport)) n
-where not exists (select from ${s}.transports t where t.transport = n.transport)`
+with added as (
+  insert into ${s}.transports (transport, first_partition, partitions)
+  select n.transport, coalesce((select max(first_partition + partitions) from ${s}.layouts), 0)
+    + (row_number() over (order by n.transport) - 1)::int * $1::int, $1::int
+  from (select distinct u.transport from unnest($2::text[]) u(transport)) n
+  where not exists (select from ${s}.transports t where t.transport = n.transport)
+  returning *)
+insert into ${s}.layouts (transport, generation, first_partition, partitions, state)
+select transport, 1, first_partition, partitions, 'current' from added`
 }
 
 function channelsText(s: string): string {
@@ -95,16 +109,35 @@ function subscriptionsText(s: string): string {
 insert into ${s}.subscriptions (consumer, channel) select * from unnest($1::text[], $2::text[]) on conflict do nothing`
 }
 
-/** A lane of its own for each transport, and one for each consumer that subscribes to a channel of it. */
+/**
+ * A lane of its own for each transport, and one for each consumer that subscribes to a channel of it. A new one gets every layout
+ * that is in use: rows that it is to have may stand in an older one.
+ */
+function lanesText(s: string): string {
+  return `
+insert into ${s}.layouts (transport, consumer, generation, first_partition, partitions, state)
+select l.transport, u.consumer, l.generation, l.first_partition, l.partitions,
+  case when l.state = 'current' then 'current' else 'draining' end
+from (
+  select distinct c.transport, u.consumer from ${s}.subscriptions u join ${s}.channels c on c.channel = u.channel) u
+join ${s}.layouts l on l.transport = u.transport and l.consumer = '' and l.state <> 'retired'
+where not exists (select from ${s}.layouts o where o.transport = u.transport and o.consumer = u.consumer)`
+}
+
+/** Of a new lane only the oldest layout is open; it opens the next when it has run dry. */
 function partitionsText(s: string): string {
   return `
-with lane as (
-  select transport, '' as consumer from ${s}.transports
-  union select c.transport, u.consumer from ${s}.subscriptions u join ${s}.channels c on c.channel = u.channel)
-insert into ${s}.partitions (consumer, partition, transport)
-select l.consumer, p, l.transport from lane l join ${s}.transports t using (transport),
-  generate_series(t.first_partition, t.first_partition + t.partitions - 1) p
-on conflict do nothing`
+insert into ${s}.partitions (consumer, partition, transport, is_open)
+select l.consumer, p, l.transport, l.generation = (
+  select min(o.generation) from ${s}.layouts o
+  where o.transport = l.transport and o.consumer = l.consumer and o.state in ('draining', 'current'))
+from ${s}.layouts l, generate_series(l.first_partition, l.first_partition + l.partitions - 1) p
+where l.state <> 'retired' on conflict do nothing`
+}
+
+/** Whose number of partitions is another than the one asked for. */
+function differingText(s: string): string {
+  return `select transport, partitions from ${s}.transports where transport = any($1::text[]) and partitions <> $2 order by 1`
 }
 
 /**
@@ -120,6 +153,7 @@ export async function unsubscribe(
   const text = `
 with ended as (delete from ${s}.subscriptions where consumer = $1 returning channel),
 lane as (delete from ${s}.partitions where consumer = $1),
+layout as (delete from ${s}.layouts where consumer = $1),
 lines as (delete from ${s}.blocked where consumer = $1),
 taken as (delete from ${s}.taken where consumer = $1 returning channel, ids),
 lost as (

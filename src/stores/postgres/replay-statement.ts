@@ -40,8 +40,12 @@ picked as materialized (
   where ${matches} and (t.partition, t.seq, t.id) > ($6::int, $7::bigint, $8::uuid)
   order by t.partition, t.seq, t.id limit $5::int${asNew ? '' : ' for update of t'}),
 judged as materialized (
-  select p.*, c.ordered, r.first_partition, r.partitions, c.channel is not null and c.retained as is_routable, ${isNeeded} as is_needed
-  from picked p left join ${s}.channels c on c.channel = p.channel left join ${s}.transports r on r.transport = c.transport),
+  select p.*, c.ordered, layout.first_partition, layout.partitions, c.channel is not null and c.retained as is_routable,
+    ${isNeeded} as is_needed
+  from picked p left join ${s}.channels c on c.channel = p.channel left join ${s}.transports r on r.transport = c.transport
+  left join lateral (
+    select r.first_partition, r.partitions where not r.is_changing
+    union all select l.* from ${s}.locked_layout(r.transport) l where r.is_changing) layout on true),
 wanted as materialized (select * from judged where is_routable and is_needed),${moved},
 hashed as materialized (
   select m.*, hashtextextended(case when m.ordered then m.channel || chr(10) || m.key else m.new_id::text end, 0) as hash from moved m),

@@ -12,7 +12,15 @@ function lockText(s: string): string {
 /** Shared by those who need that nothing is registered meanwhile. */
 export function registrationLock(s: string, mode: 'exclusive' | 'shared'): string {
   const lock = mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock'
-  return `${lock}(hashtextextended('waybill ${s.replaceAll("'", "''")}', 0))`
+  return `${lock}(${registrationKey(s)})`
+}
+
+export function tryRegistrationLock(s: string): string {
+  return `pg_try_advisory_xact_lock(${registrationKey(s)})`
+}
+
+function registrationKey(s: string): string {
+  return `hashtextextended('waybill ${s.replaceAll("'", "''")}', 0)`
 }
 
 type Length = 'short' | 'long'

@@ -1,3 +1,4 @@
+import { systemClock } from '../../kernel/clock.ts'
 import type { Lane, LeasedPartition } from '../../ports/lane.ts'
 import type { LeaseSession } from '../../ports/leases.ts'
 import type { Outbox } from '../../ports/outbox.ts'
@@ -11,6 +12,7 @@ import { createDeadLetters } from './dead-letters.ts'
 import type { PgClient } from './driver.ts'
 import { createInbox } from './inbox.ts'
 import { createKeys } from './keys.ts'
+import { advance, createLayouts } from './layouts.ts'
 import { openLeases } from './leases.ts'
 import { checkOptions, type PostgresStoreOptions } from './options.ts'
 import { OutboxEffects } from './outbox-effects.ts'
@@ -88,6 +90,7 @@ function openStore(connections: Connections, schema: string, context: StoreConte
     cleaner: createCleaner(cleanup, schema),
     bell: createBell(connections, schema),
     openOutbox: (lane) => Promise.resolve(openOutbox(connections, schema, lane, keeps)),
+    layouts: createLayouts((work) => connections.lend('layouts', {}, work), schema, systemClock),
     openLeases: (lane) => joinLane(connections, schema, lane, context),
     close: () => connections.closeAll(),
   }
@@ -130,24 +133,29 @@ async function joinLane(
   lane: Lane,
   context: StoreContext,
 ): Promise<LeaseSession> {
-  const { leaseMs, applicationName, logger } = context
+  const { leaseMs, applicationName, statementTimeoutMs, logger } = context
   const connection = connections.open('leases', { reconnects: false })
+  // The keeper waits for it between two renewals.
+  const layouts = connections.open('layouts', {
+    timeoutMs: Math.min(statementTimeoutMs, Math.ceil(leaseMs / 4)),
+  })
+  const onChanging = (): Promise<void> => advance(layouts, schema, lane, logger)
   const onGained = (gained: readonly LeasedPartition[]): Promise<void> =>
     connections.lend('sweep', {}, (sweeping) =>
       sweep(sweeping, gained, { schema, lane, logger, budgetMs: leaseMs / 4, keeps: keepsSent(context) }),
     )
   try {
-    const options = { schema, lane, leaseMs, application: applicationName, onGained }
+    const options = { schema, lane, leaseMs, application: applicationName, onGained, onChanging }
     const session = await openLeases(connection, options)
     return {
       ...session,
       close: async () => {
         await session.close()
-        await connections.close(connection)
+        await connections.close(connection, layouts)
       },
     }
   } catch (error) {
-    await connections.close(connection)
+    await connections.close(connection, layouts)
     throw error
   }
 }

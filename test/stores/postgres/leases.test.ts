@@ -217,7 +217,7 @@ describe('a survey', () => {
     const { lane } = await openStreet(url, store, { partitions: 4 })
     const sessions = [await join(lane), await join(lane), await join(lane)]
     const surveys = (): Promise<unknown> => Promise.all(sessions.map((session) => session.survey()))
-    const survey = { relays: 3, partitions: 4 }
+    const survey = { relays: 3, partitions: 4, closed: [] }
     expect(await surveys()).toEqual([
       { ...survey, rank: 0 },
       { ...survey, rank: 1 },

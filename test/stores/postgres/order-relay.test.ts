@@ -2,23 +2,25 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import type pg from 'pg'
 import { systemClock } from '../../../src/kernel/clock.ts'
 import { silentLogger } from '../../../src/kernel/logger.ts'
-import type { Outbox, OutboxRow } from '../../../src/ports/outbox.ts'
+import type { OutboxRow } from '../../../src/ports/outbox.ts'
 import type { Store } from '../../../src/ports/store.ts'
 import type { Fate } from '../../../src/ports/transport.ts'
 import { Relay, type RelayOptions } from '../../../src/relay/relay.ts'
 import { until } from '../../../src/testing/until.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
 import { append, connect, message, openStore, openStreet, type Street } from './support.ts'
-import { Deliveries, runWorkload, seeded } from './workload.ts'
+import { countingReads, Deliveries, runWorkload, seeded } from './workload.ts'
 
 let url: string
 let store: Store
 let observer: pg.Client
+let counted: ReturnType<typeof countingReads>
 
 beforeAll(async () => {
   ;({ url } = await postgresDatabase())
   store = openStore({ connectionString: url })
   await store.schema.migrate()
+  counted = countingReads(store)
   observer = await connect(url)
 })
 
@@ -48,30 +50,12 @@ class Destination {
   }
 }
 
-let reads = 0
-
-/** The store, with reads that are counted. */
-function counting(): Store {
-  return {
-    ...store,
-    async openOutbox(lane) {
-      const outbox = await store.openOutbox(lane)
-      const read: Outbox['read'] = async (request) => {
-        const result = await outbox.read(request)
-        reads += 1
-        return result
-      }
-      return { ...outbox, read }
-    },
-  }
-}
-
 function relayOn(street: Street, sender: Destination): Relay {
   const retry = { initialMs: 1, maxMs: 5 }
   const rules = { form: 'confirm', ordered: true, maxAttempts: 1000, retry } as const
   const options: RelayOptions = {
     lane: street.lane,
-    store: counting(),
+    store: counted.store,
     sender,
     leaseMs: 10_000,
     stopTimeoutMs: 20_000,
@@ -121,7 +105,14 @@ describe('a relay on a real outbox, while many write and one transaction stays o
       await append(store, idle, street.channel, message('idle', '1'))
       const relay = relayOn(street, destination)
       await relay.start()
-      const written = await runWorkload({ url, store, street, seed: 6000, reads: () => reads, rounds: 25 })
+      const written = await runWorkload({
+        url,
+        store,
+        street,
+        seed: 6000,
+        reads: () => counted.reads(),
+        rounds: 25,
+      })
       await until('an empty outbox, but for the open transaction', async () => (await waiting(street)) === 0)
       const { expected, ...faults } = destination.deliveries.judge(written)
       expect(faults).toEqual({ lost: 0, twice: 0, outOfOrder: 0 })
@@ -141,7 +132,7 @@ describe('a relay on a real outbox, while many write and one transaction stays o
     const destination = new Destination(() => false)
     const [first, second] = [relayOn(street, destination), relayOn(street, destination)]
     await first.start()
-    const writing = runWorkload({ url, store, street, seed: 7000, reads: () => reads, rounds: 25 })
+    const writing = runWorkload({ url, store, street, seed: 7000, reads: () => counted.reads(), rounds: 25 })
     await until('some deliveries', () => destination.deliveries.total > 50)
     await second.start()
     await until('a share for the second', () => (second.status()?.partitions.length ?? 0) > 0)

@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import type { Outbox } from '../../../src/ports/outbox.ts'
 import type { Store } from '../../../src/ports/store.ts'
 import { until } from '../../../src/testing/until.ts'
 import { append, connect, message, type Street } from './support.ts'
@@ -12,6 +13,21 @@ export function seeded(seed: number): () => number {
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
   }
+}
+
+/** The store, with reads of its outboxes that are counted. */
+export function countingReads(store: Store): { readonly store: Store; readonly reads: () => number } {
+  let count = 0
+  const openOutbox: Store['openOutbox'] = async (lane) => {
+    const outbox = await store.openOutbox(lane)
+    const read: Outbox['read'] = async (request) => {
+      const result = await outbox.read(request)
+      count += 1
+      return result
+    }
+    return { ...outbox, read }
+  }
+  return { store: { ...store, openOutbox }, reads: () => count }
 }
 
 export interface WorkloadOptions {

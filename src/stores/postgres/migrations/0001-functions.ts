@@ -9,6 +9,17 @@ create function ${s}.new_id() returns uuid language sql volatile as $$
     placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
     52, 1), 53, 1), 'hex')::uuid
 $$;
+create function ${s}.locked_layout(transport text, out first_partition int, out partitions int)
+  language plpgsql volatile security definer set search_path = pg_catalog as $$
+#variable_conflict use_column
+begin
+  -- Held to the commit: the change waits for it, and is seen by whoever waited for the change. The share lock is for REPEATABLE
+  -- READ, whose snapshot is older: it fails with 40001 on a row that has changed since. Writers may not update the row, so
+  -- this runs with the rights of the owner.
+  perform pg_advisory_xact_lock_shared(hashtextextended('waybill layout ${s.replaceAll("'", "''")}' || chr(10) || locked_layout.transport, 0));
+  select t.first_partition, t.partitions into locked_layout.first_partition, locked_layout.partitions
+    from ${s}.transports t where t.transport = locked_layout.transport for share;
+end $$;
 create function ${s}.append(id uuid, channel text, key text, payload bytea, content_type text, headers jsonb,
   not_before timestamptz default null) returns text language plpgsql volatile as $$
 #variable_conflict use_column
@@ -16,10 +27,16 @@ declare
   -- First the transaction's id, then the key's lock, then the number: so number order is commit order, per key.
   xid xid8 := pg_current_xact_id();
   target record;
+  layout record;
   hash bigint;
 begin
-  select c.channel, c.ordered, t.first_partition, t.partitions into target
+  select c.channel, c.ordered, t.transport, t.first_partition, t.partitions, t.is_changing into target
     from ${s}.channels c join ${s}.transports t on t.transport = c.transport where c.channel = append.channel;
+  if target.is_changing then
+    select * into layout from ${s}.locked_layout(target.transport);
+    target.first_partition := layout.first_partition;
+    target.partitions := layout.partitions;
+  end if;
   if target.ordered then
     hash := hashtextextended(append.channel || chr(10) || append.key, 0);
     perform pg_advisory_xact_lock(hash);

@@ -18,7 +18,21 @@ insert into ${s}.identity default values;
 create table ${s}.transports (
   transport text primary key,
   first_partition int not null unique,
-  partitions int not null check (partitions > 0)
+  partitions int not null check (partitions > 0),
+  -- While it is set writers read this row by locked_layout, so that none of them misses the change.
+  is_changing boolean not null default false,
+  -- The run of the command that set it last: only that one knows whom it has waited for.
+  changer uuid
+);
+-- The numbers of partitions a lane has had, which are never used again; more than one of them is in use after a change.
+create table ${s}.layouts (
+  transport text not null references ${s}.transports,
+  consumer text not null default '',
+  generation int not null,
+  first_partition int not null,
+  partitions int not null,
+  state text not null check (state in ('current', 'draining', 'lingering', 'retired')),
+  primary key (transport, consumer, generation)
 );
 create table ${s}.channels (
   channel text primary key,
@@ -91,6 +105,8 @@ create table ${s}.partitions (
   lease_until timestamptz,
   fenced_number bigint not null default 0,
   fenced_lineage text,
+  -- Closed ones are not claimed: those of a new layout until the older ones have run dry, and those of an old one after it.
+  is_open boolean not null default true,
   primary key (consumer, partition)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 create index on ${s}.partitions (transport, consumer);

@@ -1,0 +1,35 @@
+import type { PartitionsChange } from '../app/partitions.ts'
+import type { RemainsKind } from '../ports/layouts.ts'
+import { point, wrap } from './lines.ts'
+import type { Page } from './output.ts'
+
+const reasons: Readonly<Record<RemainsKind, string>> = {
+  waiting: 'not sent yet: is a relay running?',
+  retrying: 'tried again later, or behind one that is',
+  blocked: 'of blocked keys, which wait for you: waybill keys list',
+  delayed: 'not due yet',
+}
+
+/** What came of a change of partitions, and what stands in the way of the rest. */
+export function partitionsText(changes: readonly PartitionsChange[], { width }: Page): string {
+  const lines: string[] = []
+  for (const { transport, before, partitions, isDraining, remains } of changes) {
+    const change =
+      before === partitions ? `has ${partitions} partitions` : `${before} → ${partitions} partitions`
+    if (!isDraining) {
+      lines.push(`${transport}: ${change}.`)
+      continue
+    }
+    lines.push(`${transport}: ${change}; relays go on with the older ones.`)
+    for (const { channel, count, isAtLeast, kind } of remains) {
+      const many = `${isAtLeast ? 'at least ' : ''}${count}`
+      lines.push(...point(`${channel}: ${many} ${reasons[kind]}`, width))
+    }
+    const holds = remains.some(({ ordered }) => ordered)
+    const next = holds
+      ? 'New messages wait until those of ordered channels are sent. Run this again to see what is left.'
+      : 'New messages do not wait for them.'
+    lines.push(...wrap(next, width))
+  }
+  return lines.join('\n')
+}
