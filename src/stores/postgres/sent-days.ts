@@ -1,4 +1,4 @@
-import { isWaybillError } from '../../kernel/errors.ts'
+import { isWaybillError, type WaybillError } from '../../kernel/errors.ts'
 import type { SentSurvey, Tidied } from '../../ports/sent-messages.ts'
 import type { Connection } from './connection.ts'
 
@@ -54,20 +54,24 @@ export class SentDays {
   }
 
   async tidy(retainMs: number, limit: number): Promise<Tidied> {
-    let dropped = 0
-    for (const { day, exists, is_past } of await this.#days(retainMs)) {
+    let [dropped, deleted] = [0, 0]
+    for (const { day, next, exists, is_past } of await this.#days(retainMs)) {
       if (!exists || !is_past) continue
-      const isGone = await this.#run(
+      const outcome = await this.#run(
         `drop table ${this.#s}.${dayTable(day)}`,
         `drop the day ${day} of sent messages`,
       )
-      if (isGone) dropped += 1
+      if (outcome === 'done') dropped += 1
+      else if (outcome === 'forbidden' && deleted < limit) {
+        deleted += await this.#delete(dayText(this.#s), [
+          `${day} 00:00+00`,
+          `${next} 00:00+00`,
+          limit - deleted,
+        ])
+      }
     }
-    const [row] = await this.#connection.query<{ deleted: number }>(
-      { text: restText(this.#s), values: [retainMs, limit] },
-      'delete sent messages past their retention',
-    )
-    return { days: dropped, messages: row!.deleted }
+    if (deleted < limit) deleted += await this.#delete(restText(this.#s), [retainMs, limit - deleted])
+    return { days: dropped, messages: deleted }
   }
 
   async survey(retainMs: number): Promise<SentSurvey> {
@@ -88,8 +92,19 @@ export class SentDays {
     return this.#connection.query<Day>({ text: daysText, values }, 'look at the days of sent messages')
   }
 
-  /** `false`: a lock was not to be had, or somebody else did it first. Anything else is thrown. */
-  async #run(statements: string, what: string): Promise<boolean> {
+  async #delete(text: string, values: unknown[]): Promise<number> {
+    const [row] = await this.#connection.query<{ deleted: number }>(
+      { text, values },
+      'delete sent messages past their retention',
+    )
+    return row!.deleted
+  }
+
+  /**
+   * `not-now`: a lock was not to be had, or somebody else did it first. `forbidden`: the role owns no tables, as a role for run time
+   * need not. Anything else is thrown.
+   */
+  async #run(statements: string, what: string): Promise<'done' | 'not-now' | 'forbidden'> {
     const lock = `select pg_advisory_xact_lock(${cleanupLock(this.#s)})`
     try {
       // Sent as one text, so they are one transaction.
@@ -97,10 +112,11 @@ export class SentDays {
         { text: `set local lock_timeout = ${lockTimeoutMs}; ${lock}; ${statements}` },
         what,
       )
-      return true
+      return 'done'
     } catch (error) {
-      if (isWaybillError(error) && (error.code === 'WB_STORE_CONFLICT' || isDoneOrInUse(error.cause)))
-        return false
+      if (!isWaybillError(error)) throw error
+      if (error.code === 'WB_STORE_CONFLICT' || codes.has(codeOf(error))) return 'not-now'
+      if (codeOf(error) === insufficientPrivilege) return 'forbidden'
       throw error
     }
   }
@@ -112,8 +128,11 @@ export function cleanupLock(s: string): string {
 }
 
 /** duplicate_table, undefined_table: another was first. check_violation: the default partition has messages of that day. */
-function isDoneOrInUse(error: unknown): boolean {
-  return ['42P07', '42P01', '23514'].includes((error as { code?: string } | undefined)?.code ?? '')
+const codes = new Set(['42P07', '42P01', '23514'])
+const insufficientPrivilege = '42501'
+
+function codeOf({ cause }: WaybillError): string {
+  return (cause as { code?: string } | undefined)?.code ?? ''
 }
 
 function dayTable(day: string): string {
@@ -132,6 +151,18 @@ select to_char(day, 'YYYY-MM-DD') as day, to_char(day + 1, 'YYYY-MM-DD') as next
   (day + 1)::timestamp at time zone 'UTC' < clock_timestamp() - $1::float8 * interval '1 millisecond' as is_past,
   day >= (clock_timestamp() at time zone 'UTC')::date as is_ahead
 from days group by day order by day`
+
+/** Of a day, by the table of all days: rights on that one are enough, and planning leaves the others out. */
+function dayText(s: string): string {
+  return `
+with gone as (
+  delete from ${s}.sent t using (
+    select o.partition, o.seq, o.id from ${s}.sent o where o.sent_at >= $1::timestamptz and o.sent_at < $2::timestamptz
+    order by o.partition, o.seq, o.id limit $3::int) d
+  where t.sent_at >= $1::timestamptz and t.sent_at < $2::timestamptz
+    and t.partition = d.partition and t.seq = d.seq and t.id = d.id returning 1)
+select count(*)::int as deleted from gone`
+}
 
 function restText(s: string): string {
   return `
