@@ -54,8 +54,9 @@ const introduction = `<!-- Written by "npm run docs" from src/monitor/metrics-ta
 # Metrics
 
 For Prometheus, with \`monitor: httpMonitor()\` from \`waybill/monitor\` in the configuration (\`waybill relay\` has it) and the setting
-\`httpPort\`: \`/metrics\` at \`httpHost\`, which is this machine alone unless it is set. Names follow the OpenTelemetry
-conventions for messaging where those have one.
+\`httpPort\`: \`/metrics\` at \`httpHost\`, which is this machine alone unless it is set. For OpenTelemetry, with
+\`monitor: otelMonitor()\` from \`waybill/otel\`, through the API's meter. Names follow the OpenTelemetry conventions for messaging where
+those have one.
 
 What is worth an alert: \`waybill_outbox_lag_seconds\` above what your messages may wait, \`waybill_store_up\` at 0,
 \`waybill_partitions_unowned\` above 0 for longer than a lease, \`waybill_outbox_blocked_keys\` or \`waybill_dead_letters\` above 0, and

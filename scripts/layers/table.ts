@@ -55,7 +55,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   changefeeds: adapter,
   transactions: adapter,
   app: { layers: [...mechanisms, ...adapters], packages: [], loadsByPath: true },
-  monitor: { layers: ['kernel'], packages: dependencies },
+  monitor: { layers: ['kernel'], packages: [...dependencies, '@opentelemetry/api'] },
   integrations: { ...outside, packages: peers },
   dashboard: { ...outside, packages: dependencies },
   demo: { ...outside, packages: peers, loadsByPath: true },
@@ -76,6 +76,7 @@ export const entries: Readonly<Record<string, readonly string[]>> = {
   'kafka.ts': ['@platformatic/kafka'],
   'local.ts': [],
   'monitor.ts': ['hono', '@hono/node-server', 'prom-client'],
+  'otel.ts': ['@opentelemetry/api'],
   'testing.ts': peers,
 }
 

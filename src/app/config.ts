@@ -32,10 +32,11 @@ export interface WaybillConfig<Handle = unknown> extends SettingsOptions {
    */
   readonly logger?: Logger | undefined
   /**
-   * `httpMonitor()` of waybill/monitor: serves metrics and health at the settings `httpHost` and `httpPort`.
-   * @default none; `waybill relay` has one
+   * One, or several: `httpMonitor()` of waybill/monitor serves metrics and health at the settings `httpHost` and `httpPort`;
+   * `otelMonitor()` of waybill/otel hands metrics and the relays' spans to OpenTelemetry.
+   * @default none; `waybill relay` has `httpMonitor()`
    */
-  readonly monitor?: MonitorDefinition | undefined
+  readonly monitor?: MonitorDefinition | readonly MonitorDefinition[] | undefined
 }
 
 /** A channel with the transport that carries it. */
@@ -54,7 +55,7 @@ export interface ResolvedConfig<Handle = unknown> {
   readonly runsRelay: boolean
   readonly settings: Settings
   readonly logger: Logger
-  readonly monitor: MonitorDefinition | undefined
+  readonly monitors: readonly MonitorDefinition[]
 }
 
 /** Returns its argument: gives an editor the types of the configuration. */
@@ -78,7 +79,8 @@ export function resolveConfig<Handle>(
   if (store !== undefined && typeof store?.open !== 'function') {
     throw invalid('`store` is not a store: give it one such as postgresStore({ … }).')
   }
-  if (monitor !== undefined && typeof monitor?.open !== 'function') {
+  const monitors = [monitor ?? []].flat()
+  if (!monitors.every((each) => typeof each?.open === 'function')) {
     throw invalid('`monitor` is not a monitor: give it httpMonitor() of waybill/monitor.')
   }
   if (
@@ -108,7 +110,7 @@ export function resolveConfig<Handle>(
     runsRelay: relay ?? true,
     settings,
     logger: logger ?? jsonLogger(settings.logLevel),
-    monitor,
+    monitors,
   }
 }
 

@@ -17,26 +17,29 @@ export interface MonitoringParts {
 }
 
 /**
- * Opens the configuration's monitor where the setting `httpPort` asks for one: before anything else starts, so that it can tell
- * what has not, and it counts all there is. Throws `WB_INVALID_CONFIG`.
+ * Opens the configuration's monitors, those that listen where the setting `httpPort` gives them a place: before anything else
+ * starts, so that they can tell what has not, and count all there is. Throws `WB_INVALID_CONFIG`.
  */
-export async function startMonitor(config: ResolvedConfig, parts: MonitoringParts): Promise<void> {
-  const { monitor, settings } = config
+export async function startMonitors(config: ResolvedConfig, parts: MonitoringParts): Promise<void> {
+  const { monitors, settings } = config
   const { httpHost: host, httpPort: port } = settings
-  if (port === 0) return
-  if (monitor === undefined) {
+  if (port !== 0 && !monitors.some(({ listens }) => listens)) {
     throw new WaybillError(
       'WB_INVALID_CONFIG',
       `httpPort is ${port}, and the configuration has no \`monitor\` that could serve there: give it ` +
         '`monitor: httpMonitor()` from waybill/monitor, or set httpPort to 0.',
     )
   }
-  const opened = await monitor.open(sourceOf(config, parts), { host, port })
-  parts.running.push({
-    stop: () => opened.close(),
-    wake() {},
-    status: () => ({ kind: 'monitor', host, port }),
-  })
+  for (const monitor of monitors) {
+    const { listens } = monitor
+    if (listens && port === 0) continue
+    const opened = await monitor.open(sourceOf(config, parts), { host, port })
+    parts.running.push({
+      stop: () => opened.close(),
+      wake() {},
+      status: () => ({ kind: 'monitor', place: listens ? { host, port } : null }),
+    })
+  }
 }
 
 function sourceOf(

@@ -17,8 +17,8 @@ export type PartStatus =
   | { readonly kind: 'cleanup'; readonly forgotten: number }
   /** Whether this process hears what others write; where not, its polling finds it. */
   | { readonly kind: 'wake-ups'; readonly isListening: boolean }
-  /** Where metrics and health are served. */
-  | { readonly kind: 'monitor'; readonly host: string; readonly port: number }
+  /** `place`: where it listens; `null` where it does not. */
+  | { readonly kind: 'monitor'; readonly place: { readonly host: string; readonly port: number } | null }
   | { readonly kind: 'sends'; readonly counters: SendCounters }
   | { readonly kind: 'relay'; readonly relay: RelayStatus | null }
   | {

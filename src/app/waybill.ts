@@ -28,7 +28,7 @@ import { type Middleware, MiddlewareStack } from './middleware.ts'
 import { OpenTransports } from './open-transports.ts'
 import { createPartitionDesk, type PartitionDesk } from './partitions.ts'
 import { PendingPublishes } from './pending-publishes.ts'
-import { startMonitor, watchedPlaces } from './monitoring.ts'
+import { startMonitors, watchedPlaces } from './monitoring.ts'
 import { plansOf } from './plans.ts'
 import { registeredOf, warnOfPartitions } from './registered.ts'
 import { startRelays } from './relays.ts'
@@ -323,7 +323,7 @@ class Instance<Handle> implements Waybill<Handle> {
       for (const warning of warnings) this.#config.logger.warn({ channel }, warning)
     }
     const isStoreless = this.#config.store === undefined
-    await startMonitor(this.#config, {
+    await startMonitors(this.#config, {
       consumers: this.#registrations.map(({ consumer }) => consumer),
       store: isStoreless ? null : this.#open(),
       running: this.#running,

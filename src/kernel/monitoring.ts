@@ -34,6 +34,8 @@ export interface MonitorSource {
 
 /** Something that shows an instance to the outside, as the configuration names it. */
 export interface MonitorDefinition {
+  /** Whether it needs a place to listen at. One that does is opened only where the setting `httpPort` gives it one. */
+  readonly listens: boolean
   /** Rejects with `WB_INVALID_CONFIG` where it cannot listen at that place. */
   open(source: MonitorSource, place: MonitorPlace): Promise<Monitor>
 }

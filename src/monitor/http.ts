@@ -29,7 +29,7 @@ export function httpMonitor({ healthTimeoutMs = 2000 }: HttpMonitorOptions = {})
       'httpMonitor: `healthTimeoutMs` must be a whole number of milliseconds from 1 to 60000.',
     )
   }
-  return { open: (source, place) => open(source, place, healthTimeoutMs) }
+  return { listens: true, open: (source, place) => open(source, place, healthTimeoutMs) }
 }
 
 async function open(source: MonitorSource, place: MonitorPlace, healthTimeoutMs: number): Promise<Monitor> {

@@ -3,6 +3,7 @@ import type { DiagnosticEvents, DiagnosticName } from '../kernel/diagnostics.ts'
 import { describeError } from '../kernel/errors.ts'
 import type { MonitoredChannel, MonitorSource } from '../kernel/monitoring.ts'
 import { BoundedLabels, type LabelValues } from './bounded-labels.ts'
+import { errorType } from './error-type.ts'
 import type { MetricName } from './metrics-table.ts'
 
 /** Where figures go: counters add up, gauges keep the last value, histograms take each. */
@@ -45,7 +46,7 @@ function listeners(record: Recorder['record'], known: ReadonlyMap<string, Monito
       'messaging.system': system,
       'messaging.operation.name': operation,
       'messaging.destination.name': address,
-      ...errorType(code),
+      ...failed(code),
     }
   }
   const sent = (channel: string, count: number, code: string | null): void => {
@@ -59,7 +60,7 @@ function listeners(record: Recorder['record'], known: ReadonlyMap<string, Monito
       if (known.get(channel)?.system !== 'local') sent(channel, count, code)
     },
     'waybill.relay.read': ({ lane, count, durationMs, code }) => {
-      record('waybill.relay.read.duration', durationMs / 1000, { ...lane, ...errorType(code) })
+      record('waybill.relay.read.duration', durationMs / 1000, { ...lane, ...failed(code) })
       if (count > 0) record('waybill.relay.read.messages', count, { ...lane })
     },
     'waybill.relay.sent': ({ lane, channel, confirmed, rejected, unknown, durationMs, code }) => {
@@ -70,7 +71,7 @@ function listeners(record: Recorder['record'], known: ReadonlyMap<string, Monito
       record('messaging.client.operation.duration', durationMs / 1000, wire(channel, 'send', code))
     },
     'waybill.relay.retried': ({ lane: { consumer }, channel, count, code }) =>
-      record('waybill.relay.retries', count, { channel, consumer, ...errorType(code) }),
+      record('waybill.relay.retries', count, { channel, consumer, ...failed(code) }),
     'waybill.relay.dead': ({ lane: { consumer }, channel, count, reason }) =>
       record('waybill.relay.dead_letters', count, { channel, consumer, reason }),
     'waybill.relay.lost': ({ lane: { consumer }, channel, count, cause }) =>
@@ -90,19 +91,17 @@ function listeners(record: Recorder['record'], known: ReadonlyMap<string, Monito
     'waybill.consumer.duplicate': ({ consumer, channel, count }) =>
       record('waybill.consumer.duplicates', count, { channel, consumer }),
     'waybill.consumer.failed': ({ consumer, channel, code }) =>
-      record('waybill.consumer.failures', 1, { channel, consumer, ...errorType(code) }),
+      record('waybill.consumer.failures', 1, { channel, consumer, ...failed(code) }),
     'waybill.consumer.dead': ({ consumer, channel, code }) =>
-      record('waybill.consumer.dead_letters', 1, { channel, consumer, ...errorType(code) }),
+      record('waybill.consumer.dead_letters', 1, { channel, consumer, ...failed(code) }),
     'waybill.consumer.lost': ({ consumer, channel, cause }) =>
       record('waybill.lost.messages', 1, { channel, consumer, cause }),
     'waybill.consumer.unavailable': ({ consumer, code }) =>
-      record('waybill.consumer.unavailable', 1, { consumer, ...errorType(code) }),
+      record('waybill.consumer.unavailable', 1, { consumer, ...failed(code) }),
     'waybill.cleanup.purged': ({ count }) => record('waybill.cleanup.rows', count, {}),
   }
 }
 
-/** Codes may come from anywhere, a handler's error too: only what looks like one is a label (S16). */
-function errorType(code: string | null): LabelValues {
-  if (code === null) return {}
-  return { 'error.type': /^\w{1,60}$/u.test(code) ? code : '_OTHER' }
+function failed(code: string | null): LabelValues {
+  return code === null ? {} : { 'error.type': errorType(code) }
 }

@@ -1,6 +1,7 @@
 import { execFile, spawn } from 'node:child_process'
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -122,6 +123,8 @@ export class Sandbox implements AsyncDisposable {
     await npm('install', `./${tarball}`, '--prefer-offline', '--no-audit', '--no-fund', '--omit=peer')
     for (const name of companions) {
       const link = join(this.folder, 'node_modules', name)
+      // A dependency of the package may have brought it.
+      if (existsSync(link)) continue
       mkdirSync(dirname(link), { recursive: true })
       symlinkSync(realpathSync(join(repository, 'node_modules', name)), link, 'junction')
     }

@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import type { Command } from 'commander'
+import type { WaybillConfig } from '../../app/config.ts'
 import { createWaybill } from '../../app/waybill.ts'
 import { WaybillError } from '../../kernel/errors.ts'
+import type { MonitorDefinition } from '../../kernel/monitoring.ts'
 import { httpMonitor } from '../../monitor/http.ts'
 import { loadConfig } from '../config-file.ts'
 import { listenForInterruption } from '../interruption.ts'
@@ -42,7 +44,7 @@ async function relay(options: RelayOptions): Promise<void> {
     )
   }
   const waybill = createWaybill(
-    { ...config, relay: true, monitor: config.monitor ?? httpMonitor() },
+    { ...config, relay: true, monitor: withHttp(config.monitor) },
     { flags: settingFlags(options), env: process.env },
   )
   const interruption = listenForInterruption(() => {
@@ -63,4 +65,10 @@ async function relay(options: RelayOptions): Promise<void> {
     await waybill[Symbol.asyncDispose]()
     interruption.dispose()
   }
+}
+
+/** A monitor that listens is built in: `--http-port` is enough, whatever the configuration has. */
+function withHttp(monitor: WaybillConfig['monitor']): readonly MonitorDefinition[] {
+  const monitors = [monitor ?? []].flat()
+  return monitors.some(({ listens }) => listens) ? monitors : [...monitors, httpMonitor()]
 }
