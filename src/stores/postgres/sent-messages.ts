@@ -13,9 +13,15 @@ interface Answer {
   readonly id: string | null
 }
 
-/** What was sent and kept. On the connection of the cleanup: apart from what relays and handlers need (G1). */
-export function createSentMessages(connection: Connection, s: string): SentMessages {
-  const days = new SentDays(connection, s)
+/**
+ * What was sent and kept. On connections apart from what relays and handlers need (G1): days on that of the cleanup, and an operator's
+ * search, which may have to look at all of a day, on one with more time.
+ */
+export function createSentMessages(
+  { cleanup, search: connection }: { readonly cleanup: Connection; readonly search: Connection },
+  s: string,
+): SentMessages {
+  const days = new SentDays(cleanup, s)
   return {
     prepare: () => days.prepare(),
     tidy: (retainMs, limit) => days.tidy(retainMs, limit),

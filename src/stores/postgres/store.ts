@@ -32,6 +32,9 @@ import { createTransactionRunner } from './transaction-runner.ts'
 /** How long a migration or the end of a subscription may take: it may have to look at every waiting row. */
 const longMs = 3_600_000
 
+/** How long one look for messages to be replayed may take, among all that are kept. */
+const searchMs = 600_000
+
 /** How long the longest of an operator's statements may take: it moves all of a parked key. */
 const operationMs = 600_000
 
@@ -86,7 +89,10 @@ function openStore(connections: Connections, schema: string, context: StoreConte
       statementTimeoutMs,
       lockTimeoutMs,
     }),
-    sent: createSentMessages(cleanup, schema),
+    sent: createSentMessages(
+      { cleanup, search: connections.open('replay', { timeoutMs: searchMs }) },
+      schema,
+    ),
     cleaner: createCleaner(cleanup, schema),
     bell: createBell(connections, schema),
     openOutbox: (lane) => Promise.resolve(openOutbox(connections, schema, lane, keeps)),

@@ -140,6 +140,21 @@ describe('keeping what was sent', () => {
     expect([await waiting(), await sent()]).toEqual([[], [id]])
   })
 
+  test('is done with what a crash left behind, and with what waited only for a consumer that leaves', async () => {
+    const street = await openStreet(url, store, { consumers: ['a', 'b'] })
+    const [left, only] = await publish(store, client, street.channel, message('k'), message('k'))
+    await client.query(
+      `insert into waybill.inbox (consumer, message_id) values ('a', $1), ('b', $1), ('a', $2)`,
+      [left, only],
+    )
+    const { leases } = await openDesk(store, street, 'a')
+    expect([await waiting(), await sent()]).toEqual([[only], [left]])
+    await leases.close()
+    await store.schema.unsubscribe('b')
+    expect(await waiting()).toEqual([])
+    expect((await sent()).toSorted()).toEqual([left, only].toSorted())
+  })
+
   test('notes what a sole consumer handled, so that a replay does not run its handler again', async () => {
     const street = await openStreet(url, store, { consumers: ['only'] })
     const [id] = await publish(store, client, street.channel, message('k'))
@@ -371,7 +386,7 @@ describe('replaying what was sent', () => {
     const fresh = message('k')
     await append(store, writer, street.channel, fresh)
     const replaying = replayAll()
-    await untilPurposeWaits(client, 'cleanup')
+    await untilPurposeWaits(client, 'replay')
     const late = message('k')
     await append(store, writer, street.channel, late)
     await writer.query('commit')
