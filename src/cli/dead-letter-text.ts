@@ -133,6 +133,8 @@ const leftWords: Readonly<Record<LeftReason, string>> = {
   'no-channel':
     'of a channel that is not registered. Run `waybill migrate` with a configuration that lists it.',
   'no-consumer': 'of a consumer without a subscription. Start its service once.',
+  'no-place':
+    'that another consumer has still to get, from partitions that are given up (`waybill migrate --partitions`). Again when it has.',
   'asked-already': "asked for already. Their consumer's process takes them when it looks next.",
   busy: 'being run or changed at this moment. Look again in a while.',
 }

@@ -91,10 +91,10 @@ export type DeadLetterTarget =
 
 /**
  * Why a dead letter was left where it is. `key-parked`: its whole key comes back, or none of it · `no-channel`: its channel is
- * not registered · `no-consumer`: its consumer has no subscription any more · `asked-already` · `busy`: its consumer is
- * running it at this moment.
+ * not registered · `no-consumer`: its consumer has no subscription any more · `no-place`: its row still waits for another consumer, in
+ * partitions that were given up and that its own has left · `asked-already` · `busy`: its consumer is running it at this moment.
  */
-export type LeftReason = 'key-parked' | 'no-channel' | 'no-consumer' | 'asked-already' | 'busy'
+export type LeftReason = 'key-parked' | 'no-channel' | 'no-consumer' | 'no-place' | 'asked-already' | 'busy'
 
 export interface ReplayResult {
   /** Back in the outbox, under their old numbers. */

@@ -70,7 +70,7 @@ order by b.partition, b.seq for update of b`
  */
 export function lockLettersText(s: string): string {
   return `
-select d.number::text, d.partition is not null as was_stored, d.replay_at is not null as is_asked,
+select d.number::text, d.consumer, d.partition is not null as was_stored, d.replay_at is not null as is_asked,
   ${isKeyParked(s)} as is_key_parked, ${hasChannel(s)} as has_channel, ${hasConsumer(s)} as has_consumer
 from ${s}.dead d where d.number = any($1::bigint[]) order by d.number for update of d skip locked`
 }
@@ -80,11 +80,18 @@ export function thereText(s: string): string {
   return `select count(*)::int as n from ${s}.dead d where d.number = any($1::bigint[])`
 }
 
-/** The same of a parked key, whose dead letters are held by its line. */
+/**
+ * Of a parked key, whose dead letters are held by its line: what stands in the way of all of them, for they come back together or not at
+ * all. No row where there is none.
+ */
 export function keyPlaceText(s: string): string {
   return `
-select ${hasChannel(s)} as has_channel, ${hasConsumer(s)} as has_consumer, count(*) over ()::int as n from ${s}.dead d
-where d.consumer = $1 and d.channel = $2 and d.key = $3 and d.partition is not null limit 1`
+select bool_and(${hasChannel(s)}) as has_channel, bool_and(${hasConsumer(s)}) as has_consumer,
+  bool_or(d.consumer <> '' and exists (select from ${s}.outbox o
+    where o.partition = d.partition and o.seq = d.seq and o.id = d.id and ${isLeftBehind(s, 'd.consumer', 'o.partition')}))
+    as is_left_behind, count(*)::int as n
+from ${s}.dead d
+where d.consumer = $1 and d.channel = $2 and d.key = $3 and d.partition is not null having count(*) > 0`
 }
 
 function hasChannel(s: string): string {
@@ -142,16 +149,26 @@ where d.partition = o.partition and d.seq = o.seq and d.id = o.id and d.consumer
 }
 
 /**
+ * A row that waits for another consumer may stand in a layout that this one has left for good: it would never read it there. Moved, it
+ * would stand before what the other one has still to get of its key.
+ */
+function isLeftBehind(s: string, consumer: string, partition: string): string {
+  return `exists (select from ${s}.layouts l where l.consumer = ${consumer} and l.state = 'retired'
+    and ${partition} >= l.first_partition and ${partition} < l.first_partition + l.partitions)`
+}
+
+/**
  * Puts dead letters back where they stood, in the order of their old numbers. The partition is reckoned as in outbox-writer.ts,
- * from the layout of now; while an older one still drains, from that, for what it holds of the key comes after them. For a local consumer the row may still be there for others, and stays; where it was not, every other
- * subscriber has had the message and gets an inbox row. This consumer's inbox row goes, and the count of its starts.
+ * from the layout of now; while an older one still drains, from that, for what it holds of the key comes after them. For a local
+ * consumer the row may still be there for others, and stays; where it was not, every other subscriber has had the message and gets
+ * an inbox row. This consumer's inbox row goes, and the count of its starts. Of one consumer at a time: another's layout may be another.
  *
  * Rows stand below the floors of their readers: the counter of each partition rises, last, for renewals and other effects of the
  * relays wait for it. Returns how many went back.
  */
 export function returnText(s: string, { text }: Which): string {
   return `
-with d as materialized (
+with placed as materialized (
   select d.*, coalesce(old.first_partition, t.first_partition) + abs(hashtextextended(
       case when c.ordered then d.channel || chr(10) || d.key else d.id::text end, 0)
       % coalesce(old.partitions, t.partitions))::int as new_partition,
@@ -161,6 +178,7 @@ with d as materialized (
     select l.first_partition, l.partitions from ${s}.layouts l
     where l.transport = t.transport and l.consumer = d.consumer and l.state = 'draining' order by l.generation limit 1) old on true
   where ${text}),
+d as materialized (select p.* from placed p where not ${isLeftBehind(s, 'p.consumer', 'p.stands_in')}),
 back as (
   insert into ${s}.outbox (partition, seq, id, channel, key, payload, content_type, headers, created_at)
   overriding system value

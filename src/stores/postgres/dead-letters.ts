@@ -83,6 +83,7 @@ export function createDeadLetters(lend: LendOperation, s: string): DeadLetters {
 
 interface Letter {
   readonly number: string
+  readonly consumer: string
   readonly was_stored: boolean
   readonly is_asked: boolean
   readonly is_key_parked: boolean
@@ -98,14 +99,20 @@ async function replayNumbers(
   const { letters, busy } = await lockLetters(connection, s, numbers)
   const left = new Left()
   left.add('busy', busy)
-  const stored: number[] = []
+  const stored = new Map<string, number[]>()
   const foreign: number[] = []
   for (const letter of letters) {
     const why = obstacle(letter)
     if (why !== undefined) left.add(why, 1)
-    else (letter.was_stored ? stored : foreign).push(Number(letter.number))
+    else if (!letter.was_stored) foreign.push(Number(letter.number))
+    else stored.set(letter.consumer, [...(stored.get(letter.consumer) ?? []), Number(letter.number)])
   }
-  const returned = stored.length === 0 ? 0 : await putBack(connection, s, which({ numbers: stored }, null))
+  let returned = 0
+  for (const own of stored.values()) {
+    const back = await putBack(connection, s, which({ numbers: own }, null))
+    left.add('no-place', own.length - back)
+    returned += back
+  }
   const query = { text: askText(s), values: [foreign] }
   const asked = foreign.length === 0 ? 0 : await counted(connection, query, 'ask for replays')
   return { returned, asked, left: left.list }
@@ -127,17 +134,28 @@ async function replayKey(
   const head = await lockLine(connection, s, target.key)
   // Somebody was faster: with the line the key has gone back as a whole.
   if (head === undefined) return nothing
-  const [place] = await connection.query<{ has_channel: boolean; has_consumer: boolean; n: number }>(
+  const [place] = await connection.query<KeyPlace>(
     { text: keyPlaceText(s), values: nameOf(target.key) },
     'look at a parked key',
   )
-  if (place !== undefined && !(place.has_channel && place.has_consumer)) {
-    const why = place.has_channel ? 'no-consumer' : 'no-channel'
-    return { ...nothing, left: [{ why, count: place.n }] }
-  }
+  const why = place === undefined ? undefined : keyObstacle(place)
+  if (why !== undefined) return { ...nothing, left: [{ why, count: place!.n }] }
   const returned = await putBack(connection, s, which(target, target.withoutHead === true ? head : null))
   await endLine(connection, s, target.key)
   return { ...nothing, returned }
+}
+
+interface KeyPlace {
+  readonly has_channel: boolean
+  readonly has_consumer: boolean
+  readonly is_left_behind: boolean
+  readonly n: number
+}
+
+function keyObstacle(place: KeyPlace): LeftReason | undefined {
+  if (!place.has_channel) return 'no-channel'
+  if (!place.has_consumer) return 'no-consumer'
+  return place.is_left_behind ? 'no-place' : undefined
 }
 
 /** Each statement looks again at what the locks of the one before it have shown. */

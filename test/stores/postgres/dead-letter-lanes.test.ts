@@ -121,6 +121,26 @@ describe('a replay on the lane of a local consumer', () => {
   })
 })
 
+test('a message that another consumer has still to get, in a layout that its own has left, waits until that one has it', async () => {
+  const { street, other, row, numbers } = await shared()
+  const retire = `update waybill.layouts set state = 'retired' where transport = $1 and consumer = 'one'`
+  await town.observer.query(retire, [street.transport])
+  const left = { returned: 0, asked: 0, left: [{ why: 'no-place', count: 1 }] }
+  expect(await town.store.deadLetters.replay({ numbers })).toEqual(left)
+  await town.observer.query(
+    `insert into waybill.blocked (consumer, partition, seq, id, channel, key, state, attempts, retry_at, error_code, error, first_error_code,
+       first_error)
+     select 'one', partition, seq, id, channel, key, 'parked', 1, 'infinity', 'E', 'e', 'E', 'e' from waybill.dead where id = $1`,
+    [row.id],
+  )
+  const key = { consumer: 'one', channel: street.channel, key: 'a' }
+  expect(await town.store.deadLetters.replay({ key })).toEqual(left)
+  expect(await town.ids('dead', street)).toEqual([row.id])
+  await other.outbox.remove([row])
+  expect(await town.store.deadLetters.replay({ key })).toMatchObject({ returned: 1 })
+  expect(await town.ids('blocked', street)).toEqual([])
+})
+
 describe('a message that was brought back stays, though', () => {
   test('another consumer becomes the last to have it while the replay looks', async () => {
     const scene = await shared()
