@@ -1,5 +1,5 @@
 import { withDeadline } from '../../kernel/deadline.ts'
-import { isWaybillError, WaybillError } from '../../kernel/errors.ts'
+import { CommitOutcomeUnknownError, isWaybillError, WaybillError } from '../../kernel/errors.ts'
 import type { SqlRow } from '../../ports/sql.ts'
 import type { PgConnection, PgNotification, PgQuery, PgResult } from './driver.ts'
 import { isConnectionLoss, isStaleSession, storeError } from './errors.ts'
@@ -57,7 +57,8 @@ export class Connection {
 
   /**
    * Statements that are one transaction of one session: on another one a later statement would run without the locks of the first.
-   * One at a time, and nothing else meanwhile. Whatever fails, the session is given up, and what it had done is rolled back.
+   * One at a time, and nothing else meanwhile. Whatever fails, the session is given up, and what it had done is rolled back. Throws
+   * `CommitOutcomeUnknownError` where COMMIT was not answered.
    */
   async transaction<T>(
     what: string,
@@ -69,7 +70,11 @@ export class Connection {
     try {
       await this.#run(what, connecting, (client) => client.query(this.#isShared ? this.#begin : 'begin'))
       const result = await work(run)
-      await run({ text: 'commit' })
+      await run({ text: 'commit' }).catch((error: unknown) => {
+        throw isConnectionLoss(error) || isSilence(error)
+          ? new CommitOutcomeUnknownError(undefined, error)
+          : error
+      })
       return result
     } catch (error) {
       this.#lose(connecting)
@@ -109,8 +114,7 @@ export class Connection {
       const { rows } = await withDeadline(work(client), timeoutMs + 1000, 'PostgreSQL')
       return rows as readonly Row[]
     } catch (error) {
-      const isSilent = isWaybillError(error) && error.code === 'WB_TIMED_OUT'
-      if (isSilent || isConnectionLoss(error) || isStaleSession(error)) this.#lose(connecting)
+      if (isSilence(error) || isConnectionLoss(error) || isStaleSession(error)) this.#lose(connecting)
       throw storeError(error, what)
     }
   }
@@ -173,6 +177,11 @@ export class Connection {
     // `end` would wait for the answer of what is under way, which may never come.
     connecting.then(destroy).catch(() => {})
   }
+}
+
+/** The connection may be half-open: nothing is known of what was asked on it. */
+function isSilence(error: unknown): boolean {
+  return isWaybillError(error) && error.code === 'WB_TIMED_OUT'
 }
 
 /** A prepared statement belongs to a session, and the next one may be another. The driver takes the empty name for none. */

@@ -12,7 +12,7 @@ import type {
   PurgeResult,
   ReplayResult,
 } from '../../ports/dead-letters.ts'
-import type { Connection } from './connection.ts'
+import type { Queries } from './connection.ts'
 import {
   askText,
   clearRowsText,
@@ -92,7 +92,7 @@ interface Letter {
 }
 
 async function replayNumbers(
-  connection: Connection,
+  connection: Queries,
   s: string,
   numbers: readonly number[],
 ): Promise<ReplayResult> {
@@ -126,7 +126,7 @@ function obstacle(letter: Letter): LeftReason | undefined {
 }
 
 async function replayKey(
-  connection: Connection,
+  connection: Queries,
   s: string,
   target: Extract<DeadLetterTarget, { readonly key: KeyName }>,
 ): Promise<ReplayResult> {
@@ -159,7 +159,7 @@ function keyObstacle(place: KeyPlace): LeftReason | undefined {
 }
 
 /** Each statement looks again at what the locks of the one before it have shown. */
-async function putBack(connection: Connection, s: string, them: Which): Promise<number> {
+async function putBack(connection: Queries, s: string, them: Which): Promise<number> {
   const values = [...them.values]
   await connection.query({ text: lockRowsText(s, them), values }, 'hold rows that others need')
   await connection.query({ text: clearRowsText(s, them), values }, 'hold rows that others need')
@@ -167,7 +167,7 @@ async function putBack(connection: Connection, s: string, them: Which): Promise<
 }
 
 async function purgeNumbers(
-  connection: Connection,
+  connection: Queries,
   s: string,
   numbers: readonly number[],
 ): Promise<PurgeResult> {
@@ -181,7 +181,7 @@ async function purgeNumbers(
   return { purged: await counted(connection, query, 'purge dead letters'), left: left.list }
 }
 
-async function purgeKey(connection: Connection, s: string, key: KeyName): Promise<PurgeResult> {
+async function purgeKey(connection: Queries, s: string, key: KeyName): Promise<PurgeResult> {
   if ((await lockLine(connection, s, key)) === undefined) return { purged: 0, left: [] }
   const them = which({ key }, null)
   const query = { text: purgeText(s, them), values: [...them.values] }
@@ -191,7 +191,7 @@ async function purgeKey(connection: Connection, s: string, key: KeyName): Promis
 }
 
 async function lockLetters(
-  connection: Connection,
+  connection: Queries,
   s: string,
   numbers: readonly number[],
 ): Promise<{ readonly letters: readonly Letter[]; readonly busy: number }> {
@@ -208,18 +208,18 @@ interface Head {
   readonly id: string
 }
 
-async function lockLine(connection: Connection, s: string, key: KeyName): Promise<Head | undefined> {
+async function lockLine(connection: Queries, s: string, key: KeyName): Promise<Head | undefined> {
   const query = { text: lockLineText(s), values: nameOf(key) }
   const [head] = await connection.query<Head>(query, 'hold a parked key')
   return head
 }
 
-async function endLine(connection: Connection, s: string, key: KeyName): Promise<void> {
+async function endLine(connection: Queries, s: string, key: KeyName): Promise<void> {
   await connection.query({ text: endLineText(s), values: nameOf(key) }, 'end a parked key')
 }
 
 async function counted(
-  connection: Connection,
+  connection: Queries,
   query: { readonly text: string; readonly values: unknown[] },
   what: string,
 ): Promise<number> {

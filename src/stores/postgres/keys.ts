@@ -1,5 +1,5 @@
 import type { HeldKey, Keys, KeyState, LineName, SkipOutcome } from '../../ports/keys.ts'
-import type { Connection } from './connection.ts'
+import type { Queries } from './connection.ts'
 import {
   countKeysText,
   keyFilterValues,
@@ -54,7 +54,7 @@ export function createKeys(lend: LendOperation, s: string, keeps: boolean): Keys
   }
 }
 
-async function skip(connection: Connection, s: string, keeps: boolean, line: LineName): Promise<SkipOutcome> {
+async function skip(connection: Queries, s: string, keeps: boolean, line: LineName): Promise<SkipOutcome> {
   const locked = await connection.query<{ state: KeyState }>(
     { text: lockLinesText(s), values: lineColumns([line]) },
     'hold a line',

@@ -1,6 +1,5 @@
-import { CommitOutcomeUnknownError, isWaybillError } from '../../kernel/errors.ts'
-import type { Connection } from './connection.ts'
-import { isConnectionLoss } from './errors.ts'
+import { isWaybillError } from '../../kernel/errors.ts'
+import type { Connection, Queries } from './connection.ts'
 import { registrationLock } from './schema.ts'
 
 /**
@@ -26,7 +25,7 @@ export async function operate<T>(
   lend: (work: (connection: Connection) => Promise<T>) => Promise<T>,
   s: string,
   what: string,
-  work: (connection: Connection) => Promise<T>,
+  work: (connection: Queries) => Promise<T>,
 ): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
@@ -42,22 +41,12 @@ async function once<T>(
   connection: Connection,
   s: string,
   what: string,
-  work: (connection: Connection) => Promise<T>,
+  work: (connection: Queries) => Promise<T>,
 ): Promise<T> {
-  await connection.query({ text: 'begin isolation level read committed' }, what)
-  await connection.query({ text: `select ${registrationLock(s, 'shared')}` }, what)
-  await connection.query({ text: `select t.transport from ${s}.transports t order by 1 for share` }, what)
-  const result = await work(connection)
-  try {
-    await connection.query({ text: 'commit' }, what)
-  } catch (error) {
-    // No answer is neither yes nor no.
-    if (!isConnectionLoss(error) && !isSilence(error)) throw error
-    throw new CommitOutcomeUnknownError(undefined, error)
-  }
-  return result
-}
-
-function isSilence(error: unknown): boolean {
-  return isWaybillError(error) && error.code === 'WB_TIMED_OUT'
+  return await connection.transaction(what, async (run) => {
+    await run({ text: 'set transaction isolation level read committed' })
+    await run({ text: `select ${registrationLock(s, 'shared')}` })
+    await run({ text: `select t.transport from ${s}.transports t order by 1 for share` })
+    return await work({ query: run })
+  })
 }

@@ -62,9 +62,9 @@ function openStore(connections: Connections, schema: string, context: StoreConte
   const inbox = connections.open('inbox')
   const cleanup = connections.open('cleanup')
   // Filters that nobody foresaw: whatever plan is best.
-  const setUp = 'set enable_seqscan to on; set enable_bitmapscan to on'
+  const settings = { enable_seqscan: 'on', enable_bitmapscan: 'on' }
   const lend: LendOperation = (length, work) =>
-    connections.lend('operator', { ...(length === 'long' && { timeoutMs: operationMs }), setUp }, work)
+    connections.lend('operator', { ...(length === 'long' && { timeoutMs: operationMs }), settings }, work)
   return {
     kind: 'postgres',
     schema: createSchemaAdmin(

@@ -1,4 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { CommitOutcomeUnknownError } from '../../../src/kernel/errors.ts'
 import type { Store, StoreContext } from '../../../src/ports/store.ts'
 import { spawnChild } from '../../../src/testing/child.ts'
 import { startPostgres } from '../../../src/testing/postgres-server.ts'
@@ -153,6 +154,17 @@ describe('a connection that is reset', () => {
     expect([first['read'], second['read']]).toContain('ok')
     expect(second).toEqual({ read: 'ok' })
   })
+})
+
+test('a transaction whose COMMIT was not answered is neither done nor failed, and its session is given up', async () => {
+  const { far, proxy, url } = await scene()
+  const registration = { channel: 'late', transport: 'late', address: 'late', ordered: false, maxBytes: 1 }
+  const dropped = proxy.dropReplies({ request: (chunk) => chunk.includes('commit\0') })
+  await expect(far.schema.register([registration], [], 1)).rejects.toBeInstanceOf(CommitOutcomeUnknownError)
+  await dropped
+  const { rows } = await (await connect(url)).query(`select 1 from waybill.channels where channel = 'late'`)
+  expect(rows).toHaveLength(1)
+  await far.schema.check()
 })
 
 test('a server that is killed and started again is used again by every part of the store (F18)', async () => {

@@ -160,6 +160,32 @@ describeWithPgbouncer('a store behind a pooler in transaction mode', () => {
     expect(await residue()).toEqual([clean, clean, clean])
   })
 
+  test('does what operators ask in one transaction of one session', async () => {
+    const store = openStore({ connectionString: pooler.url })
+    const street = await openStreet(url, store)
+    const { outbox, reader, epoch } = await openDesk(store, street)
+    const [id] = await publish(store, await connect(url), street.channel, message('k'))
+    const [row] = await reader.read()
+    const failure = { attempts: 1, errorCode: 'NO', error: 'no', epoch: epoch(row!.partition) }
+    await outbox.bury([{ ...row!, ...failure, reason: 'rejected' }])
+    const [letter] = await store.deadLetters.list({}, { limit: 10 })
+    const holder = await connect(url)
+    await holder.query('begin; lock table waybill.rewinds in access exclusive mode')
+    const replaying = store.deadLetters.replay({ numbers: [letter!.number] })
+    await until('a replay that waits, with its locks', async () => {
+      const { rows } = await observer.query(
+        `select 1 from pg_locks w join pg_locks l using (pid) where not w.granted and w.database is distinct from 0
+           and l.locktype = 'advisory' and l.granted and l.database = (select oid from pg_database where datname = current_database())`,
+      )
+      return rows.length > 0
+    })
+    await holder.query('commit')
+    expect(await replaying).toMatchObject({ returned: 1 })
+    const { rows } = await observer.query('select id from waybill.outbox')
+    expect(rows).toEqual([{ id }])
+    expect(await residue()).toEqual([clean, clean, clean])
+  })
+
   test('tells an error of a statement as without a pooler, and goes on', async () => {
     const store = openStore({ connectionString: pooler.url, schema: 'not_there' })
     await expect(store.inbox.countStart('c', message(null).id)).rejects.toMatchObject({
