@@ -1,6 +1,7 @@
 export { createWaybill } from './app/waybill.ts'
 export type { BatchConsumeOptions, ConsumeOptions, TransformConsumeOptions } from './app/consume-options.ts'
 export type { ChangePartitionsOptions, DrainWait, PartitionDesk, PartitionsChange } from './app/partitions.ts'
+export type { Drain, DrainOptions, DrainReport, Undelivered } from './app/drain.ts'
 export type { Middleware } from './app/middleware.ts'
 export type { TransactionOptions, Waybill } from './app/waybill.ts'
 export type { DeadLetterDesk, OperationOptions, PurgeReport, ReplayReport } from './app/dead-letters.ts'

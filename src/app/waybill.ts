@@ -1,7 +1,6 @@
 import { systemClock, systemRandom } from '../kernel/clock.ts'
 import { WaybillError } from '../kernel/errors.ts'
 import { Lifecycle } from '../kernel/lifecycle.ts'
-import { didYouMean } from '../kernel/suggest.ts'
 import type { BatchHandler, Handler } from '../consumer/handler.ts'
 import type { TransformHandler } from '../consumer/transform-entry.ts'
 import type { Plan } from '../guarantees/plan.ts'
@@ -13,16 +12,12 @@ import type { Store } from '../ports/store.ts'
 import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import { bindTransactions, executorFor } from '../transactions/registry.ts'
 import { type CleanupDesk, createCleanupDesk, startCleanup } from './cleanup.ts'
-import {
-  type BatchConsumeOptions,
-  checkConsumeOptions,
-  type ConsumeOptions,
-  type TransformConsumeOptions,
-} from './consume-options.ts'
+import type { BatchConsumeOptions, ConsumeOptions, TransformConsumeOptions } from './consume-options.ts'
 import { type ResolvedConfig, resolveConfig, type WaybillConfig } from './config.ts'
 import { refuseMixedTransforms, type Registration, startConsumers } from './consumers.ts'
 import { censusRequest, summarise, type StatusSummary } from './inspection/summary.ts'
 import { createDeadLetterDesk, type DeadLetterDesk } from './dead-letters.ts'
+import { createDrain, type Drain } from './drain.ts'
 import { createKeyDesk, type KeyDesk } from './keys.ts'
 import { type Middleware, MiddlewareStack } from './middleware.ts'
 import { OpenTransports } from './open-transports.ts'
@@ -31,13 +26,14 @@ import { PendingPublishes } from './pending-publishes.ts'
 import { startMonitors, watchedPlaces } from './monitoring.ts'
 import { plansOf } from './plans.ts'
 import { registeredOf, warnOfPartitions } from './registered.ts'
+import { refuseRegistration, registrationOf } from './registration.ts'
 import { startRelays } from './relays.ts'
 import type { Running, WaybillStatus } from './running.ts'
 import { Sends } from './sends.ts'
 import { createSentDesk, type SentDesk } from './sent.ts'
 import { untilSignal } from './signals.ts'
 import type { SettingsSources } from './settings.ts'
-import { outputTargets, withoutStore } from './transforms.ts'
+import { withoutStore } from './transforms.ts'
 import { Waking } from './waking.ts'
 
 export interface TransactionOptions {
@@ -75,6 +71,8 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
   readonly sent: SentDesk
   /** Deletes what is past its retention at once. Works without `start()`. */
   readonly cleanup: CleanupDesk
+  /** Waits until the relays have sent what is in the outbox now. */
+  readonly drain: Drain
   /** Changes the number of partitions while everything runs. */
   readonly partitions: PartitionDesk
   /** Adds middleware around every `publish` and `send`, and every handler; the one that was given first is outermost. */
@@ -149,6 +147,7 @@ class Instance<Handle> implements Waybill<Handle> {
   readonly sent: SentDesk
   readonly cleanup: CleanupDesk
   readonly partitions: PartitionDesk
+  readonly drain: Drain
   readonly #config: ResolvedConfig<Handle>
   readonly #registrations: Registration[] = []
   readonly #lifecycle: Lifecycle
@@ -196,6 +195,7 @@ class Instance<Handle> implements Waybill<Handle> {
     this.sent = createSentDesk({ ...desk, clock: systemClock })
     this.cleanup = createCleanupDesk(desk.store, settings)
     this.partitions = createPartitionDesk(config, desk.store)
+    this.drain = createDrain(config, desk.store, () => this.status())
     const { applicationName, source } = settings
     this.#transports = new OpenTransports(transports, { logger, applicationName, source })
     this.#sends = new Sends({
@@ -235,26 +235,10 @@ class Instance<Handle> implements Waybill<Handle> {
     options: ConsumeOptions | BatchConsumeOptions | TransformConsumeOptions,
     handler: Registration['handler'],
   ): void {
-    const checked = checkConsumeOptions(options, handler, this.#config.settings)
-    const consumer = checked.facts.name
-    const route = this.#config.routes.get(channel?.name)
-    if (route === undefined) {
-      const hint = didYouMean(channel?.name ?? '', this.#config.routes.keys())
-      throw new WaybillError(
-        'WB_UNKNOWN_CHANNEL',
-        `Channel "${channel?.name}" is not in the configuration.${hint}`,
-      )
-    }
-    const isTaken = this.#registrations.some((r) => r.consumer === consumer && r.route === route)
-    if (isTaken || this.#lifecycle.isRunning) {
-      const why = isTaken ? 'already has a handler for it in this process' : 'was registered after start()'
-      throw new WaybillError(
-        'WB_INVALID_OPTION',
-        `Consumer "${consumer}" of channel "${channel.name}" ${why}.`,
-      )
-    }
-    const targets = outputTargets(this.#config, route, checked.transform ?? [])
-    this.#registrations.push({ ...checked, consumer, route, handler, targets })
+    const { isRunning } = this.#lifecycle
+    const registration = registrationOf(this.#config, channel, options, handler)
+    refuseRegistration(registration, this.#registrations, isRunning)
+    this.#registrations.push(registration)
   }
 
   async migrate(): Promise<readonly number[]> {

@@ -1,9 +1,9 @@
 import type { PartitionsChange } from '../app/partitions.ts'
-import type { RemainsKind } from '../ports/layouts.ts'
+import type { BacklogKind } from '../ports/backlog.ts'
 import { point, wrap } from './lines.ts'
 import type { Page } from './output.ts'
 
-const reasons: Readonly<Record<RemainsKind, string>> = {
+const reasons: Readonly<Record<BacklogKind, string>> = {
   waiting: 'not sent yet: is a relay running?',
   retrying: 'tried again later, or behind one that is',
   blocked: 'of blocked keys, which wait for you: waybill keys list',

@@ -1,3 +1,5 @@
+import type { BacklogPart } from './backlog.ts'
+
 /** How many partitions a transport has, and whether a change of that is under way. */
 export interface TransportLayout {
   readonly transport: string
@@ -9,20 +11,9 @@ export interface TransportLayout {
   readonly older: number
 }
 
-/**
- * Why a row stands in an older layout: `waiting` to be sent · `retrying` later · `blocked`: its key waits for an operator ·
- * `delayed`: not due yet.
- */
-export type RemainsKind = 'waiting' | 'retrying' | 'blocked' | 'delayed'
-
-export interface LayoutRemains {
-  readonly channel: string
-  /** Rows of it hold the new layout up: it is opened when none is left. */
+/** What stands in older layouts. Rows of ordered channels hold the new one up: it is opened when none is left. */
+export interface LayoutRemains extends BacklogPart {
   readonly ordered: boolean
-  readonly kind: RemainsKind
-  readonly count: number
-  /** There are more than were looked at. */
-  readonly isAtLeast: boolean
 }
 
 /** What a change waits for. */

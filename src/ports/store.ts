@@ -1,5 +1,6 @@
 import type { StoreCapabilities } from '../kernel/capabilities.ts'
 import type { Logger } from '../kernel/logger.ts'
+import type { Backlog } from './backlog.ts'
 import type { Bell } from './bell.ts'
 import type { Census } from './census.ts'
 import type { Checkpoints } from './checkpoints.ts'
@@ -52,6 +53,7 @@ export interface Store {
   readonly keys: Keys
   readonly replays: Replays
   readonly layouts: Layouts
+  readonly backlog: Backlog
   readonly transactions: TransactionRunner
   readonly bell: Bell
   readonly sent: SentMessages

@@ -101,6 +101,7 @@ export function createRecorder(config: ResolvedConfig, scratchSchema: string | n
     sent: { count: refuse('sent'), replay: refuse('sent') },
     cleanup: { look: refuse('cleanup'), run: refuse('cleanup') },
     partitions: { change: refuse('partitions') },
+    drain: refuse('drain()'),
     transaction: refuse('transaction()'),
     migrate: refuse('migrate()'),
     start: refuse('start()'),

@@ -1,3 +1,5 @@
+import { kindText } from './backlog.ts'
+
 /** Held by publishers of a transport, shared, while its layout changes: see the function \`locked_layout\`. */
 export function layoutLockText(s: string): string {
   return `select pg_advisory_xact_lock(hashtextextended('waybill layout ${literal(s)}' || chr(10) || $1::text, 0))`
@@ -147,13 +149,7 @@ row as materialized (
     select o.partition, o.seq, o.id, o.channel, o.key, o.not_before from ${s}.outbox o
     where o.partition >= l.first_partition and o.partition < l.first_partition + l.partitions limit $2::int) o
   limit $2::int),
-kind as (
-  select r.channel, case
-    when line.state = 'blocked' then 'blocked' when line.state is not null then 'retrying'
-    when r.not_before > clock_timestamp() then 'delayed' else 'waiting' end as kind
-  from row r left join lateral (
-    select min(b.state) as state from ${s}.blocked b
-    where b.partition = r.partition and (b.seq = r.seq and b.id = r.id or b.channel = r.channel and b.key = r.key)) line on true)
+kind as (select r.channel, ${kindText(s)} as kind from row r)
 select k.channel, coalesce(c.ordered, false) as ordered, k.kind, count(*)::int as count,
   (select count(*) from row) >= $2::int as is_at_least
 from kind k left join ${s}.channels c on c.channel = k.channel group by 1, 2, 3 order by 1, 3`

@@ -4,7 +4,8 @@ import { describeError, isWaybillError, WaybillError } from '../../kernel/errors
 import { failpoint } from '../../kernel/failpoint.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import type { Lane } from '../../ports/lane.ts'
-import type { LayoutChange, LayoutRemains, Layouts, TransportLayout } from '../../ports/layouts.ts'
+import type { LayoutChange, Layouts, TransportLayout } from '../../ports/layouts.ts'
+import { mostLooked, type PartRow, partsOf } from './backlog.ts'
 import type { Connection } from './connection.ts'
 import {
   advanceText,
@@ -30,9 +31,6 @@ const lockTimeoutMs = 300
 const pauseMs = 500
 const lookEveryMs = 100
 const tellEveryMs = 1000
-
-/** Rows of older layouts that are looked at to tell what remains. */
-const mostLooked = 10_000
 
 const what = 'change the number of partitions'
 
@@ -74,11 +72,9 @@ export function createLayouts(lend: Lend, schema: string, clock: Clock): Layouts
     remains: (transport) =>
       lend(async (connection) => {
         const query = { text: remainsText(schema), values: [transport, mostLooked] }
-        const rows = await connection.query<Omit<LayoutRemains, 'isAtLeast'> & { is_at_least: boolean }>(
-          query,
-          'look at older partitions',
+        return partsOf(
+          await connection.query<PartRow & { readonly ordered: boolean }>(query, 'look at older partitions'),
         )
-        return rows.map(({ is_at_least: isAtLeast, ...row }) => ({ ...row, isAtLeast }))
       }),
   }
 }

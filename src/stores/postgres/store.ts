@@ -3,6 +3,7 @@ import type { Lane, LeasedPartition } from '../../ports/lane.ts'
 import type { LeaseSession } from '../../ports/leases.ts'
 import type { Outbox } from '../../ports/outbox.ts'
 import type { Store, StoreContext, StoreDefinition } from '../../ports/store.ts'
+import { createBacklog } from './backlog.ts'
 import { createBell } from './bell.ts'
 import { createCensus } from './census.ts'
 import { createCleaner } from './cleaner.ts'
@@ -96,6 +97,7 @@ function openStore(connections: Connections, schema: string, context: StoreConte
     cleaner: createCleaner(cleanup, schema),
     bell: createBell(connections, schema),
     openOutbox: (lane) => Promise.resolve(openOutbox(connections, schema, lane, keeps)),
+    backlog: createBacklog(connections.open('backlog'), schema),
     layouts: createLayouts((work) => connections.lend('layouts', {}, work), schema, systemClock),
     openLeases: (lane) => joinLane(connections, schema, lane, context),
     close: () => connections.closeAll(),

@@ -1,0 +1,143 @@
+import { systemClock } from '../kernel/clock.ts'
+import { WaybillError } from '../kernel/errors.ts'
+import type { Backlog, BacklogKind } from '../ports/backlog.ts'
+import type { Store } from '../ports/store.ts'
+import type { RelayStatus } from '../relay/relay.ts'
+import type { ResolvedConfig } from './config.ts'
+import type { WaybillStatus } from './running.ts'
+
+const lookEveryMs = 100
+
+export interface DrainOptions {
+  /** How long it may take, in milliseconds. @default no limit */
+  readonly limitMs?: number
+  /** Ends the waiting. */
+  readonly signal?: AbortSignal
+}
+
+/** Messages that are still in the outbox, and why. */
+export interface Undelivered {
+  readonly transport: string
+  readonly channel: string
+  /**
+   * `held`: the destination takes nothing now · `waiting`: to be sent, but nothing moved any more, or time was up · and see
+   * {@link BacklogKind}.
+   */
+  readonly why: BacklogKind | 'held'
+  readonly count: number
+  /** There are more than were looked at. */
+  readonly isAtLeast: boolean
+  /** Of the error that keeps them, where there is one. */
+  readonly code: string | null
+}
+
+export interface DrainReport {
+  /** Empty where all that was there has been delivered, or given up as a dead letter. */
+  readonly remains: readonly Undelivered[]
+  /** It ended by its limit or signal. */
+  readonly isCut: boolean
+}
+
+/**
+ * Resolves when relays, this process's or others, have sent what was in the outbox when it was called, or when nothing of that can
+ * be sent now: what is left is delayed, tried again later, blocked, or has not moved for as long as a lease and a send may
+ * take. Of broker transports, and of the channels of the configuration. Call it after `start()`.
+ *
+ * Throws `WB_NOT_RUNNING`, and the store's errors where it cannot be asked what is there.
+ */
+export type Drain = (options?: DrainOptions) => Promise<DrainReport>
+
+interface Lane {
+  readonly transport: string
+  readonly channels: readonly string[]
+  readonly mark: bigint
+}
+
+export function createDrain(
+  config: ResolvedConfig,
+  store: () => Pick<Store, 'backlog'>,
+  status: () => WaybillStatus,
+): Drain {
+  const { leaseMs, publishTimeoutMs } = config.settings
+  return async ({ limitMs = Infinity, signal = new AbortController().signal } = {}) => {
+    if (!status().isRunning)
+      throw new WaybillError('WB_NOT_RUNNING', 'drain() waits for relays: call start() before it.')
+    const { backlog } = store()
+    const lanes = await lanesOf(config, backlog)
+    const until = systemClock.now() + limitMs
+    const quiet = new Quiet(leaseMs + publishTimeoutMs)
+    for (;;) {
+      const relays = relaysOf(status())
+      const remains = await look(lanes, backlog, relays)
+      if (!remains.some(({ why }) => why === 'waiting' || why === 'held')) return { remains, isCut: false }
+      if (signal.aborted || systemClock.now() >= until) return { remains, isCut: true }
+      if (quiet.lasts(JSON.stringify([remains, relays.map(({ counters }) => counters)])))
+        return { remains, isCut: false }
+      await systemClock.sleep(lookEveryMs, signal)
+    }
+  }
+}
+
+/** Whether nothing has changed for so long. */
+class Quiet {
+  readonly #ms: number
+  #seen = ''
+  #since = 0
+
+  constructor(ms: number) {
+    this.#ms = ms
+  }
+
+  lasts(now: string): boolean {
+    if (now !== this.#seen) {
+      this.#seen = now
+      this.#since = systemClock.now()
+    }
+    return systemClock.now() - this.#since >= this.#ms
+  }
+}
+
+async function lanesOf(
+  { routes, transports }: ResolvedConfig,
+  backlog: Pick<Backlog, 'mark'>,
+): Promise<readonly Lane[]> {
+  const lanes: Lane[] = []
+  for (const [transport, { capabilities }] of transports) {
+    const own = [...routes.values()].filter(
+      (route) => route.transport === transport && route.channel.isStored,
+    )
+    if (capabilities.isLocal || own.length === 0) continue
+    const channels = own.map(({ channel }) => channel.name)
+    lanes.push({ transport, channels, mark: await backlog.mark(transport) })
+  }
+  return lanes
+}
+
+function relaysOf({ parts }: WaybillStatus): readonly RelayStatus[] {
+  return parts.flatMap((part) => (part.kind === 'relay' && part.relay !== null ? [part.relay] : []))
+}
+
+async function look(
+  lanes: readonly Lane[],
+  backlog: Backlog,
+  relays: readonly RelayStatus[],
+): Promise<readonly Undelivered[]> {
+  const remains: Undelivered[] = []
+  for (const { transport, channels, mark } of lanes) {
+    const relay = relays.find(({ lane }) => lane.transport === transport && lane.consumer === '')
+    for (const { kind, ...part } of await backlog.look(transport, channels, mark)) {
+      const failing = relay?.vitals.failing.find(({ channel }) => channel === part.channel)
+      const isHeld = kind === 'waiting' && failing !== undefined
+      const code = isHeld ? failing.code : kind === 'waiting' ? codeOf(relay) : null
+      remains.push({ transport, ...part, why: isHeld ? 'held' : kind, code })
+    }
+  }
+  return remains
+}
+
+/** Of what keeps a relay from its work as a whole. */
+function codeOf(relay: RelayStatus | undefined): string | null {
+  if (relay === undefined) return null
+  const { leaseFailure, readFailure } = relay.vitals
+  return relay.stopped.length > 0 ? 'WB_FENCED_MISMATCH' : (leaseFailure ?? readFailure)
+}
