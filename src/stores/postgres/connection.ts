@@ -47,7 +47,7 @@ export class Connection {
   constructor(options: ConnectionOptions) {
     this.#options = options
     const local = Object.entries(options.settings).map(([name, value]) => `set local ${name} to '${value}'`)
-    this.#begin = ['begin', ...local].join('; ')
+    this.#begin = [begin, ...local].join('; ')
   }
 
   /** Whether its session is shared with others by a pooler, as far as is known: asked after a query it is. */
@@ -68,7 +68,7 @@ export class Connection {
     const run = <Row>(query: PgQuery, purpose = what): Promise<readonly Row[]> =>
       this.#run<Row>(purpose, connecting, (client) => client.query(this.#isShared ? unnamed(query) : query))
     try {
-      await this.#run(what, connecting, (client) => client.query(this.#isShared ? this.#begin : 'begin'))
+      await this.#run(what, connecting, (client) => client.query(this.#isShared ? this.#begin : begin))
       const result = await work(run)
       await run({ text: 'commit' }).catch((error: unknown) => {
         throw isConnectionLoss(error) || isSilence(error)
@@ -183,6 +183,9 @@ export class Connection {
 function isSilence(error: unknown): boolean {
   return isWaybillError(error) && error.code === 'WB_TIMED_OUT'
 }
+
+/** Each statement sees what was committed while the one before it waited, whatever the role or the database has set. */
+const begin = 'begin isolation level read committed'
 
 /** A prepared statement belongs to a session, and the next one may be another. The driver takes the empty name for none. */
 function unnamed(query: PgQuery): PgQuery {

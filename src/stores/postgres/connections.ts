@@ -106,8 +106,10 @@ export class Connections {
       // Whatever the role or database has set: text formats that are parsed here, commits that last (epochs and lines must not
       // be issued twice), statements that end, and plans by index in its order whatever the statistics of a table say that
       // was empty a minute ago or was never analysed (P10): by bitmap a read would sort the whole backlog for its first rows.
-      // Without these scans costs look so high that every statement would be compiled.
+      // Without these scans costs look so high that every statement would be compiled. And what waits for a row goes on with what that
+      // is then, whatever isolation is the default: in another it would fail.
       settings: {
+        default_transaction_isolation: 'read committed',
         datestyle: 'ISO',
         bytea_output: 'hex',
         synchronous_commit: 'on',

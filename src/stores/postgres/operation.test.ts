@@ -36,10 +36,10 @@ class Sessions {
 const conflict = new WaybillError('WB_STORE_CONFLICT', 'met another', { retryable: 'yes' })
 
 describe("an operator's transaction", () => {
-  it('is READ COMMITTED, and holds registration and layout before it looks', async () => {
+  it('holds registration and layout before it looks', async () => {
     const sessions = new Sessions()
     expect(await sessions.run()).toBe('done')
-    expect(sessions.statements).toEqual(['begin', 'set', 'select', 'select', 'work', 'commit'])
+    expect(sessions.statements).toEqual(['begin', 'select', 'select', 'work', 'commit'])
   })
 
   it('is done again, in a new session, where it met another transaction; not for ever', async () => {

@@ -15,8 +15,8 @@ export type LendOperation = <T>(
 const mostTries = 5
 
 /**
- * A transaction of an operator. READ COMMITTED whatever the role has set: each statement must see what was committed while the
- * one before it waited for its locks. Done again where it met another transaction.
+ * A transaction of an operator, done again where it met another one. Each of its statements sees what was committed while the one
+ * before it waited for its locks.
  *
  * It shares the registration's lock, so that no consumer subscribes between "who has this message?" and what follows from the
  * answer; and it holds the layout, so that a row is not put into partitions that are being given up.
@@ -44,7 +44,6 @@ async function once<T>(
   work: (connection: Queries) => Promise<T>,
 ): Promise<T> {
   return await connection.transaction(what, async (run) => {
-    await run({ text: 'set transaction isolation level read committed' })
     await run({ text: `select ${registrationLock(s, 'shared')}` })
     await run({ text: `select t.transport from ${s}.transports t order by 1 for share` })
     return await work({ query: run })

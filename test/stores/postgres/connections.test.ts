@@ -6,7 +6,15 @@ import { startPostgres } from '../../../src/testing/postgres-server.ts'
 import { type Proxy, startProxy } from '../../../src/testing/proxy.ts'
 import { until } from '../../../src/testing/until.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
-import { connect, message, openStore, openStreet, publish, type Street } from './support.ts'
+import {
+  connect,
+  message,
+  openStore,
+  openStreet,
+  publish,
+  type Street,
+  untilPurposeWaits,
+} from './support.ts'
 
 // Short, and yet long enough for eight connections that are made at once on a busy machine.
 const short: Partial<StoreContext> = { statementTimeoutMs: 1000, lockTimeoutMs: 200 }
@@ -154,6 +162,39 @@ describe('a connection that is reset', () => {
     expect([first['read'], second['read']]).toContain('ok')
     expect(second).toEqual({ read: 'ok' })
   })
+})
+
+test('what waits for a row goes on with what that is then, whatever isolation the database has by default', async () => {
+  const { url } = await postgresDatabase()
+  const observer = await connect(url)
+  const { rows } = await observer.query('select current_database() as name')
+  await observer.query(
+    `alter database "${rows[0].name}" set default_transaction_isolation to 'repeatable read'`,
+  )
+  const store = openStore({ connectionString: url })
+  await store.schema.migrate()
+  const street = await openStreet(url, store)
+  const { id } = message('k')
+  const other = await connect(url)
+  await other.query('begin')
+  await other.query(`insert into waybill.attempts (consumer, message_id, starts) values ('c', $1, 1)`, [id])
+  const counting = store.inbox.countStart('c', id)
+  await untilPurposeWaits(observer, 'inbox')
+  await other.query('commit')
+  expect(await counting).toBe(2)
+
+  await publish(store, observer, street.channel, message('k'))
+  await observer.query(
+    `insert into waybill.blocked (partition, seq, id, channel, key, state, attempts, retry_at, error_code, error, first_error_code, first_error)
+     select partition, seq, id, channel, key, 'blocked', 9, 'infinity', 'E', 'e', 'E', 'e' from waybill.outbox`,
+  )
+  const [line] = await store.keys.list({}, { limit: 1 })
+  await other.query('begin isolation level read committed')
+  await other.query('update waybill.blocked set attempts = 10')
+  const unblocking = store.keys.unblock([line!])
+  await untilPurposeWaits(observer, 'operator')
+  await other.query('commit')
+  expect(await unblocking).toBe(1)
 })
 
 test('a transaction whose COMMIT was not answered is neither done nor failed, and its session is given up', async () => {
