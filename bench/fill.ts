@@ -37,8 +37,12 @@ export async function settle(client: pg.Pool | pg.ClientBase, table: string): Pr
   await client.query('checkpoint')
 }
 
-/** A bench that leaves something has measured something else. */
-export async function mustBeEmpty(client: pg.Pool | pg.ClientBase, table: string): Promise<void> {
+/** A bench that did nothing, or leaves something, has measured something else. */
+export async function mustHave(client: pg.Pool | pg.ClientBase, table: string, count: number): Promise<void> {
   const { rows } = await client.query<{ n: string }>(`select count(*) as n from ${table}`)
-  if (rows[0]?.n !== '0') throw new Error(`${rows[0]?.n} rows are left in ${table}`)
+  if (rows[0]?.n !== String(count)) throw new Error(`${table} has ${rows[0]?.n} rows in place of ${count}`)
+}
+
+export async function mustBeEmpty(client: pg.Pool | pg.ClientBase, table: string): Promise<void> {
+  await mustHave(client, table, 0)
 }

@@ -14,7 +14,9 @@ describe('npm run bench', () => {
     expect(status).toBe(0)
     expect(stdout).toBe('')
     expect(stderr).toContain('--only A,B     of the relay')
-    expect(stderr).toContain('drain, publish, snapshot, order, latency, inbox, kafka, wal, backlog, peers')
+    expect(stderr).toContain(
+      'drain, publish, waking, snapshot, order, latency, inbox, kafka, wal, backlog, peers',
+    )
   })
 
   it.each([

@@ -10,11 +10,13 @@ import { orderRuns } from './relay/order.ts'
 import { peerRuns } from './relay/peers/peers.ts'
 import { publishRuns } from './relay/publish.ts'
 import { snapshotRuns } from './relay/snapshot.ts'
+import { wakingRuns } from './relay/waking.ts'
 import { walRuns } from './relay/wal.ts'
 
 const all: Runs = {
   ...drainRuns,
   ...publishRuns,
+  ...wakingRuns,
   ...snapshotRuns,
   ...orderRuns,
   ...latencyRuns,

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { withDeadline } from '../../src/kernel/deadline.ts'
 import { createWaybill, defineChannel } from '../../src/index.ts'
 import { type PgClient, postgresStore } from '../../src/postgres.ts'
+import { mustHave } from '../fill.ts'
 import type { Environment, Runs } from './environment.ts'
 import { noOpSource } from './no-op-source.ts'
 import { channelName, type Payload } from './outbox.ts'
@@ -65,7 +66,7 @@ async function handleAll(environment: Environment, isBatch: boolean): Promise<{ 
   // Also the last batch's commit and settlement.
   await waybill.stop()
   const seconds = (performance.now() - startedAt) / 1000
-  await mustHaveNoted(pool, lead + count)
+  await mustHave(pool, 'waybill.inbox', lead + count)
   return { rate: (lead + count - before) / seconds }
 }
 
@@ -104,7 +105,7 @@ async function insertAll(environment: Environment): Promise<{ readonly rate: num
       await client.query('commit')
     }
     const seconds = (performance.now() - startedAt) / 1000
-    await mustHaveNoted(pool, count)
+    await mustHave(pool, 'waybill.inbox', count)
     return { rate: count / seconds }
   } finally {
     await client.end()
@@ -114,9 +115,4 @@ async function insertAll(environment: Environment): Promise<{ readonly rate: num
 async function emptyInbox(pool: pg.Pool): Promise<void> {
   await pool.query('truncate waybill.inbox')
   await pool.query('checkpoint')
-}
-
-async function mustHaveNoted(pool: pg.Pool, count: number): Promise<void> {
-  const { rows } = await pool.query<{ n: string }>('select count(*) as n from waybill.inbox')
-  if (rows[0]?.n !== String(count)) throw new Error(`the inbox has ${rows[0]?.n} ids in place of ${count}`)
 }

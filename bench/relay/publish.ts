@@ -1,6 +1,7 @@
 import type pg from 'pg'
-import { mustBeEmpty } from '../fill.ts'
+import { mustBeEmpty, mustHave } from '../fill.ts'
 import type { Environment, Runs } from './environment.ts'
+import { emptyOrders, insertOrder, placeOrder } from './orders.ts'
 import { type BenchOutbox, openOutbox, orders, payload } from './outbox.ts'
 
 /** Long enough for some hundred commits on a slow disk. */
@@ -11,13 +12,7 @@ const lengthMs = 1500
  * of the three is awaited before COMMIT is sent.
  */
 export const publishRuns: Runs = {
-  'with publish': (environment) =>
-    placeAll(environment, async ({ waybill }, key) => {
-      await waybill.transaction(async (tx) => {
-        void tx.query(insertOrder(key))
-        void waybill.publish(tx, orders, payload, { key })
-      })
-    }),
+  'with publish': (environment) => placeAll(environment, placeOrder),
   alone: (environment) =>
     placeAll(
       environment,
@@ -52,12 +47,7 @@ async function placeAll(
   const { pool } = environment
   const endsAfterMs = environment.sized(lengthMs)
   await using outbox = await openOutbox(environment, { relay: false })
-  await pool.query(
-    `create table if not exists orders(id bigint generated always as identity primary key, customer text not null,
-       body text not null)`,
-  )
-  await pool.query('truncate orders')
-  await pool.query('checkpoint')
+  await emptyOrders(pool)
   const started = performance.now()
   let count = 0
   for (; performance.now() - started < endsAfterMs; count++) await place(outbox, String(count % 1000))
@@ -66,17 +56,4 @@ async function placeAll(
   if (publishes) await mustHave(pool, 'waybill.outbox', count)
   else await mustBeEmpty(pool, 'waybill.outbox')
   return { rate: count / seconds }
-}
-
-function insertOrder(customer: string) {
-  return {
-    name: 'order',
-    text: 'insert into orders(customer, body) values ($1, $2)',
-    values: [customer, payload.text],
-  }
-}
-
-async function mustHave(pool: pg.Pool, table: string, count: number): Promise<void> {
-  const { rows } = await pool.query<{ n: string }>(`select count(*) as n from ${table}`)
-  if (rows[0]?.n !== String(count)) throw new Error(`${table} has ${rows[0]?.n} rows in place of ${count}`)
 }

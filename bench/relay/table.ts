@@ -38,6 +38,12 @@ export const plans: readonly Plan[] = [
     seconds: 40,
   },
   {
+    name: 'waking',
+    contenders: ['wake-ups on', 'wake-ups off'],
+    rows: [ratio('8 writers, wake-ups on / off', 'wake-ups on', 'wake-ups off', 0.9, 0.97)],
+    seconds: 50,
+  },
+  {
     name: 'snapshot',
     contenders: ['snapshot held', 'no snapshot'],
     rows: [
