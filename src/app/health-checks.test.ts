@@ -30,7 +30,7 @@ describe('a relay', () => {
     [{ readFailure: 'WB_TIMED_OUT' }, 'WB_TIMED_OUT'],
     [{ readUnderWayMs: 6000 }, 'has not been answered for 6 s'],
     [
-      { failing: [{ channel: 'orders', code: 'ECONNREFUSED' }] },
+      { failing: [{ channel: 'orders', code: 'ECONNREFUSED', failures: 3, retryInMs: 500 }] },
       'Channel "orders" cannot be delivered (ECONNREFUSED)',
     ],
   ])('is unwell, and says why: %j', async (vitals, words) => {

@@ -69,13 +69,23 @@ function channelFacts(
   { channel, transport, address }: ChannelRoute,
   routes: Iterable<ChannelRoute>,
 ): ChannelFacts {
-  const { name, guarantee, ordered, isStored, maxAttempts, consumers } = channel
+  const { name, guarantee, ordered, isStored, maxAttempts, onPoison, expiresAfterMs, consumers } = channel
   const sharesAddressWith = [...routes]
     .filter(
       (other) => other.transport === transport && other.address === address && other.channel !== channel,
     )
     .map((other) => ({ name: other.channel.name, guarantee: other.channel.guarantee }))
-  return { name, guarantee, ordered, isStored, sharesAddressWith, maxAttempts, declaredConsumers: consumers }
+  return {
+    name,
+    guarantee,
+    ordered,
+    isStored,
+    sharesAddressWith,
+    maxAttempts,
+    onPoison,
+    expiresAfterMs,
+    declaredConsumers: consumers,
+  }
 }
 
 function windowFacts(settings: Settings): WindowFacts {

@@ -122,6 +122,8 @@ function rulesOf(
     ordered: channel.ordered,
     maxAttempts: channel.maxAttempts ?? maxAttempts,
     retry: { initialMs: retryInitialMs, maxMs: retryMaxMs },
+    onPoison: channel.onPoison,
+    ...(channel.expiresAfterMs === undefined ? {} : { expiresAfterMs: channel.expiresAfterMs }),
     ...(form === 'take' && isLocal ? { batchSize: takenTogether } : {}),
     ...(form === 'fence' ? { batchSize: settings.fencedBatchSize } : {}),
   }

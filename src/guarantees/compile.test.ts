@@ -54,6 +54,61 @@ describe('the relay', () => {
   })
 })
 
+describe('a message that is given up', () => {
+  const ordered = { ordered: true } as const
+  it.each([
+    [
+      'becomes a dead letter, and its key goes on',
+      { channel: ordered },
+      'its key goes on: a replay comes after',
+    ],
+    [
+      'blocks its key',
+      { channel: { ...ordered, onPoison: 'block' } },
+      'stays, and its key waits for an operator',
+    ],
+    [
+      'parks its key',
+      { channel: { ...ordered, onPoison: 'park' } },
+      'what follows it in its key is kept beside it',
+    ],
+    ['costs itself alone without order', { channel: { ordered: false } }, 'becomes a dead letter.'],
+    [
+      'parks its key in a fenced relay',
+      { channel: { ...exact, ...ordered, onPoison: 'park' } },
+      'kept beside it',
+    ],
+    [
+      'blocks its key where a handler fails over local',
+      { channel: { ...ordered, onPoison: 'block' }, transport: 'local' },
+      'What fails 10 times stays',
+    ],
+  ] satisfies [string, FactsOf, string][])('%s', (_what, of, sentence) => {
+    expect(hop(planOf(of), 'relay')).toContain(sentence)
+  })
+
+  it('is passed over by a consumer of a broker, and the plan says so', () => {
+    const sentence =
+      "onPoison: 'park' holds a key back at the relay. A consumer over kafka goes on past its dead letters."
+    const channel = { ...ordered, onPoison: 'park' } as const
+    expect(planOf({ channel }).mayStillHappen).toContain(sentence)
+    expect(planOf({ channel, transport: 'local' }).mayStillHappen).not.toContain(sentence)
+    expect(planOf({ channel: ordered }).mayStillHappen).not.toContain(sentence)
+  })
+
+  it('is lost once it is too old to be sent, where the channel says so', () => {
+    const { windows, mayStillHappen } = planOf({ channel: { expiresAfterMs: 60_000 } })
+    expect(windows).toContainEqual({
+      what: 'waiting in the outbox',
+      setting: 'expiresAfterMs',
+      ms: 60_000,
+      after: 'a message that has not been sent is deleted, and counted as lost',
+    })
+    expect(mayStillHappen.join()).toContain('could not be sent for 1 min')
+    expect(planOf({}).windows.map(({ setting }) => setting)).not.toContain('expiresAfterMs')
+  })
+})
+
 describe('a consumer', () => {
   it.each([
     ['settles before its handler, at most once', { channel: once }, 'settle-first'],

@@ -38,6 +38,16 @@ function mayStillHappen(input: CompileInput): readonly string[] {
   const relay = relayForm(input)
   const forms = new Set(input.consumers.map((consumer) => consumerForm(input, consumer)))
   const all = [guaranteeTerms[channel.guarantee].mayStillHappen]
+  if (channel.expiresAfterMs !== undefined) {
+    const age = durationText(channel.expiresAfterMs)
+    all.push(`A message that could not be sent for ${age} is not sent any more: it is lost, and counted.`)
+  }
+  const goesOn = [...forms].some((form) => form !== 'settle-first') && !transport.capabilities.isLocal
+  if (channel.onPoison !== 'skip' && goesOn) {
+    all.push(
+      `onPoison: '${channel.onPoison}' holds a key back at the relay. A consumer over ${transport.kind} goes on past its dead letters.`,
+    )
+  }
   if (relay === 'take' || (relay === 'handlers' && forms.has('settle-first'))) {
     all.push(
       `A fail-over of ${store.kind} to a replica that lags brings back messages that were taken: they are sent a second time.`,

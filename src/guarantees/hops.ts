@@ -48,11 +48,30 @@ function sending(input: CompileInput): Sentences {
   }
 }
 
+/** What becomes of a message that is given up, and of what stands behind it. */
+function poison(input: CompileInput, attempt: 'rejected' | 'failed'): string {
+  const { ordered, onPoison } = input.channel
+  const what = `What ${attempt === 'rejected' ? 'is rejected' : 'fails'} ${attemptsOf(input)} times`
+  if (!ordered) return `${what} becomes a dead letter.`
+  switch (onPoison) {
+    case 'block':
+      return `${what} stays, and its key waits for an operator: its order is kept. Other keys go on.`
+    case 'park':
+      return `${what} becomes a dead letter, and what follows it in its key is kept beside it: replayed together, they keep their order. Other keys go on.`
+    case 'skip':
+      return `${what} becomes a dead letter, and its key goes on: a replay comes after what followed it.`
+  }
+}
+
 function relaying(input: CompileInput, form: RelayForm): Sentences {
   const { transport } = input
   switch (form) {
     case 'handlers':
-      return { how: "No broker: each consumer's own relay reads the outbox and runs its handlers." }
+      return {
+        how: `No broker: each consumer's own relay reads the outbox and runs its handlers.${
+          input.channel.guarantee === 'at-most-once' ? '' : ` ${poison(input, 'failed')}`
+        }`,
+      }
     case 'take':
       return {
         how: 'Deleted by a durable statement, then sent once.',
@@ -60,7 +79,7 @@ function relaying(input: CompileInput, form: RelayForm): Sentences {
       }
     case 'fence':
       return {
-        how: `A batch and the note of what it holds in one transaction of ${transport.kind}, fenced against every earlier relay; deleted after its commit.`,
+        how: `A batch and the note of what it holds in one transaction of ${transport.kind}, fenced against every earlier relay; deleted after its commit. ${poison(input, 'rejected')}`,
       }
     case 'confirm': {
       const order =
@@ -68,7 +87,7 @@ function relaying(input: CompileInput, form: RelayForm): Sentences {
           ? ' One message of a key is under way at a time.'
           : ''
       return {
-        how: `Sent, confirmed, then deleted. What is rejected ${attemptsOf(input)} times becomes a dead letter.${order}`,
+        how: `Sent, confirmed, then deleted. ${poison(input, 'rejected')}${order}`,
         mayHappen: 'A crash or a lost answer after the send puts one more copy on the wire.',
       }
     }

@@ -30,9 +30,18 @@ export function toAtMostOnce({ channel, store, consumers }: CompileInput): Neare
   const isStored = channel.isStored && store.capabilities.takes
   const direct = channel.isStored && !isStored ? ', outbox: false' : ''
   const attempts = channel.maxAttempts === undefined ? '' : ', without `maxAttempts`'
+  const policy = channel.onPoison === 'skip' ? '' : ', without `onPoison`'
+  const isEndless = isStored || channel.expiresAfterMs === undefined
+  const age = isEndless ? '' : ', without `expiresAfterMs`'
   return {
-    words: `guarantee: 'at-most-once'${direct}${attempts}${withoutForms(consumers)}`,
-    channel: { guarantee: 'at-most-once', maxAttempts: undefined, isStored },
+    words: `guarantee: 'at-most-once'${direct}${attempts}${policy}${age}${withoutForms(consumers)}`,
+    channel: {
+      guarantee: 'at-most-once',
+      maxAttempts: undefined,
+      onPoison: 'skip',
+      isStored,
+      ...(isEndless ? {} : { expiresAfterMs: undefined }),
+    },
     consumer: { change: plain },
   }
 }

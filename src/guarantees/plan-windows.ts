@@ -28,6 +28,11 @@ function relayWindows(input: CompileInput): readonly Window[] {
   const all: Window[] = [
     { what: 'lease of a relay', setting: 'leaseMs', ms: windows.leaseMs, after: afterLease[form] },
   ]
+  const { expiresAfterMs } = input.channel
+  if (expiresAfterMs !== undefined) {
+    const after = 'a message that has not been sent is deleted, and counted as lost'
+    all.push({ what: 'waiting in the outbox', setting: 'expiresAfterMs', ms: expiresAfterMs, after })
+  }
   const after = afterPublish[form]
   if (after !== null) {
     all.push({ what: 'one send', setting: 'publishTimeoutMs', ms: windows.publishTimeoutMs, after })
@@ -50,7 +55,10 @@ function relayWindows(input: CompileInput): readonly Window[] {
       what: `${attemptsOf(input)} attempts to send`,
       setting: 'maxAttempts',
       ms: relaySpanMs(input),
-      after: 'a message that is still rejected becomes a dead letter',
+      after:
+        input.channel.onPoison === 'block'
+          ? 'a message that is still rejected waits for an operator, and its key with it'
+          : 'a message that is still rejected becomes a dead letter',
     })
   }
   if (keptMs(input) > 0) {
@@ -90,7 +98,10 @@ function consumerWindows(input: CompileInput): readonly Window[] {
       what: `${attemptsOf(input)} attempts of ${consumer.name}`,
       setting: 'maxAttempts',
       ms: consumerSpanMs(input, consumer),
-      after: 'the message becomes a dead letter',
+      after:
+        input.transport.capabilities.isLocal && input.channel.onPoison === 'block'
+          ? 'the message waits for an operator, and its key with it'
+          : 'the message becomes a dead letter',
     })
   }
   const forms = input.consumers.map((consumer) => consumerForm(input, consumer))

@@ -11,9 +11,17 @@ export interface ChannelFacts {
   /** Address shared with other channels of the configuration, by name. */
   readonly sharesAddressWith: readonly { readonly name: string; readonly guarantee: Guarantee }[]
   readonly maxAttempts: number | undefined
+  readonly onPoison: PoisonPolicy
+  readonly expiresAfterMs: number | undefined
   /** Consumers the channel declares (`consumers: { shipping: 'inbox' }`), also those of other services. */
   readonly declaredConsumers: Readonly<Record<string, DeclaredForm>>
 }
+
+/**
+ * What becomes of an ordered key whose head is given up. `block`: it stays, and its key waits for an operator · `park`: it is a
+ * dead letter, and what follows it is kept beside it · `skip`: it is a dead letter, and its key goes on.
+ */
+export type PoisonPolicy = 'block' | 'park' | 'skip'
 
 /**
  * How a declared consumer keeps a message from having its effect twice.

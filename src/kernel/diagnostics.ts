@@ -53,7 +53,14 @@ export interface DiagnosticEvents {
     readonly count: number
     readonly code: string
   }
-  /** Messages became dead letters. */
+  /** Messages were given up and keep their keys waiting for an operator. */
+  'waybill.relay.blocked': {
+    readonly lane: DiagnosticLane
+    readonly channel: string
+    readonly count: number
+    readonly code: string
+  }
+  /** Messages became dead letters. `reason` is `follower` where they only stand behind one, their key being parked. */
   'waybill.relay.dead': {
     readonly lane: DiagnosticLane
     readonly channel: string
@@ -61,7 +68,7 @@ export interface DiagnosticEvents {
     readonly reason: string
     readonly code: string
   }
-  /** At-most-once messages were taken and certainly or possibly not delivered. */
+  /** Messages were lost: at-most-once ones that were taken and certainly or possibly not delivered, and any that had expired. */
   'waybill.relay.lost': {
     readonly lane: DiagnosticLane
     readonly channel: string

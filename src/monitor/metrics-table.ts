@@ -95,6 +95,13 @@ export const metricsTable = {
     labels: ['channel', 'consumer', 'error.type'],
     doc: 'Messages that failed and will be tried again.',
   },
+  'waybill.relay.blocked': {
+    kind: 'counter',
+    unit: '{message}',
+    source: 'process',
+    labels: ['channel', 'consumer', 'error.type'],
+    doc: 'Messages given up that keep their keys waiting for an operator.',
+  },
   'waybill.relay.dead_letters': {
     kind: 'counter',
     unit: '{message}',

@@ -104,6 +104,7 @@ describe('metrics of the process', () => {
     tell('waybill.relay.held', { lane, channel: 'orders', isHeld: true })
     tell('waybill.relay.read', { lane, count: 7, durationMs: 2, code: null })
     tell('waybill.relay.retried', { lane, channel: 'orders', count: 2, code: 'E' })
+    tell('waybill.relay.blocked', { lane, channel: 'orders', count: 2, code: 'E' })
     tell('waybill.relay.dead', { lane, channel: 'orders', count: 1, reason: 'rejected', code: 'E' })
     tell('waybill.consumer.failed', { consumer: 'shipping', channel: 'orders', code: 'E' })
     expect(await lines()).toEqual(
@@ -113,6 +114,7 @@ describe('metrics of the process', () => {
         'waybill_relay_held{channel="orders",consumer=""} 1',
         'waybill_relay_read_messages_total{transport="kafka",consumer=""} 7',
         'waybill_relay_retries_total{channel="orders",consumer="",error_type="E"} 2',
+        'waybill_relay_blocked_total{channel="orders",consumer="",error_type="E"} 2',
         'waybill_relay_dead_letters_total{channel="orders",consumer="",reason="rejected"} 1',
         'waybill_consumer_failures_total{channel="orders",consumer="shipping",error_type="E"} 1',
       ]),

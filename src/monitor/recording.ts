@@ -72,11 +72,15 @@ function listeners(record: Recorder['record'], known: ReadonlyMap<string, Monito
     },
     'waybill.relay.retried': ({ lane: { consumer }, channel, count, code }) =>
       record('waybill.relay.retries', count, { channel, consumer, ...failed(code) }),
+    'waybill.relay.blocked': ({ lane: { consumer }, channel, count, code }) =>
+      record('waybill.relay.blocked', count, { channel, consumer, ...failed(code) }),
     'waybill.relay.dead': ({ lane: { consumer }, channel, count, reason }) =>
       record('waybill.relay.dead_letters', count, { channel, consumer, reason }),
     'waybill.relay.lost': ({ lane: { consumer }, channel, count, cause }) =>
-      // A local consumer tells of its own.
-      consumer === '' ? record('waybill.lost.messages', count, { channel, consumer, cause }) : undefined,
+      // A local consumer tells of its own, but not of what has expired before it got to it.
+      consumer === '' || cause.startsWith('expired')
+        ? record('waybill.lost.messages', count, { channel, consumer, cause })
+        : undefined,
     'waybill.relay.held': ({ lane: { consumer }, channel, isHeld }) =>
       record('waybill.relay.held', isHeld ? 1 : 0, { channel, consumer }),
     'waybill.relay.leases': ({ lane, change, count, held }) => {

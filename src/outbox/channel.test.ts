@@ -26,6 +26,13 @@ describe('defineChannel', () => {
     expect(defineChannel<Order>({ name: 'orders', ordered: true }).ordered).toBe(true)
   })
 
+  it('skips poison and keeps messages without end, unless told otherwise', () => {
+    expect(defineChannel({ name: 'orders' })).toMatchObject({ onPoison: 'skip', expiresAfterMs: undefined })
+    const told = { onPoison: 'park', expiresAfterMs: 60_000 } as const
+    expect(defineChannel({ name: 'orders', ordered: true, ...told })).toMatchObject(told)
+    expect(defineChannel({ name: 'orders', onPoison: 'skip' }).onPoison).toBe('skip')
+  })
+
   it('routes itself over a transport of the configuration', () => {
     const channel = defineChannel({ name: 'orders' })
     expect(channel.via('kafka')).toEqual({ channel, transport: 'kafka' })
@@ -55,6 +62,17 @@ describe('defineChannel', () => {
     ['an address with NUL', { address: 'a\0' }, '1 to 249'],
     ['no attempts', { maxAttempts: 0 }, 'whole number'],
     ['half an attempt', { maxAttempts: 1.5 }, 'whole number'],
+    ['an unknown policy', { ordered: true, onPoison: 'blok' }, /one of block, park, skip.*mean "block"/u],
+    ['a key to hold where there is no order', { onPoison: 'park' }, 'give it a `key` and order'],
+    ['a key to hold without an outbox', { ordered: true, outbox: false, onPoison: 'block' }, 'outbox'],
+    [
+      'a key to hold where nothing is tried twice',
+      { ordered: true, guarantee: 'at-most-once', onPoison: 'block' },
+      'sends nothing twice',
+    ],
+    ['an age of nothing', { expiresAfterMs: 0 }, 'whole number of milliseconds'],
+    ['an age that is a text', { expiresAfterMs: '7d' }, 'whole number of milliseconds'],
+    ['an age without an outbox to wait in', { outbox: false, expiresAfterMs: 1000 }, 'has none'],
   ])('refuses %s', (_what, options, text) => {
     expect(() => defineChannel({ name: 'orders', ...options } as { name: string })).toThrow(
       refusal('WB_INVALID_OPTION', text),

@@ -2,7 +2,7 @@ import { WaybillError } from '../kernel/errors.ts'
 import { isName, nameRule } from '../kernel/names.ts'
 import { didYouMean } from '../kernel/suggest.ts'
 import { checkGuarantee, type Guarantee } from '../guarantees/guarantees.ts'
-import type { DeclaredForm } from '../guarantees/plan.ts'
+import type { DeclaredForm, PoisonPolicy } from '../guarantees/plan.ts'
 import type { SchemaInput, SchemaOutput, StandardSchema } from './standard-schema.ts'
 
 /** How a channel is declared. */
@@ -58,6 +58,21 @@ export interface ChannelOptions<Payload = unknown, Input = Payload> {
    * @default the setting `maxAttempts`
    */
   readonly maxAttempts?: number
+  /**
+   * What becomes of a key whose head is given up: out of attempts, rejected for good, or unreadable. `block`: the message stays and
+   * its key waits for an operator · `park`: it is a dead letter, and what follows it in its key is kept beside it, to be replayed
+   * in order · `skip`: it is a dead letter, and its key goes on. Other keys go on in any case. A consumer of a broker always goes
+   * on past its dead letters. Without order only `skip` means anything.
+   * @default 'skip'
+   */
+  readonly onPoison?: PoisonPolicy
+  /**
+   * Milliseconds after which a message that waits in the outbox is not sent any more, by the database's clock: it is deleted and
+   * counted in `losses`. It is never deleted before its time, and may be sent by as much later as a read of the outbox takes.
+   * What is blocked or parked waits for its operator, however old it is.
+   * @default none: a message waits without end
+   */
+  readonly expiresAfterMs?: number
 }
 
 /**
@@ -75,6 +90,8 @@ export interface Channel<
   readonly ordered: boolean
   readonly address: string
   readonly maxAttempts: number | undefined
+  readonly onPoison: PoisonPolicy
+  readonly expiresAfterMs: number | undefined
   readonly consumers: Readonly<Record<string, DeclaredForm>>
   readonly version: number
   readonly isStored: Stored
@@ -114,7 +131,10 @@ const optionNames = [
   'version',
   'upcast',
   'maxAttempts',
+  'onPoison',
+  'expiresAfterMs',
 ] as const
+const poisonPolicies: readonly PoisonPolicy[] = ['block', 'park', 'skip']
 const declaredForms: readonly DeclaredForm[] = ['inbox', 'checkpoint', 'idempotent', 'none']
 
 /** Exactly-once: only in a transaction, through the outbox. */
@@ -178,7 +198,7 @@ export function defineChannel(options: ChannelOptions): SomeChannel {
   if (maxAttempts !== undefined && !(Number.isSafeInteger(maxAttempts) && maxAttempts >= 1)) {
     refuse('`maxAttempts` must be a whole number, 1 or more.')
   }
-  const { outbox = true, consumers = {}, version = 1, upcast } = options
+  const { outbox = true, consumers = {}, version = 1, upcast, onPoison = 'skip', expiresAfterMs } = options
   const guarantee = checkGuarantee(
     options.guarantee === undefined ? 'at-least-once' : options.guarantee,
     name,
@@ -192,12 +212,15 @@ export function defineChannel(options: ChannelOptions): SomeChannel {
     refuse('`upcast` must be a function of the older payload and its version.')
   }
   checkConsumers(consumers, refuse)
+  checkWaiting({ ordered, outbox, guarantee, onPoison, expiresAfterMs }, refuse)
   const channel: SomeChannel = Object.freeze({
     name,
     guarantee,
     ordered,
     address,
     maxAttempts,
+    onPoison,
+    expiresAfterMs,
     consumers: Object.freeze({ ...consumers }),
     version,
     isStored: outbox,
@@ -237,6 +260,40 @@ function checkConsumers(consumers: unknown, refuse: (sentence: string) => never)
         didYouMean(String(form), declaredForms),
     )
   }
+}
+
+interface Waiting {
+  readonly ordered: boolean
+  readonly outbox: boolean
+  readonly guarantee: Guarantee
+  readonly onPoison: unknown
+  readonly expiresAfterMs: number | undefined
+}
+
+function checkWaiting(options: Waiting, refuse: (sentence: string) => never): void {
+  const { ordered, outbox, guarantee, onPoison, expiresAfterMs } = options
+  if (!poisonPolicies.some((known) => known === onPoison)) {
+    refuse(
+      `\`onPoison\` is ${JSON.stringify(onPoison)}: use one of ${poisonPolicies.join(', ')}.` +
+        didYouMean(String(onPoison), poisonPolicies),
+    )
+  }
+  if (onPoison !== 'skip') {
+    const sentence = `\`onPoison: '${String(onPoison)}'\` holds a key back, and this channel has none to hold`
+    if (!ordered) refuse(`${sentence}: give it a \`key\` and order, or leave \`onPoison\` out.`)
+    if (!outbox) refuse(`${sentence} in the outbox: leave \`onPoison\` out.`)
+    if (guarantee === 'at-most-once') {
+      refuse(`at-most-once sends nothing twice, so no message is ever poison: leave \`onPoison\` out.`)
+    }
+  }
+  if (expiresAfterMs === undefined) return
+  if (!Number.isSafeInteger(expiresAfterMs) || expiresAfterMs < 1) {
+    refuse('`expiresAfterMs` must be a whole number of milliseconds, 1 or more.')
+  }
+  if (!outbox)
+    refuse(
+      '`expiresAfterMs` is how long a message may wait in the outbox, and this channel has none: leave it out.',
+    )
 }
 
 function checkTransport(transport: unknown, name: string): string {

@@ -15,6 +15,7 @@ import { FencingHands } from './fencing-hands.ts'
 import type { FencedSender, OnceSender, Sender } from './sender.ts'
 import { TakingHands } from './taking-hands.ts'
 import { RelayWatch, type RelayVitals } from './watch.ts'
+import { WritingHands } from './writing-hands.ts'
 
 export interface RelayOptions {
   readonly lane: Lane
@@ -107,6 +108,7 @@ class Run {
   readonly #mind: RelayMind
   readonly #taking: TakingHands
   readonly #fencing: FencingHands
+  readonly #writing: WritingHands
   readonly #keeper: LeaseKeeper
   readonly #watch: RelayWatch
   #sleep: AbortController | null = null
@@ -124,6 +126,7 @@ class Run {
     ))
     this.#taking = new TakingHands({ ...options, watch }, outbox, mind)
     this.#fencing = new FencingHands({ ...options, watch }, outbox, mind)
+    this.#writing = new WritingHands({ ...options, watch }, outbox, mind)
     const pump = (): void => this.#pump()
     this.#keeper = new LeaseKeeper({
       ...options,
@@ -247,7 +250,9 @@ class Run {
           break
         case 'block':
         case 'bury':
-          await this.#write(command)
+        case 'move':
+        case 'expire':
+          await this.#writing.write(command)
           break
         case 'take':
           await this.#taking.take(command)
@@ -337,35 +342,6 @@ class Run {
     } catch (error) {
       this.#warn(error, 'could not delete delivered rows; trying again')
       this.#mind.removeFailed(command.remove, this.#options.clock.now())
-    }
-  }
-
-  async #write(command: Extract<Command, { type: 'block' | 'bury' }>): Promise<void> {
-    failpoint('relay.before-block')
-    try {
-      const outcomes =
-        command.type === 'block'
-          ? await this.#outbox.block(command.lines)
-          : await this.#outbox.bury(command.letters)
-      failpoint('relay.after-block')
-      const isWritten = (_: unknown, i: number): boolean => outcomes[i] === 'written'
-      if (command.type === 'block') this.#watch.retried(command.lines.filter(isWritten))
-      else this.#watch.died(command.letters.filter(isWritten))
-      this.#tellFailures(command)
-      this.#mind.written(command.write, outcomes)
-    } catch (error) {
-      this.#warn(error, 'could not write what failed; trying again')
-      this.#mind.writeFailed(command.write, this.#options.clock.now())
-    }
-  }
-
-  #tellFailures(command: Extract<Command, { type: 'block' | 'bury' }>): void {
-    const { logger, lane } = this.#options
-    const failures = command.type === 'block' ? command.lines : command.letters
-    for (const { id, attempts, errorCode, error } of failures.slice(0, 20)) {
-      const fields = { lane, id, attempts, code: errorCode, error }
-      if (command.type === 'block') logger.warn(fields, 'delivery failed; it will be tried again')
-      else logger.error(fields, 'delivery given up; the message is among the dead letters')
     }
   }
 

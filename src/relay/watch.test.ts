@@ -75,7 +75,8 @@ describe('what a relay tells', () => {
   it('is the beginning and the end of a hold, each once', () => {
     const events = heard('waybill.relay.held')
     const watch = new RelayWatch(lane, ['orders'], 0)
-    for (const channels of [['orders'], ['orders'], [], []]) watch.held(channels)
+    const failing = { channel: 'orders', failures: 1, heldUntil: 50, code: 'SILENT' }
+    for (const list of [[failing], [{ ...failing, heldUntil: null }], [], []]) watch.held(list)
     expect(events).toEqual([
       { lane, channel: 'orders', isHeld: true },
       { lane, channel: 'orders', isHeld: false },
@@ -113,8 +114,12 @@ describe('the vitals of a relay', () => {
   it('name a destination that fails for everyone, with its last error', () => {
     const watch = new RelayWatch(lane, ['orders'], 0)
     watch.sendEnded('orders', [row(1, 'a')], [unknown], 1)
-    watch.held(['orders'])
-    expect(watch.vitals(0).failing).toEqual([{ channel: 'orders', code: 'SILENT' }])
+    watch.held([{ channel: 'orders', failures: 2, heldUntil: 1500, code: 'SILENT' }])
+    expect(watch.vitals(1000).failing).toEqual([
+      { channel: 'orders', code: 'SILENT', failures: 2, retryInMs: 500 },
+    ])
+    watch.held([{ channel: 'orders', failures: 2, heldUntil: null, code: 'SILENT' }])
+    expect(watch.vitals(2000).failing).toMatchObject([{ retryInMs: 0 }])
   })
 })
 

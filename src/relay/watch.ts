@@ -3,6 +3,7 @@ import { diagnostic, type TraceHeaders } from '../kernel/diagnostics.ts'
 import type { Lane } from '../ports/lane.ts'
 import type { Loss, OutboxRow } from '../ports/outbox.ts'
 import type { Fate } from '../ports/transport.ts'
+import type { FailingChannel } from './mind/types.ts'
 import type { OnceResult } from './sender.ts'
 
 /** Whether a relay does its work, for health: ages in milliseconds. */
@@ -15,10 +16,21 @@ export interface RelayVitals {
   readonly readUnderWayMs: number | null
   /** Of the error the last read failed with, until one returns. */
   readonly readFailure: string | null
-  /** Channels whose destination fails for everyone, with the last error's code. */
-  readonly failing: readonly { readonly channel: string; readonly code: string }[]
+  /** Channels whose destination fails for everyone. */
+  readonly failing: readonly FailingDestination[]
   /** Messages handed to the transport and not answered yet, by channel. */
   readonly inFlight: Readonly<Record<string, number>>
+}
+
+/** A destination that is left alone after failing for everyone, or is probed. */
+export interface FailingDestination {
+  readonly channel: string
+  /** Of the last error. */
+  readonly code: string
+  /** Sends in a row that failed for everything in them. */
+  readonly failures: number
+  /** Until the next probe; 0 while there is one. */
+  readonly retryInMs: number
 }
 
 interface ChannelTraffic {
@@ -26,12 +38,12 @@ interface ChannelTraffic {
   delivered: number
   /** `delivered` at the last report. */
   reported: number
-  code: string
 }
 
 const readEvents = diagnostic('waybill.relay.read')
 const sentEvents = diagnostic('waybill.relay.sent')
 const retriedEvents = diagnostic('waybill.relay.retried')
+const blockedEvents = diagnostic('waybill.relay.blocked')
 const deadEvents = diagnostic('waybill.relay.dead')
 const lostEvents = diagnostic('waybill.relay.lost')
 const heldEvents = diagnostic('waybill.relay.held')
@@ -48,7 +60,7 @@ export class RelayWatch {
   readonly #lane: Lane
   /** Of the lane's own channels: bounded by the configuration (S13). */
   readonly #channels = new Map<string, ChannelTraffic>()
-  #held = new Set<string>()
+  #failing: readonly FailingChannel[] = []
   #leasesAnsweredAt: number
   #leaseFailure: string | null = null
   #readIssuedAt: number | null = null
@@ -59,8 +71,7 @@ export class RelayWatch {
     this.#lane = lane
     this.#leasesAnsweredAt = now
     this.#reportedAt = now
-    for (const name of channels)
-      this.#channels.set(name, { underway: 0, delivered: 0, reported: 0, code: '' })
+    for (const name of channels) this.#channels.set(name, { underway: 0, delivered: 0, reported: 0 })
   }
 
   leasesAnswered(now: number): void {
@@ -121,7 +132,7 @@ export class RelayWatch {
     this.#ended(channel, rows, { confirmed, rejected: failed.length, unknown: 0, code, durationMs })
   }
 
-  lost(losses: readonly Loss[]): void {
+  lost(losses: readonly Pick<Loss, 'channel' | 'cause'>[]): void {
     if (!lostEvents.hasSubscribers) return
     for (const { channel, cause, count } of grouped(losses, ({ channel, cause }) => ({ channel, cause })))
       lostEvents.publish({ lane: this.#lane, channel, cause, count })
@@ -131,6 +142,12 @@ export class RelayWatch {
     if (!retriedEvents.hasSubscribers) return
     for (const group of grouped(lines, ({ channel, errorCode }) => ({ channel, code: errorCode })))
       retriedEvents.publish({ lane: this.#lane, ...group })
+  }
+
+  blocked(lines: readonly { readonly channel: string; readonly errorCode: string }[]): void {
+    if (!blockedEvents.hasSubscribers) return
+    for (const group of grouped(lines, ({ channel, errorCode }) => ({ channel, code: errorCode })))
+      blockedEvents.publish({ lane: this.#lane, ...group })
   }
 
   died(
@@ -145,17 +162,19 @@ export class RelayWatch {
     for (const group of groups) deadEvents.publish({ lane: this.#lane, ...group })
   }
 
-  /** The channels that are on hold now. */
-  held(channels: readonly string[]): void {
-    if (channels.length === 0 && this.#held.size === 0) return
-    const now = new Set(channels)
+  /** The channels that fail for everyone now. */
+  held(failing: readonly FailingChannel[]): void {
+    if (failing.length === 0 && this.#failing.length === 0) return
     if (heldEvents.hasSubscribers) {
-      for (const channel of new Set([...now, ...this.#held])) {
-        const isHeld = now.has(channel)
-        if (isHeld !== this.#held.has(channel)) heldEvents.publish({ lane: this.#lane, channel, isHeld })
+      const [before, now] = [this.#failing, failing].map(
+        (list) => new Set(list.map(({ channel }) => channel)),
+      )
+      for (const channel of new Set([...now!, ...before!])) {
+        const isHeld = now!.has(channel)
+        if (isHeld !== before!.has(channel)) heldEvents.publish({ lane: this.#lane, channel, isHeld })
       }
     }
-    this.#held = now
+    this.#failing = failing
   }
 
   vitals(now: number): RelayVitals {
@@ -164,7 +183,12 @@ export class RelayWatch {
       leaseFailure: this.#leaseFailure,
       readUnderWayMs: this.#readIssuedAt === null ? null : now - this.#readIssuedAt,
       readFailure: this.#readFailure,
-      failing: [...this.#held].map((channel) => ({ channel, code: this.#channels.get(channel)?.code ?? '' })),
+      failing: this.#failing.map(({ channel, code, failures, heldUntil }) => ({
+        channel,
+        code,
+        failures,
+        retryInMs: Math.max((heldUntil ?? now) - now, 0),
+      })),
       inFlight: this.#underway(),
     }
   }
@@ -202,7 +226,6 @@ export class RelayWatch {
     if (traffic !== undefined) {
       traffic.underway -= rows.length
       traffic.delivered += result.confirmed
-      if (result.code !== null) traffic.code = result.code
     }
     if (!sentEvents.hasSubscribers) return
     sentEvents.publish({ lane: this.#lane, channel, ...result, traces: (most) => tracesOf(rows, most) })

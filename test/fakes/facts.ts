@@ -73,6 +73,8 @@ export function channelFacts(more: Partial<ChannelFacts> = {}): ChannelFacts {
     isStored: true,
     sharesAddressWith: [],
     maxAttempts: undefined,
+    onPoison: 'skip',
+    expiresAfterMs: undefined,
     declaredConsumers: {},
     ...more,
   }

@@ -1,6 +1,6 @@
 import type {
   FencedState,
-  LineOutcome,
+  FollowerOutcome,
   Loss,
   OutboxRow,
   ReadRequest,
@@ -20,6 +20,8 @@ interface Answer {
   readonly xmax?: bigint
   readonly open?: readonly bigint[]
   readonly server?: string
+  /** @default the time of the mind: their clocks agree */
+  readonly serverTimeMs?: number
   readonly inRecovery?: boolean
   readonly orphans?: readonly RowRef[]
   /** Of partition 0. */
@@ -56,9 +58,13 @@ export class ByHand {
   #waiting: Command[] = []
   #xmax = 100n
 
-  /** `form`: of all its channels. */
-  constructor(options: Partial<MindOptions> = {}, form: ChannelRules['form'] = 'confirm') {
-    const rules = { form, maxAttempts: 3, retry: { initialMs: 50, maxMs: 50 } }
+  /** `form` and `also`: of all its channels. */
+  constructor(
+    options: Partial<MindOptions> = {},
+    form: ChannelRules['form'] = 'confirm',
+    also: Partial<ChannelRules> = {},
+  ) {
+    const rules = { form, maxAttempts: 3, retry: { initialMs: 50, maxMs: 50 }, ...also }
     const channels = new Map([
       ['orders', { ...rules, ordered: true }],
       ['views', { ...rules, ordered: false }],
@@ -127,7 +133,7 @@ export class ByHand {
     const result: ReadResult = {
       snapshot: { xmax: this.#xmax, open: answer.open ?? [] },
       server: answer.server ?? 'server',
-      serverTimeMs: this.now,
+      serverTimeMs: answer.serverTimeMs ?? this.now,
       inRecovery: answer.inRecovery ?? false,
       rewinds: new Map(
         request.partitions.map(({ partition }) => [partition, partition === 0 ? (answer.rewind ?? 0n) : 0n]),
@@ -221,15 +227,17 @@ export class ByHand {
     return rows.map((each) => each.id)
   }
 
-  /** Answers the next line or dead letter. */
-  write(type: 'block' | 'bury', outcome: LineOutcome = 'written'): string[] {
-    const command: CommandOf<'block' | 'bury'> = this.take(type)
-    const lines = command.type === 'block' ? command.lines : command.letters
+  /** Answers the next line, dead letter, move or expiry, and tells what was in it. */
+  write(type: 'block' | 'bury' | 'move' | 'expire', ...outcomes: readonly FollowerOutcome[]): string[] {
+    const command = this.take(type)
+    const rows: readonly RowRef[] =
+      command.type === 'block' ? command.lines : command.type === 'bury' ? command.letters : command.rows
+    const last = outcomes.at(-1) ?? 'written'
     this.mind.written(
       command.write,
-      lines.map(() => outcome),
+      rows.map((_, i) => outcomes[i] ?? last),
     )
     this.decide()
-    return lines.map((each) => each.id)
+    return rows.map((each) => each.id)
   }
 }

@@ -2,7 +2,10 @@ import type { LeasedPartition } from '../../src/ports/lane.ts'
 import type {
   BlockedLine,
   DeadLetter,
+  ExpiredRow,
   FencedState,
+  Follower,
+  FollowerOutcome,
   LineOutcome,
   Loss,
   RowRef,
@@ -10,7 +13,15 @@ import type {
   TakenRow,
   TakeOutcome,
 } from '../../src/ports/outbox.ts'
-import { lockOf, nameOf, type StoredRow, Tables, type Transaction } from './tables.ts'
+import {
+  lockOf,
+  nameOf,
+  type StoredLetter,
+  type StoredLine,
+  type StoredRow,
+  Tables,
+  type Transaction,
+} from './tables.ts'
 
 /** A transaction that committed, with its place in commit order. Kept outside the tables: it never falls back. */
 export interface Committed {
@@ -22,6 +33,10 @@ export interface Committed {
 export interface DatabaseFlaws {
   readonly removesByNumberAlone?: boolean
   readonly removesWithoutRewind?: boolean
+  /** A late confirm of a parked head takes its line away. */
+  readonly removesParkedLines?: boolean
+  /** A move does not look whether the line is still there. */
+  readonly movesWithoutLine?: boolean
   /** A delay ends by the clock of the process that reads. */
   readonly readsByForeignClock?: boolean
 }
@@ -38,12 +53,23 @@ export class Database {
   failovers = 0
   /** What its clock is ahead of the processes' clocks. */
   skew = 0
+  /** The most that ever was, and the least. */
+  readonly skews = { most: 0, least: 0 }
   /** The latest that its clock has shown. */
   latest = 0
+  /** From the moment a read looked to that of its answer, at most so far. */
+  longestReadMs = 0
+  /** Statements that took effect after their callers had given up on them. */
+  lateEffects = 0
   readonly ledger: Map<string, Committed> = new Map()
   /** Rows that rolled back, or whose commit a fail-over lost. */
   readonly lost: Set<string> = new Set()
-  readonly everDead: Set<string> = new Set()
+  /** Given up while their key went on. */
+  readonly everSkipped: Set<string> = new Set()
+  /** Thrown away by an operator. */
+  readonly everPurged: Set<string> = new Set()
+  /** How often each row expired. */
+  readonly expiries: Map<string, number> = new Map()
   /** Ids that were ever counted as lost. */
   readonly everLost: Set<string> = new Set()
   /** Rows that were ever taken, with the claims of their partition then. */
@@ -61,6 +87,12 @@ export class Database {
     this.flaws = flaws
     for (let i = 0; i < partitions; i++) this.tables.leases.set(i, { owner: null, epoch: 0n, until: 0 })
     this.#replica = this.tables.copy()
+  }
+
+  setSkew(skew: number): void {
+    this.skew = skew
+    this.skews.most = Math.max(this.skews.most, skew)
+    this.skews.least = Math.min(this.skews.least, skew)
   }
 
   begin(): Transaction {
@@ -85,7 +117,7 @@ export class Database {
     channel: string,
     key: string | null,
     isOrdered: boolean,
-    notBefore: number | null,
+    times: { readonly notBefore: number | null; readonly createdAt: number },
   ): StoredRow | null {
     const { tables } = this
     if (isOrdered && key !== null) {
@@ -95,7 +127,7 @@ export class Database {
     const seq = tables.nextSeq
     tables.nextSeq += 1n
     const id = `m${(this.#ids += 1)}`
-    const row = { partition, seq, id, xid: writer.xid, writer: writer.writer, channel, key, notBefore }
+    const row = { partition, seq, id, xid: writer.xid, writer: writer.writer, channel, key, ...times }
     writer.rows.push(row)
     return row
   }
@@ -129,6 +161,8 @@ export class Database {
         for (const [name, row] of rows)
           if (row.partition === ref.partition && row.seq === ref.seq) rows.delete(name)
       }
+      const isParked = lines.get(nameOf(ref))?.state === 'parked'
+      if (isParked && this.flaws.removesParkedLines !== true) continue
       if (lines.delete(nameOf(ref)) && this.flaws.removesWithoutRewind !== true) this.rewind(ref.partition)
     }
   }
@@ -177,35 +211,72 @@ export class Database {
     return lines.map((line) => {
       const outcome = this.#check(line)
       if (outcome !== 'written') return outcome
-      const { partition, seq, id, channel, key, attempts } = line
-      const stored = {
-        partition,
-        seq,
-        id,
-        channel,
-        key,
-        attempts,
-        retryAt: now + (line.retryInMs ?? Infinity),
-      }
-      this.tables.lines.set(nameOf(line), stored)
+      const { partition, seq, id, channel, key, attempts, retryInMs } = line
+      const isWaiting = retryInMs === null
+      const retryAt = isWaiting ? Infinity : now + retryInMs
+      const state = isWaiting ? 'blocked' : 'retrying'
+      this.tables.lines.set(nameOf(line), { partition, seq, id, channel, key, state, attempts, retryAt })
       return outcome
     })
   }
 
   bury(letters: readonly DeadLetter[]): LineOutcome[] {
     this.#statement()
-    const { rows, lines, dead } = this.tables
+    const { rows, lines } = this.tables
     return letters.map((letter) => {
       const outcome = this.#check(letter)
       const row = rows.get(nameOf(letter))
       if (outcome !== 'written' || row === undefined) return outcome
-      rows.delete(nameOf(row))
-      lines.delete(nameOf(row))
-      dead.set(nameOf(row), row)
-      this.everDead.add(row.id)
+      this.#entomb(row, false)
+      if (letter.parks === true) {
+        const { partition, seq, id, channel, key } = row
+        const line = { partition, seq, id, channel, key, attempts: letter.attempts }
+        lines.set(nameOf(row), { ...line, state: 'parked', retryAt: Infinity })
+      } else this.everSkipped.add(row.id)
       this.rewind(row.partition)
       return outcome
     })
+  }
+
+  moveFollowers(followers: readonly Follower[]): FollowerOutcome[] {
+    this.#statement()
+    return followers.map((follower) => {
+      const outcome = this.#check(follower)
+      const row = this.tables.rows.get(nameOf(follower))
+      if (outcome !== 'written' || row === undefined) return outcome
+      const isParked = this.parkedLine(row) !== undefined
+      if (!isParked && this.flaws.movesWithoutLine !== true) return 'unparked'
+      this.#entomb(row, true)
+      return outcome
+    })
+  }
+
+  expire(expired: readonly ExpiredRow[]): LineOutcome[] {
+    this.#statement()
+    return expired.map((each) => {
+      const outcome = this.#check(each)
+      if (outcome !== 'written') return outcome
+      this.tables.rows.delete(nameOf(each))
+      if (this.tables.lines.delete(nameOf(each))) this.rewind(each.partition)
+      this.expiries.set(each.id, (this.expiries.get(each.id) ?? 0) + 1)
+      return outcome
+    })
+  }
+
+  /** The line that parks the key of a row. */
+  parkedLine({ channel, key }: Pick<StoredRow, 'channel' | 'key'>): StoredLine | undefined {
+    if (key === null) return undefined
+    return [...this.tables.lines.values()].find(
+      (line) => line.state === 'parked' && line.channel === channel && line.key === key,
+    )
+  }
+
+  /** From the outbox to the dead letters, its own line with it. */
+  #entomb(row: StoredRow, isFollower: boolean): void {
+    const { rows, lines, dead } = this.tables
+    rows.delete(nameOf(row))
+    if (lines.get(nameOf(row))?.state !== 'parked') lines.delete(nameOf(row))
+    dead.set(nameOf(row), { ...row, isFollower })
   }
 
   rewind(partition: number): void {
@@ -213,8 +284,8 @@ export class Database {
     rewinds.set(partition, (rewinds.get(partition) ?? 0n) + 1n)
   }
 
-  /** An operator lets a key go on: the line goes and the counter rises in one transaction. */
-  unblock(name: string): void {
+  /** The line goes and the counter rises in one transaction. */
+  dropLine(name: string): void {
     const line = this.tables.lines.get(name)
     if (line === undefined) return
     this.#statement()
@@ -222,23 +293,79 @@ export class Database {
     this.rewind(line.partition)
   }
 
+  /** The line is due now, and its attempts begin anew. */
+  retryNow(name: string, now: number): void {
+    const line = this.tables.lines.get(name)
+    if (line === undefined) return
+    this.#statement()
+    this.tables.lines.set(name, { ...line, state: 'retrying', attempts: 0, retryAt: now })
+    this.rewind(line.partition)
+  }
+
+  /** Whether there was a row to give up; the line goes in any case. */
+  skipHead(name: string): boolean {
+    const line = this.tables.lines.get(name)
+    if (line === undefined) return false
+    this.#statement()
+    const row = this.tables.rows.get(name)
+    if (row !== undefined) {
+      this.#entomb(row, false)
+      this.everSkipped.add(row.id)
+    }
+    this.tables.lines.delete(name)
+    this.rewind(line.partition)
+    return row !== undefined
+  }
+
   /** A dead letter comes back, under its old number or a new one, always with a new transaction id. */
   replay(name: string, keepsNumber: boolean): StoredRow | null {
     const { tables } = this
     const old = tables.dead.get(name)
     if (old === undefined || (old.key !== null && this.#isLocked(old.channel, old.key, null))) return null
-    const writer = this.begin()
     let seq = old.seq
     if (!keepsNumber || [...tables.rows.values()].some((row) => row.seq === seq)) {
       seq = tables.nextSeq
       tables.nextSeq += 1n
     }
     tables.dead.delete(name)
-    const row = { ...old, seq, xid: writer.xid, writer: writer.writer }
-    writer.rows.push(row)
+    return this.#bringBack([{ ...old, seq }])[0]!
+  }
+
+  /** Head and followers of a parked key come back under their old numbers, and the line goes, in one transaction. */
+  replayKey(name: string): readonly StoredRow[] {
+    const line = this.tables.lines.get(name)
+    if (line === undefined) return []
+    this.tables.lines.delete(name)
+    const rows = this.#lettersOf(line)
+    for (const row of rows) this.tables.dead.delete(nameOf(row))
+    if (rows.length === 0) this.rewind(line.partition)
+    return this.#bringBack(rows)
+  }
+
+  /** The same, but nothing comes back. */
+  purgeKey(name: string): void {
+    const line = this.tables.lines.get(name)
+    if (line === undefined) return
+    this.#statement()
+    for (const row of this.#lettersOf(line)) {
+      this.tables.dead.delete(nameOf(row))
+      this.everPurged.add(row.id)
+    }
+    this.tables.lines.delete(name)
+    this.rewind(line.partition)
+  }
+
+  #lettersOf({ channel, key }: StoredLine): StoredLetter[] {
+    return [...this.tables.dead.values()].filter((row) => row.channel === channel && row.key === key)
+  }
+
+  #bringBack(letters: readonly StoredRow[]): readonly StoredRow[] {
+    const writer = this.begin()
+    const rows = letters.map((old) => ({ ...old, xid: writer.xid, writer: writer.writer }))
+    writer.rows.push(...rows)
     this.commit(writer)
-    this.rewind(row.partition)
-    return row
+    for (const partition of new Set(rows.map((row) => row.partition))) this.rewind(partition)
+    return rows
   }
 
   /** A consumer's own transaction settled a row, and its process died before the line went. */
@@ -327,7 +454,7 @@ export class Database {
     this.#end(this.begin())
   }
 
-  #check(line: BlockedLine | DeadLetter): LineOutcome {
+  #check(line: RowRef & { readonly epoch: bigint }): LineOutcome {
     if (this.tables.leases.get(line.partition)?.epoch !== line.epoch) return 'fenced'
     return this.tables.rows.has(nameOf(line)) ? 'written' : 'gone'
   }

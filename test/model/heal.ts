@@ -31,6 +31,7 @@ export function heal(world: World): void {
     if (hadOthers && database.tables.rows.size > 0) coverage.saw('others went on beside a failing message')
   }
   broker.poison.clear()
+  world.operator.clear()
   settle(world, 'no key is closed and no partition stuck for ever', Infinity, () => {
     const { rows, lines } = database.tables
     return rows.size === 0 && lines.size === 0
@@ -83,6 +84,8 @@ function settle(world: World, invariant: Invariant, until: number, isDone: () =>
       throw new Broken(invariant, `after ${round} rounds there is still ${names.join(', ')}`)
     }
     if (database.failovers > 0) accept(world)
+    // A refusal may have been under way, and block or park its key once more.
+    if (until === Infinity) world.operator.clear()
     let isQuiet = true
     for (const relay of relays) {
       keepLeases(world, relay)

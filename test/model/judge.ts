@@ -4,7 +4,9 @@ import type { World } from './world.ts'
 
 /** After the healing: what arrived against what was committed. */
 export function judge(world: World): void {
-  const { broker, database, settledElsewhere, options, watchTakes } = world
+  checkExpiries(world)
+  checkFollowers(world)
+  const { broker, database, settledElsewhere, options, watchTakes, operator } = world
   const copies = new Map<string, number>()
   const firsts = new Map<string, string[]>()
   for (const { id, channel, key } of broker.arrivals) {
@@ -23,17 +25,26 @@ export function judge(world: World): void {
     const count = copies.get(id) ?? 0
     const isLost = database.everLost.has(id) || unended.has(id)
     const isAccounted =
-      count > 0 || buried.has(id) || database.lost.has(id) || settledElsewhere.has(id) || isLost
+      count > 0 ||
+      buried.has(id) ||
+      database.lost.has(id) ||
+      settledElsewhere.has(id) ||
+      isLost ||
+      database.expiries.has(id) ||
+      database.everPurged.has(id)
     if (!isAccounted)
       throw new Broken('every committed row is handed on', `${id} of ${row.channel} ${row.key ?? ''}`)
     const { form } = options.channels.get(row.channel)!
-    if (form === 'fence' && count > 1 && database.failovers === 0)
+    if (form === 'fence' && count > 1 && database.failovers === 0 && !operator.skipped.has(id))
       throw new Broken('exactly once: a message is in the log once', `${count} copies of ${id}`)
     const isOnce = form === 'take'
     // A standby that had not heard of the delete brings the row back.
     if (isOnce && count > 1 && database.failovers === 0)
       throw new Broken('at most once: nothing is sent twice', `${count} copies of ${id}`)
-    const allowed = form === 'confirm' ? allowedCopies(world, id, row.partition) : 1 + database.failovers
+    const allowed =
+      form === 'confirm' || operator.skipped.has(id)
+        ? allowedCopies(world, id, row.partition)
+        : 1 + database.failovers
     if (count > allowed)
       throw new Broken('nothing twice without a fault', `${count} copies of ${id}, ${allowed} allowed`)
     if (form === 'confirm') checkAttempts(world, id, row.partition)
@@ -45,7 +56,9 @@ export function judge(world: World): void {
       // Only at most once: what left late was another's turn, and what was taken comes back after a fail-over.
       if (watchTakes.late.has(id)) continue
       if (database.failovers > 0 && database.everTakenIds.has(id)) continue
-      if (database.everDead.has(id) || database.lost.has(id) || settledElsewhere.has(id)) continue
+      if (database.everSkipped.has(id) || database.lost.has(id) || settledElsewhere.has(id)) continue
+      // Sent before, with an unknown outcome, they may arrive while what follows them is on its way.
+      if (database.expiries.has(id) || database.everPurged.has(id)) continue
       const { order } = database.ledger.get(id)!
       if (order < last)
         throw new Broken('first occurrences of a key are in commit order', `${id} of ${name} is late`)
@@ -58,14 +71,26 @@ export function judge(world: World): void {
  * All writers here hold their key's lock: the counter that accuses them has to stay 0. A take-over may raise it: a row that
  * was handed on and not deleted comes again, perhaps below one of its key that waits.
  */
-function checkDisorder({ database, relays, oldNumbers }: World): void {
+function checkDisorder({ database, relays, operator }: World): void {
   const takeOvers = Math.max(...database.claims.values()) - 1
-  if (database.failovers > 0 || oldNumbers > 0 || takeOvers > 0) return
+  if (database.failovers > 0 || operator.oldNumbers > 0 || takeOvers > 0) return
   for (const relay of relays) {
     for (const { disorder } of [...relay.past, relay.mind.counters]) {
       if (disorder > 0) throw new Broken('no writer is accused of disorder without cause', `${disorder} rows`)
     }
   }
+}
+
+function checkExpiries({ database }: World): void {
+  if (database.failovers > 0) return
+  for (const [id, times] of database.expiries)
+    if (times > 1) throw new Broken('what expired is counted once', `${id}: ${times} times`)
+}
+
+/** All lines are gone by now: so are the followers that lay beside a parked head. */
+function checkFollowers({ database }: World): void {
+  for (const row of database.tables.dead.values())
+    if (row.isFollower) throw new Broken('a follower lies beside a parked head', row.id)
 }
 
 /** One, and one for each fault that the row met. */

@@ -1,30 +1,34 @@
 import type { Mark, OutboxRow, ReadRequest, ReadResult, RowOrigin, RowRef } from '../../src/ports/outbox.ts'
 import type { Database } from './database.ts'
-import { lockOf, nameOf, type StoredRow } from './tables.ts'
+import { lockOf, nameOf, type StoredLine, type StoredRow } from './tables.ts'
 
 const nothing = new Uint8Array()
-const longAgo = new Date(0)
 
 /** `Outbox.read` as its contract says, evaluated at this moment. */
 export function read(database: Database, request: ReadRequest, now: number): ReadResult {
   const { tables, server, inRecovery, flaws } = database
   const snapshot = database.snapshot()
-  const meta = { snapshot, server, serverTimeMs: now, inRecovery }
+  const meta = { snapshot, server, serverTimeMs: now + database.skew, inRecovery }
   const time = now + (flaws.readsByForeignClock === true ? 0 : database.skew)
   database.latest = Math.max(database.latest, now + database.skew)
   const nothingFound = { rewinds: new Map(), tops: new Map(), marks: new Map(), rows: [], orphans: [] }
   if (inRecovery) return { ...meta, ...nothingFound, nextDueInMs: null }
   const heldKeys = new Set<string>()
   const heldRows = new Set<string>()
+  const parkedKeys = new Set<string>()
   for (const line of tables.lines.values()) {
     heldRows.add(nameOf(line))
     if (line.key !== null) heldKeys.add(lockOf(line.channel, line.key))
+    if (line.key !== null && line.state === 'parked') parkedKeys.add(lockOf(line.channel, line.key))
   }
+  const isParked = ({ channel, key }: StoredRow): boolean =>
+    key !== null && parkedKeys.has(lockOf(channel, key))
+  const isHeld = (row: StoredRow): boolean =>
+    heldRows.has(nameOf(row)) || (row.key !== null && heldKeys.has(lockOf(row.channel, row.key)))
   const { last, channels } = request
   const eligible = [...tables.rows.values()]
     .filter((row) => row.notBefore === null || row.notBefore <= time)
-    .filter((row) => channels.includes(row.channel) && !heldRows.has(nameOf(row)))
-    .filter((row) => row.key === null || !heldKeys.has(lockOf(row.channel, row.key)))
+    .filter((row) => channels.includes(row.channel) && (isParked(row) || !isHeld(row)))
     .sort(bySeq)
   const isSince = (row: StoredRow): boolean =>
     last !== null && (last.open.includes(row.xid) || (row.xid >= last.xmax && row.xid < snapshot.xmax))
@@ -38,10 +42,13 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
     const here = eligible.filter((row) => row.partition === partition)
     const late = here.filter((row) => row.seq <= floor && isSince(row)).slice(0, request.lateLimit)
     const upper = here.filter((row) => row.seq > floor).slice(0, request.upperLimit)
-    rows.push(...late.map((row) => found(row, 'late', 0)), ...upper.map((row) => found(row, 'upper', 0)))
+    rows.push(
+      ...late.map((row) => found(row, 'late', 0, isParked(row))),
+      ...upper.map((row) => found(row, 'upper', 0, isParked(row))),
+    )
     const due = here.filter((row) => row.seq <= floor && isPast(row, mark)).sort(byTime)
     const last = due[request.upperLimit - 1]
-    delayed.push(...due.slice(0, request.upperLimit).map((row) => found(row, 'delayed', 0)))
+    delayed.push(...due.slice(0, request.upperLimit).map((row) => found(row, 'delayed', 0, isParked(row))))
     marks.set(partition, last === undefined ? `${time}/${2n ** 63n}` : `${last.notBefore}/${last.seq}`)
     for (const row of tables.rows.values()) {
       if (row.partition !== partition) continue
@@ -53,6 +60,7 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
   const asked = new Set(request.partitions.map(({ partition }) => partition))
   const due = [...tables.lines.values()]
     .filter((line) => asked.has(line.partition) && channels.includes(line.channel) && line.retryAt <= now)
+    .filter((line) => !stands(tables.lines.values(), line))
     .sort((a, b) => a.retryAt - b.retryAt || bySeq(a, b))
   const orphans: RowRef[] = []
   let retries = 0
@@ -69,6 +77,13 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
   return { ...meta, rewinds, tops, marks, nextDueInMs, rows, orphans }
 }
 
+/** Whether it stands behind another line of its key. */
+function stands(lines: Iterable<StoredLine>, { channel, key, seq }: StoredLine): boolean {
+  for (const other of lines)
+    if (key !== null && other.channel === channel && other.key === key && other.seq < seq) return true
+  return false
+}
+
 function isPast({ notBefore, seq }: StoredRow, mark: Mark | null): boolean {
   if (notBefore === null || mark === null) return false
   const [time, last] = mark.split('/') as [string, string]
@@ -83,8 +98,8 @@ function bySeq(a: RowRef, b: RowRef): number {
   return a.seq < b.seq ? -1 : 1
 }
 
-function found(row: StoredRow, origin: RowOrigin, attempts: number): OutboxRow {
+function found(row: StoredRow, origin: RowOrigin, attempts: number, isParked = false): OutboxRow {
   const { partition, seq, id, channel, key } = row
-  const envelope = { payload: nothing, contentType: '', headers: {}, createdAt: longAgo }
-  return { ...envelope, partition, seq, id, channel, key, origin, attempts, isParked: false }
+  const envelope = { payload: nothing, contentType: '', headers: {}, createdAt: new Date(row.createdAt) }
+  return { ...envelope, partition, seq, id, channel, key, origin, attempts, isParked }
 }

@@ -42,6 +42,8 @@ it(
 
 const insert = (a: number, b: number): Run['steps'][number] => ({ do: 'insert', a, b })
 
+const endless = { policies: { orders: 'skip', bills: 'skip' }, expiresAfterMs: null } as const
+
 /** Schedules that broke it once. */
 const found: readonly (readonly [string, Run])[] = [
   [
@@ -49,6 +51,7 @@ const found: readonly (readonly [string, Run])[] = [
     {
       ...{ relays: 1, partitions: 2, ordersBatch: false, isRetryFar: true, slow: 'read', luck: 0 },
       forms: { orders: 'fence', bills: 'confirm', views: 'fence' },
+      ...endless,
       allows: { poison: true, takeOver: false, failOver: false, outage: false },
       steps: [
         insert(0, 80),
@@ -66,6 +69,7 @@ const found: readonly (readonly [string, Run])[] = [
     {
       ...{ relays: 1, partitions: 3, ordersBatch: false, isRetryFar: true, slow: 'read', luck: 0 },
       forms: { orders: 'fence', bills: 'fence', views: 'fence' },
+      ...endless,
       allows: { poison: true, takeOver: false, failOver: false, outage: false },
       steps: [insert(5664, 6849), insert(0, 976), insert(3104, 0), insert(0, 1006), insert(48, 6690)],
     },

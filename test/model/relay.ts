@@ -1,5 +1,5 @@
 import type { LeasedPartition } from '../../src/ports/lane.ts'
-import type { ReadRequest, ReadResult } from '../../src/ports/outbox.ts'
+import type { FollowerOutcome, ReadRequest, ReadResult } from '../../src/ports/outbox.ts'
 import type { Fate, FencedOutcome, TakenOver } from '../../src/ports/transport.ts'
 import { RelayMind } from '../../src/relay/mind/mind.ts'
 import type { Command, MindCounters, MindOptions } from '../../src/relay/mind/types.ts'
@@ -8,10 +8,12 @@ import type { Broker } from './broker.ts'
 import type { Coverage } from './coverage.ts'
 import type { Database } from './database.ts'
 import { read } from './reading.ts'
+import { carryOut, countWrite, rowsOf, type WriteCommand } from './relay-writes.ts'
 import { nameOf } from './tables.ts'
 import { RelayFences } from './relay-fences.ts'
 import { RelayTakes } from './relay-takes.ts'
 import type { WatchTakes } from './watch-takes.ts'
+import type { WatchPoison } from './watch-poison.ts'
 import type { Watch } from './watch.ts'
 
 /** Where a mutant reaches in, between the mind and its hands. */
@@ -36,6 +38,7 @@ export interface Surroundings {
   readonly broker: Broker
   readonly watch: Watch
   readonly watchTakes: WatchTakes
+  readonly watchPoison: WatchPoison
   readonly coverage: Coverage
   readonly options: MindOptions
   readonly leaseMs: number
@@ -163,6 +166,11 @@ export class SimulatedRelay {
     return `${this.session}/${partition}/${this.#gains.get(partition) ?? 0}`
   }
 
+  readonly #isOwner = (partition: number): boolean => {
+    const held = this.mind.held.find((each) => each.partition === partition)
+    return held?.epoch === this.#around.database.tables.leases.get(partition)?.epoch
+  }
+
   #lease(kind: 'claim' | 'renew', effect: () => void, answer: () => void): void {
     // The keeper's calls are one after another.
     if (this.operations.some((each) => each.kind === 'claim' || each.kind === 'renew')) return
@@ -182,12 +190,13 @@ export class SimulatedRelay {
   }
 
   #start(command: Command): void {
-    const { database, coverage, watch, watchTakes } = this.#around
+    const { database, coverage, watch, watchTakes, watchPoison } = this.#around
     switch (command.type) {
       case 'read':
         this.operations.push(this.#read(command))
         break
       case 'send':
+        watchPoison.sends(command.rows, this.#isOwner)
         this.operations.push(this.#send(command))
         break
       case 'remove':
@@ -196,6 +205,13 @@ export class SimulatedRelay {
       case 'block':
       case 'bury':
         watch.writes((partition) => this.#leaseName(partition), command)
+        this.operations.push(this.#write(command))
+        break
+      case 'move':
+        this.operations.push(this.#write(command))
+        break
+      case 'expire':
+        watchPoison.expires(command)
         this.operations.push(this.#write(command))
         break
       case 'take':
@@ -216,6 +232,7 @@ export class SimulatedRelay {
         this.operations.push(this.fences.askState(command))
         break
       case 'publishFenced':
+        watchPoison.sends(command.rows, this.#isOwner)
         this.operations.push(this.fences.publish((partition) => this.#leaseName(partition), command))
         break
       case 'removeFenced':
@@ -249,14 +266,17 @@ export class SimulatedRelay {
     const request = this.tap.request?.(asked, this.#reads === 0) ?? asked
     this.#reads += 1
     let result: ReadResult | null = null
+    let lookedAt = 0
     return {
       kind: 'read',
       hasEffect: false,
       effect: () => {
         result = read(database, request, clock.now)
+        lookedAt = clock.now
       },
       answer: () => {
         if (result === null) return
+        database.longestReadMs = Math.max(database.longestReadMs, clock.now - lookedAt)
         this.#look(asked, result)
         this.mind.readReturned(number, this.tap.result?.(result) ?? result, clock.now)
       },
@@ -328,34 +348,22 @@ export class SimulatedRelay {
     }
   }
 
-  #write(command: Extract<Command, { type: 'block' | 'bury' }>): Operation {
+  #write(command: WriteCommand): Operation {
     const { database, clock, coverage, seams } = this.#around
     const { write } = command
-    let outcomes: ReturnType<Database['block']> = []
+    let outcomes: FollowerOutcome[] = []
     if (seams.awaitsNot === 'block') {
-      const rows = command.type === 'block' ? command.lines : command.letters
       this.mind.written(
         write,
-        rows.map(() => 'written'),
+        rowsOf(command).map(() => 'written'),
       )
     }
     return {
       kind: command.type,
       hasEffect: false,
       effect: () => {
-        outcomes =
-          command.type === 'block' ? database.block(command.lines, clock.now) : database.bury(command.letters)
-        coverage.saw('row gone', outcomes.filter((outcome) => outcome === 'gone').length)
-        outcomes.forEach((outcome, i) => {
-          if (outcome !== 'written') return
-          if (command.type === 'bury') {
-            const isRejected = command.letters[i]!.reason === 'rejected'
-            coverage.saw(isRejected ? 'dead: rejected' : 'dead: attempts exhausted')
-          } else {
-            coverage.saw(command.lines[i]!.attempts > 1 ? 'line renewed' : 'line written')
-            if (command.lines[i]!.errorCode === 'NO_ANSWER') coverage.saw('unknown alone counted')
-          }
-        })
+        outcomes = carryOut(database, command, clock.now)
+        countWrite(coverage, command, outcomes)
       },
       answer: () => this.mind.written(write, outcomes),
       fail: () => this.mind.writeFailed(write, clock.now),

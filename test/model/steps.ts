@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import type { PoisonPolicy } from '../../src/guarantees/plan.ts'
 import type { ChannelRules } from '../../src/relay/mind/types.ts'
 
 /** One move of the schedule. `a` and `b` pick who, which and how; a move that does not apply is none. */
@@ -24,7 +25,10 @@ const weights = {
   drain: 1,
   kill: 1,
   unblock: 8,
+  skipHead: 2,
   replay: 3,
+  replayKey: 4,
+  purgeKey: 1,
   settleElsewhere: 1,
   replicate: 4,
   failOver: 2,
@@ -47,6 +51,10 @@ export interface Run {
   readonly isRetryFar: boolean
   /** By channel. */
   readonly forms: Readonly<Record<ChannelName, ChannelRules['form']>>
+  /** Of channels with order. */
+  readonly policies: Readonly<Record<'orders' | 'bills', PoisonPolicy>>
+  /** Of all channels; `null`: without end. */
+  readonly expiresAfterMs: number | null
   readonly allows: {
     readonly poison: boolean
     readonly takeOver: boolean
@@ -61,6 +69,7 @@ export interface Run {
 
 const pick = fc.nat({ max: 9999 })
 const form = fc.constantFrom<ChannelRules['form'][]>('confirm', 'confirm', 'take', 'fence')
+const policy = fc.constantFrom<PoisonPolicy[]>('block', 'park', 'park', 'skip')
 const names = fc.oneof(
   ...Object.entries(weights).map(([name, weight]) => ({ weight, arbitrary: fc.constant(name as StepName) })),
 )
@@ -73,6 +82,8 @@ export const runs: fc.Arbitrary<Run> = fc.noBias(
     ordersBatch: fc.boolean(),
     isRetryFar: fc.boolean(),
     forms: fc.record({ orders: form, bills: form, views: form }),
+    policies: fc.record({ orders: policy, bills: policy }),
+    expiresAfterMs: fc.constantFrom(null, null, null, 60, 500, 3000),
     allows: fc.record({
       poison: fc.boolean(),
       takeOver: fc.boolean(),

@@ -9,6 +9,12 @@ export interface StoredRow extends RowRef {
   readonly key: string | null
   /** By the database's clock. */
   readonly notBefore: number | null
+  readonly createdAt: number
+}
+
+/** A row of `dead`. */
+export interface StoredLetter extends StoredRow {
+  readonly isFollower: boolean
 }
 
 export interface Transaction {
@@ -23,6 +29,7 @@ export interface Transaction {
 export interface StoredLine extends RowRef {
   readonly channel: string
   readonly key: string | null
+  readonly state: 'retrying' | 'blocked' | 'parked'
   readonly attempts: number
   readonly retryAt: number
 }
@@ -48,7 +55,7 @@ export class Tables {
   readonly committed: Set<number> = new Set()
   readonly rows: Map<string, StoredRow> = new Map()
   readonly lines: Map<string, StoredLine> = new Map()
-  readonly dead: Map<string, StoredRow> = new Map()
+  readonly dead: Map<string, StoredLetter> = new Map()
   /** By batch. */
   readonly taken: Map<string, readonly TakenEntry[]> = new Map()
   /** The last fenced transaction whose rows were deleted, by partition. */

@@ -93,10 +93,12 @@ export class Watch {
     for (const line of command.type === 'block' ? command.lines : command.letters) {
       const sent = this.#of(lease(line.partition) ?? '', line)
       if (!sent.isLastFateItsOwn) throw new Broken(own, `${command.type} of ${line.id}`)
-      if (!('reason' in line)) {
+      const isGivenUp = 'reason' in line || line.retryInMs === null
+      const isFinal = 'reason' in line ? line.reason === 'rejected' : sent.isLastFateFinal
+      if (!isGivenUp) {
         if (line.attempts >= maxAttempts)
           throw new Broken(limit, `a line of ${line.id} after ${line.attempts}`)
-      } else if (line.reason === 'rejected') {
+      } else if (isFinal) {
         if (!sent.isLastFateFinal) throw new Broken(own, `${line.id} given up though it might pass`)
       } else if (line.attempts !== maxAttempts) {
         throw new Broken(limit, `${line.id} given up after ${line.attempts} attempts`)

@@ -1,12 +1,13 @@
 import type { Random } from '../../src/kernel/clock.ts'
-import type { MindOptions } from '../../src/relay/mind/types.ts'
+import type { ChannelRules, MindOptions } from '../../src/relay/mind/types.ts'
 import { Broker, type Poison } from './broker.ts'
 import type { Coverage } from './coverage.ts'
 import { Database, type DatabaseFlaws } from './database.ts'
 import type { LogFlaws } from './fenced-log.ts'
 import { type Operation, type Seams, SimulatedRelay } from './relay.ts'
+import { Operator } from './operator.ts'
 import type { Run, Step } from './steps.ts'
-import { nameOf } from './tables.ts'
+import { WatchPoison } from './watch-poison.ts'
 import { WatchTakes } from './watch-takes.ts'
 import { Watch } from './watch.ts'
 
@@ -19,7 +20,8 @@ export interface Mutant {
 const leaseMs = 5000
 const fencing = ['takeOver', 'publishFenced', 'removeFenced'] as const
 /** Calls whose caller may have given up on them before they have their effect. */
-const straggles = new Set<Operation['kind']>(['remove', 'block', 'bury', 'take', 'endTaken', ...fencing])
+const writing = ['block', 'bury', 'move', 'expire'] as const
+const straggles = new Set<Operation['kind']>(['remove', 'take', 'endTaken', ...writing, ...fencing])
 const delays = [-50, 3, 3, 20, 100, 400, 2000, 8000]
 const skews = [0, 0, 30, -30, 500, -500, 5000]
 const ticks = [1, 1, 5, 20, 20, 60, 100, 400, 1500, 6000]
@@ -37,8 +39,7 @@ export class World {
   readonly clock: { now: number } = { now: 1000 }
   readonly stragglers: (() => void)[] = []
   readonly settledElsewhere: Set<string> = new Set()
-  /** Replays under an old number, which put a row before others of its key. */
-  oldNumbers = 0
+  readonly operator: Operator
 
   constructor(run: Run, coverage: Coverage, mutant: Mutant = {}) {
     this.run = run
@@ -48,12 +49,15 @@ export class World {
     this.broker = new Broker(coverage, mutant.flaws)
     this.watch = new Watch(this.database, this.options)
     this.watchTakes = new WatchTakes(this.database, this.options)
+    const watchPoison = new WatchPoison(this.database, this.options, this.clock)
     const { database, broker, watch, watchTakes, options, clock } = this
+    this.operator = new Operator(this)
     const around = {
       database,
       broker,
       watch,
       watchTakes,
+      watchPoison,
       coverage,
       options,
       clock,
@@ -98,15 +102,6 @@ export class World {
     this.coverage.saw('long or prepared transaction ended')
     if (commits) this.database.commit(writer)
     else this.database.rollBack(writer)
-  }
-
-  unblock(pickAt: number): void {
-    const name = [...this.database.tables.lines.keys()][pickAt % Math.max(this.database.tables.lines.size, 1)]
-    if (name === undefined) return
-    const { id } = this.database.tables.lines.get(name)!
-    this.#restart(id)
-    this.coverage.saw('unblocked')
-    this.database.unblock(name)
   }
 
   #step({ do: name, a, b }: Step): void {
@@ -170,10 +165,19 @@ export class World {
         if (run.allows.takeOver) relay.kill(b)
         break
       case 'unblock':
-        if (!database.inRecovery) this.unblock(b)
+        if (!database.inRecovery) this.operator.unblock(b)
+        break
+      case 'skipHead':
+        if (!database.inRecovery) this.operator.skipHead(b)
         break
       case 'replay':
-        if (!database.inRecovery) this.#replay(b)
+        if (!database.inRecovery) this.operator.replay(b)
+        break
+      case 'replayKey':
+        if (!database.inRecovery) this.operator.replayKey(b)
+        break
+      case 'purgeKey':
+        if (!database.inRecovery) this.operator.purgeKey(b)
         break
       case 'settleElsewhere': {
         const held = [...database.tables.lines.keys()][b % Math.max(database.tables.lines.size, 1)]
@@ -187,7 +191,7 @@ export class World {
       case 'setClock': {
         const skew = skews[a % skews.length]!
         if (skew < database.skew) coverage.saw('clock of the database put back')
-        database.skew = skew
+        database.setSkew(skew)
         break
       }
       case 'replicate':
@@ -229,26 +233,11 @@ export class World {
     const key = isOrdered ? `k${number}` : null
     const notBefore =
       isOrdered || a % 3 > 0 ? null : this.clock.now + database.skew + delays[b % delays.length]!
-    const row = database.insert(writer, partition, channel, key, isOrdered, notBefore)
-    const poisons: readonly Poison[] = ['reject', 'fatal', 'breaker']
+    const createdAt = this.clock.now + database.skew
+    const row = database.insert(writer, partition, channel, key, isOrdered, { notBefore, createdAt })
+    const poisons: readonly Poison[] = ['reject', 'fatal', 'breaker', 'fatal', 'fatal']
     const poison = poisons[(a >> 4) % 32]
     if (row !== null && poison !== undefined && run.allows.poison) this.broker.poison.set(row.id, poison)
-  }
-
-  #restart(id: string): void {
-    this.watch.restarts.set(id, (this.watch.restarts.get(id) ?? 0) + 1)
-  }
-
-  #replay(b: number): void {
-    const { database } = this
-    const name = [...database.tables.dead.keys()][b % Math.max(database.tables.dead.size, 1)]
-    if (name === undefined) return
-    const row = database.replay(name, b % 2 === 0)
-    if (row === null) return
-    this.#restart(row.id)
-    const keptNumber = nameOf(row) === name
-    if (keptNumber) this.oldNumbers += 1
-    this.coverage.saw(keptNumber ? 'replayed under its number' : 'replayed under a new number')
   }
 
   #failOver(b: number): void {
@@ -283,6 +272,7 @@ export class World {
       if (b % 20 === 19 && straggles.has(kind)) {
         this.stragglers.push(() => {
           this.coverage.saw('statement took effect after its time-out')
+          this.database.lateEffects += 1
           operation.effect(0)
         })
       }
@@ -293,7 +283,7 @@ export class World {
   #isSlow({ kind }: Operation): boolean {
     const { slow } = this.run
     if (slow === 'fence') return fencing.some((each) => each === kind)
-    return slow === 'write' ? kind === 'block' || kind === 'bury' : kind === slow
+    return slow === 'write' ? writing.some((each) => each === kind) : kind === slow
   }
 
   /** False where the call has failed: a standby takes no writes. */
@@ -316,18 +306,19 @@ export class World {
     if (operation.kind === 'take') this.coverage.saw(`take failed ${when} its effect`)
     if (operation.kind === 'block' || operation.kind === 'bury')
       this.coverage.saw(`line write failed ${when} its effect`)
+    if (operation.kind === 'move') this.coverage.saw(`move failed ${when} its effect`)
     operation.fail()
   }
 }
 
 function optionsOf(run: Run): MindOptions {
   const retry = run.isRetryFar ? { initialMs: 40_000, maxMs: 40_000 } : { initialMs: 50, maxMs: 400 }
-  const { forms } = run
-  const rules = { maxAttempts: 3, retry }
+  const { forms, policies, expiresAfterMs } = run
+  const rules = { maxAttempts: 3, retry, ...(expiresAfterMs === null ? {} : { expiresAfterMs }) }
   return {
-    channels: new Map([
-      ['orders', { ...rules, form: forms.orders, ordered: true }],
-      ['bills', { ...rules, form: forms.bills, ordered: true }],
+    channels: new Map<string, ChannelRules>([
+      ['orders', { ...rules, form: forms.orders, ordered: true, onPoison: policies.orders }],
+      ['bills', { ...rules, form: forms.bills, ordered: true, onPoison: policies.bills }],
       ['views', { ...rules, form: forms.views, ordered: false }],
     ]),
     ordersBatch: run.ordersBatch,

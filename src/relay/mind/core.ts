@@ -10,6 +10,9 @@ import {
   type KeyState,
   newChannel,
   newPartition,
+  isRetry,
+  lotOf,
+  lotsOf,
   newPool,
   noDoubt,
   type PartitionState,
@@ -34,6 +37,9 @@ export class MindCore {
     rejected: 0,
     unknown: 0,
     buried: 0,
+    blocked: 0,
+    followers: 0,
+    expired: 0,
     taken: 0,
     lost: 0,
     lateRows: 0,
@@ -45,6 +51,8 @@ export class MindCore {
   /** Rows in memory that are not settled. */
   held = 0
   heldBytes = 0
+  /** Of those in memory, the ones that failed before. */
+  heldRetries = 0
   /** Of rows read lately, so that a read does not ask for more than the memory left can hold. */
   averageBytes = 1000
   /** Number of the read issued last. */
@@ -52,6 +60,8 @@ export class MindCore {
   nextReadAt = 0
   /** Sticky: asked for while a read is under way, one more follows it. */
   isReadWanted = false
+  /** What to add to the time of `decide` for the database's own; `null` before it was told. */
+  serverOffsetMs: number | null = null
   /** Histories of the database seen so far. What was read in an older one may come again in this one. */
   histories = 0
   readonly #isFencing: boolean
@@ -108,17 +118,20 @@ export class MindCore {
     return true
   }
 
-  /** Takes a row into memory, unless it is there already, its key is closed, or its channel awaits a newer read. */
-  accept(row: OutboxRow, partition: PartitionState, read: number): boolean {
+  /**
+   * Takes a row into memory, unless it is there already, its key is closed, or its channel awaits a newer read. One of a parked
+   * key is not queued: what is returned is to be moved.
+   */
+  accept(row: OutboxRow, partition: PartitionState, read: number): Entry | null {
     const channel = this.channels.get(row.channel)
-    if (channel === undefined || partition.isDraining) return false
+    if (channel === undefined || partition.isDraining) return null
     const name = entryName(row)
-    if (read < channel.acceptsFromRead || partition.entries.has(name)) return false
-    if (channel.rules.form === 'fence' && read < partition.fence!.acceptsFromRead) return false
+    if (read < channel.acceptsFromRead || partition.entries.has(name)) return null
+    if (channel.rules.form === 'fence' && read < partition.fence!.acceptsFromRead) return null
     const pool = this.#poolOf(channel, partition)
     const key =
       channel.rules.ordered && row.key !== null ? this.#keyOf(partition, channel, pool, row.key) : null
-    if (key !== null && !this.#mayQueue(key, row)) return false
+    if (key !== null && !(row.isParked ? this.#mayMove(key, row) : this.#mayQueue(key, row))) return null
     const doubt =
       (this.#doubts.size > 0 ? this.#doubts.get(doubtName(partition, name)) : undefined) ?? noDoubt
     const bytes = row.payload.byteLength + 200
@@ -138,10 +151,19 @@ export class MindCore {
     this.held += 1
     this.heldBytes += bytes
     this.averageBytes += (bytes - this.averageBytes) / 64
+    if (isRetry(entry)) this.heldRetries += 1
     if (row.origin === 'late') this.counters.lateRows += 1
-    if (key === null) pool.loose.push(entry)
+    if (row.isParked) return entry
+    if (key === null) lotOf(pool, entry).loose.push(entry)
     else this.#enqueue(key, entry)
-    return true
+    return entry
+  }
+
+  /** Whether its channel allows it no more to be sent. Reckoned from the end of a read: never before its time. */
+  hasExpired({ row, channel }: Entry, now: number): boolean {
+    const { expiresAfterMs } = channel.rules
+    if (expiresAfterMs === undefined || this.serverOffsetMs === null) return false
+    return now + this.serverOffsetMs - row.createdAt.getTime() > expiresAfterMs
   }
 
   /** At once, and once more after a read that is under way: that one may have been evaluated before. */
@@ -152,7 +174,8 @@ export class MindCore {
 
   /** Closes a key, or keeps it closed for a stronger reason. */
   close(key: KeyState, lowest: bigint, waitsFor: Closed['waitsFor']): void {
-    const closed = (key.closed ??= { lowest, waitsFor, rereads: true, opensAtRead: null })
+    const rereads = waitsFor !== 'moves'
+    const closed = (key.closed ??= { lowest, waitsFor, rereads, opensAtRead: null })
     if (lowest < closed.lowest) closed.lowest = lowest
     closed.waitsFor = waitsFor
     closed.opensAtRead = null
@@ -191,10 +214,17 @@ export class MindCore {
 
   /** Forgets all rows without order of a channel that wait. */
   dropLoose(channel: ChannelState): void {
-    this.#dropLooseOf(channel.pool)
+    this.dropLooseOf(channel.pool)
     for (const partition of this.partitions.values()) {
       const pool = partition.pools.get(channel)
-      if (pool !== undefined) this.#dropLooseOf(pool)
+      if (pool !== undefined) this.dropLooseOf(pool)
+    }
+  }
+
+  dropLooseOf(pool: Pool): void {
+    for (const lot of lotsOf(pool)) {
+      for (const entry of lot.loose) if (entry.state === 'waiting') this.drop(entry)
+      lot.loose = []
     }
   }
 
@@ -208,8 +238,7 @@ export class MindCore {
   /** A row is done with; it stays known until a read issued from now on has returned. */
   settle(entry: Entry): void {
     if (!entry.partition.isHeld) return
-    this.held -= 1
-    this.heldBytes -= entry.bytes
+    this.#uncount(entry)
     entry.partition.busy -= 1
     entry.state = 'settled'
     this.#settled.push({ entry, read: this.lastRead })
@@ -230,16 +259,20 @@ export class MindCore {
   /** Makes a key ready for sending where it has rows and none under way; forgets it where nothing is left to say of it. */
   refresh(key: KeyState): void {
     if (key.sending > 0) return
-    if (key.queue.length > 0) key.pool.ready.add(key)
+    if (key.queue.length > 0) this.#makeReady(key)
     else {
-      key.pool.ready.delete(key)
+      this.unready(key)
       if (key.closed === null) key.partition.keys.delete(key.id)
       else if (key.closed.waitsFor === 'queue') this.reopen(key, true)
     }
   }
 
+  unready(key: KeyState): void {
+    for (const lot of lotsOf(key.pool)) lot.ready.delete(key)
+  }
+
   forgetKey(key: KeyState): void {
-    key.pool.ready.delete(key)
+    this.unready(key)
     this.reopening.delete(key)
     key.partition.keys.delete(key.id)
   }
@@ -254,22 +287,29 @@ export class MindCore {
     return pool
   }
 
-  #dropLooseOf(pool: Pool): void {
-    for (const entry of pool.loose) if (entry.state === 'waiting') this.drop(entry)
-    pool.loose = []
+  /** Where its head belongs; where it stands there already it keeps its place. */
+  #makeReady(key: KeyState): void {
+    const lot = lotOf(key.pool, key.queue[0]!)
+    for (const other of lotsOf(key.pool)) if (other !== lot) other.ready.delete(key)
+    lot.ready.add(key)
   }
 
   #release(entry: Entry): void {
+    this.#uncount(entry)
+    entry.state = 'dropped'
+  }
+
+  #uncount(entry: Entry): void {
     this.held -= 1
     this.heldBytes -= entry.bytes
-    entry.state = 'dropped'
+    if (isRetry(entry)) this.heldRetries -= 1
   }
 
   #keyOf(partition: PartitionState, channel: ChannelState, pool: Pool, name: string): KeyState {
     const id = `${channel.name}\0${name}`
     let key = partition.keys.get(id)
     if (key === undefined) {
-      key = { id, partition, channel, pool, queue: [], sending: 0, closed: null }
+      key = { id, partition, channel, pool, queue: [], sending: 0, moving: 0, closed: null }
       partition.keys.set(id, key)
     }
     return key
@@ -278,12 +318,41 @@ export class MindCore {
   #mayQueue(key: KeyState, row: OutboxRow): boolean {
     if (key.closed !== null) {
       // A due retry is covered by its own line: it comes again with the next read, so nothing has to be remembered.
-      if (row.origin !== 'retry' && row.seq < key.closed.lowest) key.closed.lowest = row.seq
+      if (row.origin !== 'retry') this.#passBy(key.closed, row)
       return false
     }
     if (key.queue.length < this.options.maxKeyBacklog) return true
     this.close(key, row.seq, 'queue')
     return false
+  }
+
+  /** Whether a follower may be moved now. Where the key has other rows in memory, as after a fail-over, they are read anew first. */
+  #mayMove(key: KeyState, row: OutboxRow): boolean {
+    if (key.closed?.waitsFor === 'moves') return true
+    if (key.closed !== null) {
+      this.#passBy(key.closed, row)
+      // No line of its own covers it, and what parks the key brings it to nobody again.
+      key.closed.rereads = true
+      return false
+    }
+    if (key.queue.length === 0 && key.sending === 0) {
+      this.close(key, row.seq, 'moves')
+      return true
+    }
+    this.close(key, row.seq, 'queue')
+    for (const entry of key.queue) {
+      this.#passBy(key.closed!, entry.row)
+      this.drop(entry)
+    }
+    key.queue = []
+    this.refresh(key)
+    return false
+  }
+
+  #passBy(closed: Closed, row: OutboxRow): void {
+    if (row.seq < closed.lowest) closed.lowest = row.seq
+    // What comes unmarked while followers are moved: the key is parked no more, or this is another history.
+    if (closed.waitsFor === 'moves') closed.rereads = true
   }
 
   #enqueue(key: KeyState, entry: Entry): void {
@@ -292,7 +361,7 @@ export class MindCore {
     while (at > 0 && queue[at - 1]!.row.seq > entry.row.seq) at -= 1
     if (at < queue.length) this.counters.disorder += 1
     queue.splice(at, 0, entry)
-    if (key.sending === 0) key.pool.ready.add(key)
+    if (key.sending === 0) this.#makeReady(key)
   }
 
   #rememberDoubt(name: string, doubt: Doubt): void {

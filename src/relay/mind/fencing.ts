@@ -6,9 +6,9 @@ import type { MindCore } from './core.ts'
 import { compare, type Fence, type FencedBatch } from './fence.ts'
 import type { Gathering } from './gathering.ts'
 import { hold } from './holding.ts'
-import type { ChannelState, PartitionState } from './state.ts'
+import { type ChannelState, isRetry, type PartitionState } from './state.ts'
 import type { Command, StoppedFencing } from './types.ts'
-import { troubles, type Verdicts } from './verdicts.ts'
+import { codeOf, troubles, type Verdicts } from './verdicts.ts'
 
 /** A partition whose lease is held, and its fence. */
 interface Fenced {
@@ -45,6 +45,14 @@ export class Fencing {
   /** Transactions under way. */
   get underway(): number {
     return this.#publishing
+  }
+
+  /** Of these, those of a message that failed before. */
+  get retriesUnderway(): number {
+    let count = 0
+    for (const { fence } of this.#calls.values())
+      if (fence.stage === 'publish' && isRetry(fence.batch!.entries[0]!)) count += 1
+    return count
   }
 
   get isIdle(): boolean {
@@ -88,7 +96,7 @@ export class Fencing {
   }
 
   /** The next transaction of a channel, if a partition is free for it. */
-  next(channel: ChannelState, now: number): Command | null {
+  next(channel: ChannelState, now: number, mayRetry: boolean): Command | null {
     const held = [...this.#held()]
     // Each transaction starts the round behind it, so that no partition waits behind a busier one.
     const round = held.map((_, i) => (this.#turn + i) % held.length)
@@ -103,7 +111,7 @@ export class Fencing {
       const { partition, fence } = held[at]!
       const pool = partition.pools.get(channel)
       if (fence.stage !== 'ready' || fence.isOutdated || partition.isDraining || pool === undefined) continue
-      const entries = this.#gathering.gather(channel, pool, now)
+      const entries = this.#gathering.gather(channel, pool, now, mayRetry)
       if (entries.length === 0) continue
       this.#turn = (at + 1) % held.length
       const number = fence.number + 1n
@@ -184,7 +192,7 @@ export class Fencing {
       this.#verdicts.conclude(batch, told, now)
       // Nobody says which message it was: it is the destination, or all of them would be tried again at once and for ever.
       if (told.every((each) => each.outcome === 'aborted' && !each.isTrouble))
-        hold(this.#core, batch.channel, now)
+        hold(this.#core, batch.channel, codeOf(outcome.fates), now)
     } else if (outcome.outcome === 'fenced') this.#lose(fenced)
     else {
       fence.doubt = outcome
@@ -370,10 +378,7 @@ export class Fencing {
       }
       this.#core.refresh(key)
     }
-    for (const pool of partition.pools.values()) {
-      for (const entry of pool.loose) if (entry.state === 'waiting') this.#core.drop(entry)
-      pool.loose = []
-    }
+    for (const pool of partition.pools.values()) this.#core.dropLooseOf(pool)
   }
 }
 

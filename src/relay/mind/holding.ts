@@ -6,7 +6,8 @@ import type { ChannelState } from './state.ts'
  * The destination fails for everyone: it is left alone for a while, and its rows are not marked one by one. They leave
  * memory, so that other channels have the room; the read that ends the hold starts from floor 0.
  */
-export function hold(core: MindCore, channel: ChannelState, now: number): void {
+export function hold(core: MindCore, channel: ChannelState, code: string, now: number): void {
+  channel.code = code
   if (channel.heldUntil !== null) return
   channel.failures += 1
   channel.heldUntil = now + backoffMs(channel.failures, core.options.hold, core.options.random)

@@ -1,5 +1,5 @@
 import type { LeasedPartition } from '../../ports/lane.ts'
-import type { FencedState, LineOutcome, ReadResult, TakeOutcome } from '../../ports/outbox.ts'
+import type { FencedState, FollowerOutcome, ReadResult, TakeOutcome } from '../../ports/outbox.ts'
 import type { Fate, FencedOutcome, TakenOver } from '../../ports/transport.ts'
 import type { OnceResult } from '../sender.ts'
 import { MindCore } from './core.ts'
@@ -9,8 +9,9 @@ import { Gathering } from './gathering.ts'
 import { Reading } from './reading.ts'
 import { Sending } from './sending.ts'
 import { Taking } from './taking.ts'
-import type { Command, MindCounters, MindOptions, StoppedFencing } from './types.ts'
+import type { Command, FailingChannel, MindCounters, MindOptions, StoppedFencing } from './types.ts'
 import { Verdicts } from './verdicts.ts'
+import { Writing } from './writing.ts'
 
 /**
  * The relay's mind: a state machine without I/O and without a clock. What happened goes in, with the time; what to do comes
@@ -21,6 +22,7 @@ export class RelayMind {
   readonly #core: MindCore
   readonly #reading: Reading
   readonly #finishing: Finishing
+  readonly #writing: Writing
   readonly #gathering: Gathering
   readonly #taking: Taking
   readonly #fencing: Fencing
@@ -28,10 +30,11 @@ export class RelayMind {
 
   constructor(options: MindOptions) {
     this.#core = new MindCore(options)
-    this.#reading = new Reading(this.#core)
     this.#finishing = new Finishing(this.#core)
-    this.#gathering = new Gathering(this.#core)
-    const verdicts = new Verdicts(this.#core, this.#finishing, this.#gathering)
+    this.#writing = new Writing(this.#core)
+    this.#reading = new Reading(this.#core, this.#writing)
+    this.#gathering = new Gathering(this.#core, this.#writing)
+    const verdicts = new Verdicts(this.#core, this.#finishing, this.#writing, this.#gathering)
     this.#taking = new Taking(this.#core, this.#gathering)
     this.#fencing = new Fencing(this.#core, this.#gathering, verdicts)
     this.#sending = new Sending(this.#core, this.#gathering, verdicts, this.#taking, this.#fencing)
@@ -149,12 +152,13 @@ export class RelayMind {
     this.#finishing.removeFailed(remove, now)
   }
 
-  written(write: number, outcomes: readonly LineOutcome[]): void {
-    this.#finishing.written(write, outcomes)
+  /** What became of each row of a `block`, `bury`, `move` or `expire`. */
+  written(write: number, outcomes: readonly FollowerOutcome[]): void {
+    this.#writing.written(write, outcomes)
   }
 
   writeFailed(write: number, now: number): void {
-    this.#finishing.writeFailed(write, now)
+    this.#writing.writeFailed(write, now)
   }
 
   /** Everything that can be done now. Call it after every event and at {@link RelayMind.nextDecisionAt}. */
@@ -162,12 +166,11 @@ export class RelayMind {
     // The read first: the database works on it while the rest is carried out.
     const read = this.#reading.issue(now)
     const commands = read === null ? [] : [read]
-    commands.push(
-      ...this.#taking.issue(now),
-      ...this.#fencing.issue(now),
-      ...this.#sending.issue(now),
-      ...this.#finishing.issue(now),
-    )
+    commands.push(...this.#taking.issue(now), ...this.#fencing.issue(now), ...this.#sending.issue(now))
+    for (const part of [this.#finishing, this.#writing]) {
+      const command = part.issue(now)
+      if (command !== null) commands.push(command)
+    }
     const drained = [...this.#core.partitions.values()].filter((each) => each.isDraining && each.busy === 0)
     if (drained.length > 0) {
       for (const partition of drained) this.#core.lose(partition)
@@ -187,6 +190,7 @@ export class RelayMind {
     return Math.min(
       this.#reading.nextAt(),
       this.#finishing.nextTry(),
+      this.#writing.nextTry(),
       this.#taking.nextTry(),
       this.#fencing.nextTry(),
     )
@@ -205,7 +209,11 @@ export class RelayMind {
   /** Nothing is under way: no send, no take, no delete, no line. */
   get isIdle(): boolean {
     return (
-      this.#sending.underway === 0 && this.#taking.isIdle && this.#fencing.isIdle && this.#finishing.isIdle
+      this.#sending.underway === 0 &&
+      this.#taking.isIdle &&
+      this.#fencing.isIdle &&
+      this.#finishing.isIdle &&
+      this.#writing.isIdle
     )
   }
 
@@ -214,9 +222,10 @@ export class RelayMind {
   }
 
   /** Channels whose destination fails for everyone: on hold, or probed with one message at a time. */
-  get failing(): string[] {
-    const failing: string[] = []
-    for (const { name, failures } of this.#core.channels.values()) if (failures > 0) failing.push(name)
+  get failing(): FailingChannel[] {
+    const failing: FailingChannel[] = []
+    for (const { name, failures, heldUntil, code } of this.#core.channels.values())
+      if (failures > 0) failing.push({ channel: name, failures, heldUntil, code })
     return failing
   }
 

@@ -3,6 +3,7 @@ import type { OutboxRow, ReadResult, Snapshot } from '../../ports/outbox.ts'
 import type { MindCore } from './core.ts'
 import { type Entry, entryName, newChannel, noDoubt, type PartitionState } from './state.ts'
 import type { Command } from './types.ts'
+import type { Writing } from './writing.ts'
 
 interface Asked {
   readonly read: number
@@ -16,13 +17,15 @@ interface Asked {
  */
 export class Reading {
   readonly #core: MindCore
+  readonly #writing: Writing
   #last: Snapshot | null = null
   #server: string | null = null
   #asked: Asked | null = null
   #idleReads = 0
 
-  constructor(core: MindCore) {
+  constructor(core: MindCore, writing: Writing) {
     this.#core = core
+    this.#writing = writing
   }
 
   wake(): void {
@@ -72,7 +75,11 @@ export class Reading {
         last: this.#last,
         upperLimit,
         lateLimit: core.options.lateLimit,
-        retryLimit: Math.min(core.options.readLimit, room),
+        // Memory is shared with what has not failed (P7).
+        retryLimit: Math.max(
+          0,
+          Math.min(core.options.readLimit, room, Math.ceil(core.options.maxInFlight / 2) - core.heldRetries),
+        ),
         channels: [...core.channels.values()].filter((c) => c.heldUntil === null).map((c) => c.name),
       },
     }
@@ -102,6 +109,7 @@ export class Reading {
       return
     }
     this.#server = result.server
+    core.serverOffsetMs = result.serverTimeMs - now
     this.#openKeys(read)
     const found = this.#apply(asked, result)
     this.#last = result.snapshot
@@ -178,6 +186,7 @@ export class Reading {
     core.histories += 1
     this.#server = result.server
     this.#last = null
+    core.serverOffsetMs = null
     for (const partition of core.partitions.values()) {
       core.reset(partition)
       if (partition.fence !== null) partition.fence.isOutdated = true
@@ -254,7 +263,10 @@ export class Reading {
       } else if (isCut && row.origin === 'late' && row.seq <= floor) floor = row.seq - 1n
       // The mark has moved past it: more may be behind it.
       else if (row.origin === 'delayed') found = true
-      if (core.accept(row, partition, read)) found = true
+      const entry = core.accept(row, partition, read)
+      if (entry === null) continue
+      found = true
+      if (row.isParked) this.#writing.follows(entry)
     }
     partition.floor = !isCut && top !== undefined && top > floor ? top : floor
     return found
@@ -282,6 +294,7 @@ export class Reading {
     partition.entries.set(name, entry)
     partition.busy += 1
     core.held += 1
+    core.heldRetries += 1
     core.removals.push({ row: orphan, entry })
   }
 }

@@ -2,7 +2,7 @@ import type { Fate } from '../../ports/transport.ts'
 import type { MindCore } from './core.ts'
 import type { Fencing } from './fencing.ts'
 import type { Gathering } from './gathering.ts'
-import type { ChannelState } from './state.ts'
+import { type ChannelState, isRetry } from './state.ts'
 import type { Taking } from './taking.ts'
 import type { Command } from './types.ts'
 import type { Underway, Verdicts } from './verdicts.ts'
@@ -60,15 +60,22 @@ export class Sending {
     )
   }
 
+  /** Retries may hang, each as long as a send may take: half of the sends is left to the others (P7). */
+  get #mayRetry(): boolean {
+    let underway = this.#fencing.retriesUnderway
+    for (const { entries } of this.#confirming.values()) if (isRetry(entries[0]!)) underway += 1
+    return underway < Math.max(1, Math.floor(this.#core.options.maxSends / 2))
+  }
+
   #next(channel: ChannelState, now: number): Command | null {
     if (channel.rules.form === 'fence') {
-      const command = this.#fencing.next(channel, now)
+      const command = this.#fencing.next(channel, now, this.#mayRetry)
       if (command !== null) this.#lastSend += 1
       return command
     }
     const isTaken = channel.rules.form === 'take'
     if (isTaken && !this.#taking.mayTake(now)) return null
-    const entries = this.#gathering.gather(channel, channel.pool, now)
+    const entries = this.#gathering.gather(channel, channel.pool, now, this.#mayRetry)
     if (entries.length === 0) return null
     const send = (this.#lastSend += 1)
     channel.underway += 1

@@ -3,8 +3,8 @@ import type { Mark, OutboxRow, RowRef } from '../../ports/outbox.ts'
 import type { ChannelRules } from './types.ts'
 
 /**
- * `waiting` to be sent · `sending`, or being taken for its one send · `removing`: confirmed, its delete under way · `writing`: its line or dead letter under
- * way · `settled`: done with, and kept only until a read issued after that has returned, because an older read may still
+ * `waiting` to be sent · `sending`, or being taken for its one send · `removing`: confirmed, its delete under way · `writing`: its line, dead letter, move or
+ * expiry under way · `settled`: done with, and kept only until a read issued after that has returned, because an older read may still
  * bring the row · `dropped`: forgotten; whatever still points at it passes it by.
  */
 export type EntryState = 'waiting' | 'sending' | 'removing' | 'writing' | 'settled' | 'dropped'
@@ -36,23 +36,34 @@ export const noDoubt: Doubt = { times: 0, confirmations: 0 }
 
 /**
  * A closed key takes no rows: one of it left memory without being delivered, and its successors must not overtake it.
- * `lowest` is the lowest number dropped. It waits for its `queue` to run out, for its `line` to be written, or for the
- * `read` that is issued next; that read starts below `lowest` where `rereads` (no line covers the key), and opens the key
- * when it returns, before its rows are looked at.
+ * `lowest` is the lowest number dropped. It waits for its `queue` to run out, for its `line` to be written, for its followers'
+ * `moves`, or for the `read` that is issued next; that read starts below `lowest` where `rereads` (no line covers the key), and
+ * opens the key when it returns, before its rows are looked at.
  */
 export interface Closed {
   lowest: bigint
-  waitsFor: 'queue' | 'line' | 'read'
+  waitsFor: 'queue' | 'line' | 'moves' | 'read'
   rereads: boolean
   opensAtRead: number | null
 }
 
-/** What may go into one send together: the waiting rows of a channel. */
-export interface Pool {
+/** Waiting rows that may go into one send together. */
+export interface Lot {
   /** Keys with waiting rows and nothing under way, longest ready first. */
   readonly ready: Set<KeyState>
   /** Waiting rows without order. */
   loose: Entry[]
+}
+
+/**
+ * The waiting rows of a channel. Those that failed before are sent alone, so they stand apart, a key where its head does:
+ * many of them would keep the others waiting (P7).
+ */
+export interface Pool {
+  readonly fresh: Lot
+  readonly again: Lot
+  /** Whose turn it is to send. */
+  turn: 'fresh' | 'again'
 }
 
 export interface KeyState {
@@ -62,8 +73,10 @@ export interface KeyState {
   readonly pool: Pool
   /** Waiting rows, by number. */
   queue: Entry[]
-  /** Rows in the one send that carries this key. */
+  /** Rows in the one send that carries this key, or expiring: nothing else of it is sent meanwhile. */
   sending: number
+  /** Followers being moved beside its parked head. */
+  moving: number
   closed: Closed | null
 }
 
@@ -106,6 +119,8 @@ export interface ChannelState {
   confirmations: number
   /** Sends in a row that failed for everything in them. While above 0 the channel is probed with one message at a time. */
   failures: number
+  /** What that failed with last. */
+  code: string
   heldUntil: number | null
   /** Rows that an older read brings are passed by: the read of this number starts from floor 0. */
   acceptsFromRead: number
@@ -116,7 +131,24 @@ export function entryName(row: RowRef): string {
 }
 
 export function newPool(): Pool {
+  return { fresh: newLot(), again: newLot(), turn: 'fresh' }
+}
+
+function newLot(): Lot {
   return { ready: new Set(), loose: [] }
+}
+
+/** Its own line brought it: it failed before. */
+export function isRetry(entry: Entry): boolean {
+  return entry.row.origin === 'retry'
+}
+
+export function lotOf(pool: Pool, entry: Entry): Lot {
+  return isRetry(entry) ? pool.again : pool.fresh
+}
+
+export function lotsOf(pool: Pool): readonly Lot[] {
+  return [pool.fresh, pool.again]
 }
 
 export function newPartition(
@@ -153,6 +185,7 @@ export function newChannel(name: string, rules: ChannelRules): ChannelState {
     underway: 0,
     confirmations: 0,
     failures: 0,
+    code: '',
     heldUntil: null,
     acceptsFromRead: 0,
   }

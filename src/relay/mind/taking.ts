@@ -113,7 +113,7 @@ export class Taking {
   /** Nothing was taken: there is no destination to send to now. */
   notReady(number: number, now: number): void {
     const take = this.#giveBack(number)
-    if (take !== null) hold(this.#core, take.channel, now)
+    if (take !== null) hold(this.#core, take.channel, 'NOT_READY', now)
   }
 
   dispatched(number: number, results: readonly OnceResult[], now: number): void {
@@ -131,7 +131,7 @@ export class Taking {
     for (const entry of entries) this.#finish(entry)
     this.#gathering.endOfKeys(entries)
     const reachesNobody = entries.every((_, i) => i >= results.length || results[i]?.cause === 'not-sent')
-    if (reachesNobody) hold(this.#core, channel, now)
+    if (reachesNobody) hold(this.#core, channel, results[0]?.code ?? 'NO_ANSWER', now)
     else channel.failures = 0
   }
 

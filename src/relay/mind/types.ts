@@ -1,10 +1,12 @@
 import type { Backoff } from '../../kernel/retry.ts'
 import type { Random } from '../../kernel/clock.ts'
-import type { RelayForm } from '../../guarantees/plan.ts'
+import type { PoisonPolicy, RelayForm } from '../../guarantees/plan.ts'
 import type { LeasedPartition } from '../../ports/lane.ts'
 import type {
   BlockedLine,
   DeadLetter,
+  ExpiredRow,
+  Follower,
   Loss,
   OutboxRow,
   ReadRequest,
@@ -18,6 +20,10 @@ export interface ChannelRules {
   readonly ordered: boolean
   readonly maxAttempts: number
   readonly retry: Backoff
+  /** What becomes of an ordered key whose head is given up; without order the message alone is: `skip`. @default 'skip' */
+  readonly onPoison?: PoisonPolicy
+  /** Older messages are not sent any more; by the database's clock. @default without end */
+  readonly expiresAfterMs?: number
   /** Messages in one send of this channel, at most. @default {@link MindOptions.batchSize} */
   readonly batchSize?: number
   /** Bytes in one send of this channel, at most; one message larger than that still passes, alone. @default no limit */
@@ -59,6 +65,17 @@ export interface StoppedFencing {
   readonly reason: string
 }
 
+/** A destination that fails for everyone: on hold, or probed with one message at a time. */
+export interface FailingChannel {
+  readonly channel: string
+  /** Sends in a row that failed for everything in them. */
+  readonly failures: number
+  /** When its hold ends, on the clock that `decide` is given; `null` while it is probed. */
+  readonly heldUntil: number | null
+  /** What it failed with last. */
+  readonly code: string
+}
+
 /** What the mind wants done. Each is answered once, by the event of the same number. */
 export type Command =
   | { readonly type: 'read'; readonly read: number; readonly request: ReadRequest }
@@ -71,6 +88,8 @@ export type Command =
   | { readonly type: 'remove'; readonly remove: number; readonly rows: readonly RowRef[] }
   | { readonly type: 'block'; readonly write: number; readonly lines: readonly BlockedLine[] }
   | { readonly type: 'bury'; readonly write: number; readonly letters: readonly DeadLetter[] }
+  | { readonly type: 'move'; readonly write: number; readonly rows: readonly Follower[] }
+  | { readonly type: 'expire'; readonly write: number; readonly rows: readonly ExpiredRow[] }
   /** Form `take`. Also answered by `notReady`, where nothing was taken because no destination is there to send to. */
   | {
       readonly type: 'take'
@@ -122,6 +141,12 @@ export interface MindCounters {
   rejected: number
   unknown: number
   buried: number
+  /** Keys that began to wait for an operator, their heads in the outbox. */
+  blocked: number
+  /** Moved beside the heads of parked keys. */
+  followers: number
+  /** Not sent any more, being too old. */
+  expired: number
   /** At most once: rows taken, and of them those that were certainly or possibly not delivered. */
   taken: number
   lost: number

@@ -5,6 +5,7 @@ import type { Finishing } from './finishing.ts'
 import { alone, type Gathering } from './gathering.ts'
 import { hold } from './holding.ts'
 import type { ChannelState, Entry, KeyState } from './state.ts'
+import type { Writing } from './writing.ts'
 
 /** Rows under way to one destination. */
 export interface Underway {
@@ -27,11 +28,13 @@ type Verdict = 'again' | 'line' | 'dead'
 export class Verdicts {
   readonly #core: MindCore
   readonly #finishing: Finishing
+  readonly #writing: Writing
   readonly #gathering: Gathering
 
-  constructor(core: MindCore, finishing: Finishing, gathering: Gathering) {
+  constructor(core: MindCore, finishing: Finishing, writing: Writing, gathering: Gathering) {
     this.#core = core
     this.#finishing = finishing
+    this.#writing = writing
     this.#gathering = gathering
   }
 
@@ -49,7 +52,7 @@ export class Verdicts {
 
     const heads = new Map<KeyState, Verdict>()
     const again: Entry[] = []
-    let failsForAll = false
+    let failure: string | null = null
     entries.forEach((entry, i) => {
       const fate = fates[i] ?? silence
       if (fate.outcome !== 'aborted') this.#core.counters[fate.outcome] += 1
@@ -58,12 +61,12 @@ export class Verdicts {
         return
       }
       const othersPassed = channel.confirmations > sent.confirmations
-      if (fate.outcome === 'rejected' && fate.scope === 'destination') failsForAll = true
+      if (fate.outcome === 'rejected' && fate.scope === 'destination') failure = fate.code
       if (!entry.partition.isHeld) return
       const verdict =
         (entry.key === null ? undefined : heads.get(entry.key)) ?? this.#judge(sent, entry, fate)
       if (verdict === 'again') {
-        if (fate.outcome === 'unknown' && !othersPassed) failsForAll = true
+        if (fate.outcome === 'unknown' && !othersPassed) failure = fate.code
         if (fate.outcome === 'unknown') {
           entry.doubt = { times: entry.doubt.times + 1, confirmations: channel.confirmations }
         }
@@ -72,13 +75,13 @@ export class Verdicts {
         again.push(entry)
       } else if (entry.key !== null && heads.has(entry.key)) this.#dropFollower(entry)
       else if (fate.outcome !== 'aborted')
-        this.#finishing.failed(entry, fate, verdict, () => this.#dropQueue(entry))
+        this.#writing.failed(entry, fate, verdict, () => this.#dropQueue(entry))
       if (fate.outcome !== 'aborted' && entry.key !== null && !heads.has(entry.key))
         heads.set(entry.key, verdict)
     })
     this.#gathering.giveBack(again)
     this.#gathering.endOfKeys(entries)
-    if (failsForAll) hold(this.#core, channel, now)
+    if (failure !== null) hold(this.#core, channel, failure, now)
   }
 
   #judge(sent: Underway, entry: Entry, fate: Exclude<Told, { outcome: 'confirmed' }>): Verdict {
@@ -117,6 +120,11 @@ export class Verdicts {
     this.#core.close(key, lowest, 'line')
     key.queue = []
   }
+}
+
+/** What a destination failed with, by the first of its answers. */
+export function codeOf(fates: readonly Fate[]): string {
+  return fates.find((fate) => fate.outcome !== 'confirmed')?.code ?? 'NO_ANSWER'
 }
 
 /** The code of a message that was refused only because another of its transaction was. */

@@ -24,15 +24,15 @@ with d as materialized (
     d(partition, seq, id, epoch, place)),
 ${checked(s, lane, lock)},
 behind as materialized (
-  select o.*, h.id as head, h.error_code from locked o cross join lateral (
-    select b.id, b.error_code from ${s}.blocked b
+  select o.*, h.id as head from locked o cross join lateral (
+    select b.id from ${s}.blocked b
     where b.consumer = $4 and b.channel = o.channel and b.key = o.key and b.state = 'parked' limit 1) h),
 ${ended},
 letter as (
   insert into ${s}.dead (consumer, id, channel, key, payload, content_type, headers, created_at, partition, seq, attempts,
     reason, error_code, error, first_error_code, first_error, first_failed_at)
   select $4, o.id, o.channel, o.key, o.payload, o.content_type, o.headers, o.created_at, o.partition, o.seq,
-    coalesce(b.attempts, 0), 'follower', o.error_code, 'its key is parked: it stands behind message ' || o.head,
+    coalesce(b.attempts, 0), 'follower', 'KEY_PARKED', 'its key is parked: it stands behind message ' || o.head,
     b.first_error_code, b.first_error, b.first_failed_at
   from behind o join ended e using (id) ${ownLine(s)}
   order by o.partition, o.seq returning partition, seq, id),

@@ -239,6 +239,29 @@ describe('followers of a parked head', () => {
     expect(await seen({ street, desk })).toEqual([[rows[1]!.id, false]])
   })
 
+  test('stay where they are also where the role has another isolation', async () => {
+    const { street, desk, rows } = await parked('a', 'a')
+    await observer.query(
+      `alter database ${new URL(url).pathname.slice(1)} set default_transaction_isolation to 'repeatable read'`,
+    )
+    try {
+      const successor = await store.openOutbox(street.lane)
+      const operator = await connect(url)
+      await operator.query('begin')
+      await operator.query('update waybill.blocked set attempts = 1 where channel = $1', [street.channel])
+      const moving = successor.moveFollowers([followerOf(rows[1]!, desk)])
+      await untilPurposeWaits(observer, 'followers')
+      await operator.query('delete from waybill.blocked where channel = $1', [street.channel])
+      await operator.query('commit')
+      expect(await moving).toEqual(['unparked'])
+      await successor.close()
+    } finally {
+      await observer.query(
+        `alter database ${new URL(url).pathname.slice(1)} reset default_transaction_isolation`,
+      )
+    }
+  })
+
   test('keep an operator waiting who would act on their line while they are moved', async () => {
     const { street, desk, rows } = await parked('a', 'a')
     const deleting = await connect(url)
