@@ -95,9 +95,11 @@ export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   },
   WB_GUARANTEE_UNSUPPORTED: {
     means:
-      'A channel promises what its store, its transport or its settings cannot hold. Nothing was started.',
+      'A channel promises what its store, its transport or its settings cannot hold: nothing was started. Or a dead letter cannot be ' +
+      'run again within what its channel promises.',
     remedy:
-      'Take the nearest choice that the message names; `waybill explain` shows it too (docs/guarantees.md).',
+      'Take the nearest choice that the message names; `waybill explain` shows it too (docs/guarantees.md). Of a dead letter: do as ' +
+      'the message says.',
   },
   WB_PEER_MISSING: {
     means: 'A package that a store, a transport or a command needs is not installed.',
