@@ -27,9 +27,6 @@ export interface ConnectionOptions {
 /** What runs statements on a session. */
 export type Queries = Pick<Connection, 'query'>
 
-/** Whatever the role has set: a later statement is to see what was committed while an earlier one waited for its locks. */
-const begin = 'begin isolation level read committed'
-
 /**
  * A connection of its own that is made when first used, and anew by the call after it was lost. Every call has a time-out
  * on this side too, because a half-open connection answers nothing, not even the server's own time-outs; what timed out
