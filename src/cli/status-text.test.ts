@@ -72,6 +72,7 @@ describe('the status for people', () => {
           application: 'an application of some sort',
           startedAt: new Date(0),
           isAlive: false,
+          isPooled: false,
           partitions: 16,
           report: null,
         },
@@ -82,6 +83,7 @@ describe('the status for people', () => {
       warnings: [
         {
           code: 'dead-letters',
+          level: 'warning',
           subject: 'x',
           message: `${'word '.repeat(40)}.`,
           action: `${'do '.repeat(60)}.`,
@@ -90,7 +92,7 @@ describe('the status for people', () => {
     })
     const text = statusText(full, page)
     expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80)
-    for (const words of ['≥ 100,000', '1 d', '7 delayed', 'gone: ', '1 warning'])
+    for (const words of ['≥ 100,000', '1 d', '7 delayed', 'gone: ', 'Look at this'])
       expect(text).toContain(words)
   })
 
@@ -121,12 +123,13 @@ describe('the status for people', () => {
             application: evil,
             startedAt: at,
             isAlive: true,
+            isPooled: false,
             partitions: 1,
             report: null,
           },
         ],
         losses: [{ channel: evil, consumer: evil, cause: evil, count: 1 }],
-        warnings: [{ code: 'dead-letters', subject: evil, message: evil, action: evil }],
+        warnings: [{ code: 'dead-letters', level: 'warning', subject: evil, message: evil, action: evil }],
       }),
       page,
     )

@@ -16,9 +16,9 @@ export function statusText(status: StatusSummary, page: Page): string {
     status.warnings.length === 0
       ? green('Nothing to look at.')
       : [
-          bold(yellow(status.warnings.length === 1 ? '1 warning' : `${status.warnings.length} warnings`)),
-          ...status.warnings.flatMap(({ message, action }) => [
-            ...item('!', visible(message), page.width),
+          bold(yellow(status.warnings.length === 1 ? 'Look at this' : 'Look at these')),
+          ...status.warnings.flatMap(({ level, message, action }) => [
+            ...item(level === 'note' ? '·' : '!', visible(message), page.width),
             ...item(' ', visible(action), page.width).map((line) => dim(line)),
           ]),
         ].join('\n'),

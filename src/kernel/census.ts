@@ -62,6 +62,8 @@ export interface CensusRelay {
   readonly startedAt: Date
   /** Its lease has not ended and its session lock is held. */
   readonly isAlive: boolean
+  /** A pooler stands between it and the database: if it dies its partitions wait for the end of its leases. */
+  readonly isPooled: boolean
   readonly partitions: number
   /** What it told of itself at its last renewal, which is a third of a lease old at most; `null` before its first. */
   readonly report: RelayReport | null
@@ -81,7 +83,10 @@ export interface RelayReport {
 export interface CensusPartitions {
   readonly transport: string
   readonly consumer: string
+  /** Those that may be held. */
   readonly total: number
+  /** The number of partitions is being changed. */
+  readonly isChanging: boolean
   /** Those that no living relay holds, the lowest first, at most 20. */
   readonly unowned: readonly number[]
   readonly unownedCount: number

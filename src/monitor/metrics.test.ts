@@ -180,7 +180,7 @@ describe('metrics of the store', () => {
           }),
         ],
         dead: [{ channel: 'orders', consumer: 'shipping', count: 6, isAtLeast: false }],
-        partitions: [{ ...lane, total: 16, unownedCount: 2, unowned: [1, 2] }],
+        partitions: [{ ...lane, total: 16, isChanging: false, unownedCount: 2, unowned: [1, 2] }],
         transactions: [{ kind: 'session', name: 'n', pid: 1, ageMs: 90_000, hasWritten: true }],
       }),
     )

@@ -31,6 +31,7 @@ function relay(more: Partial<CensusRelay> = {}): CensusRelay {
     application: 'shop',
     startedAt: at,
     isAlive: true,
+    isPooled: false,
     partitions: 16,
     report: { inFlight: { orders: 3 }, perSecond: { orders: 10 }, stopped: [] },
     ...more,
@@ -43,7 +44,9 @@ function report(more: Partial<CensusReport> = {}): CensusReport {
     lanes: [lane()],
     dead: [],
     relays: [relay()],
-    partitions: [{ transport: 'kafka', consumer: '', total: 16, unownedCount: 0, unowned: [] }],
+    partitions: [
+      { transport: 'kafka', consumer: '', total: 16, isChanging: false, unownedCount: 0, unowned: [] },
+    ],
     taken: 0,
     losses: [],
     transactions: [],
@@ -96,10 +99,20 @@ describe('warnings', () => {
     ['not-counted', { lanes: null }],
     [
       'partitions-without-owner',
-      { partitions: [{ transport: 'kafka', consumer: '', total: 16, unownedCount: 3, unowned: [1, 2, 3] }] },
+      {
+        partitions: [
+          {
+            transport: 'kafka',
+            consumer: '',
+            total: 16,
+            isChanging: false,
+            unownedCount: 3,
+            unowned: [1, 2, 3],
+          },
+        ],
+      },
     ],
     ['unregistered-channel', { lanes: [lane({ channel: 'strange', transport: null, pending: 1 })] }],
-    ['unknown-channel', { lanes: [lane({ channel: 'strange', delayed: 1 })] }],
     ['blocked-keys', { lanes: [lane({ blocked: 1 })] }],
     ['parked-keys', { lanes: [lane({ parked: 2 })] }],
     ['dead-letters', { dead: [{ channel: 'orders', consumer: '', count: 1, isAtLeast: false }] }],
@@ -117,10 +130,27 @@ describe('warnings', () => {
     expect(warnings).toEqual([
       expect.objectContaining({
         code,
+        level: 'warning',
         message: expect.stringMatching(/\.$/u),
         action: expect.stringMatching(/\.$/u),
       }),
     ])
+  })
+
+  it.each<[string, Partial<CensusReport>]>([
+    ['unknown-channel', { lanes: [lane({ channel: 'strange', delayed: 1 })] }],
+    ['pooler', { relays: [relay({ isPooled: true })] }],
+    [
+      'partitions-changing',
+      {
+        partitions: [
+          { transport: 'kafka', consumer: '', total: 16, isChanging: true, unownedCount: 0, unowned: [] },
+        ],
+      },
+    ],
+  ])('are notes where all may be as it is meant to be: %s', (code, more) => {
+    const { warnings } = summarise(report(more), new Set(['orders']))
+    expect(warnings).toEqual([expect.objectContaining({ code, level: 'note' })])
   })
 
   it('tell a channel that stands still, where relays hold all of it, nothing of it fails, and nothing goes', () => {
@@ -133,7 +163,14 @@ describe('warnings', () => {
 
   it('name what belongs to a consumer by the consumer', () => {
     const partitions = [
-      { transport: 'local', consumer: 'shipping', total: 4, unownedCount: 4, unowned: [1, 2, 3, 4] },
+      {
+        transport: 'local',
+        consumer: 'shipping',
+        total: 4,
+        isChanging: false,
+        unownedCount: 4,
+        unowned: [1, 2, 3, 4],
+      },
     ]
     const { warnings } = summarise(report({ partitions }), new Set(['orders']))
     expect(warnings).toEqual([

@@ -15,6 +15,10 @@ export interface StatusWarning {
     | 'exactly-once-stopped'
     | 'old-transaction'
     | 'prepared-transaction'
+    | 'partitions-changing'
+    | 'pooler'
+  /** A `note` is worth knowing, and may be as it is meant to be. */
+  readonly level: 'warning' | 'note'
   /** What it is about: a channel, a transport, a process. */
   readonly subject: string
   /** What is, in a sentence. */
@@ -31,21 +35,23 @@ export function warningsOf(
   status: Omit<StatusSummary, 'warnings'>,
   known: ReadonlySet<string>,
 ): readonly StatusWarning[] {
-  return [
+  const warnings = [
     ...notCounted(status),
     ...unowned(status),
     ...stalled(status),
     ...stopped(status),
-    ...strangers(status, known),
+    ...strangers(status),
     ...failing(status),
     ...dead(status),
     ...old(status),
-  ]
+  ].map((warning) => ({ level: 'warning' as const, ...warning }))
+  return [...warnings, ...notes(status, known)]
 }
 
 type Status = Omit<StatusSummary, 'warnings'>
+type Untold = Omit<StatusWarning, 'level'>
 
-function notCounted({ channels }: Status): StatusWarning[] {
+function notCounted({ channels }: Status): Untold[] {
   if (channels !== null) return []
   return [
     {
@@ -58,7 +64,7 @@ function notCounted({ channels }: Status): StatusWarning[] {
   ]
 }
 
-function unowned({ partitions }: Status): StatusWarning[] {
+function unowned({ partitions }: Status): Untold[] {
   return partitions.flatMap(({ transport, consumer, total, unownedCount }) => {
     if (unownedCount === 0) return []
     const which =
@@ -78,7 +84,7 @@ function unowned({ partitions }: Status): StatusWarning[] {
   })
 }
 
-function stalled({ channels, partitions }: Status): StatusWarning[] {
+function stalled({ channels, partitions }: Status): Untold[] {
   return (channels ?? []).flatMap(
     ({ channel, transport, consumer, lagMs, perSecond, retrying, blocked, parked }) => {
       const isOwned = partitions.some(
@@ -99,7 +105,7 @@ function stalled({ channels, partitions }: Status): StatusWarning[] {
   )
 }
 
-function stopped({ relays }: Status): StatusWarning[] {
+function stopped({ relays }: Status): Untold[] {
   return relays.flatMap(({ host, pid, transport, isAlive, report }) => {
     if (!isAlive || report === null || report.stopped.length === 0) return []
     return [
@@ -113,35 +119,70 @@ function stopped({ relays }: Status): StatusWarning[] {
   })
 }
 
-function strangers({ channels }: Status, known: ReadonlySet<string>): StatusWarning[] {
-  return (channels ?? []).flatMap(({ channel, transport, pending, delayed }): StatusWarning[] => {
-    if (pending + delayed === 0 || known.has(channel)) return []
-    if (transport === null) {
-      return [
-        {
-          code: 'unregistered-channel' as const,
-          subject: channel,
-          message: `Messages wait on channel "${channel}", which nobody has registered: nobody moves them.`,
-          action:
-            'Add the channel to a configuration and run waybill migrate, or delete its rows from the outbox.',
-        },
-      ]
-    }
+function strangers({ channels }: Status): Untold[] {
+  return (channels ?? []).flatMap(({ channel, transport, pending, delayed }) => {
+    if (pending + delayed === 0 || transport !== null) return []
     return [
       {
-        code: 'unknown-channel' as const,
+        code: 'unregistered-channel' as const,
         subject: channel,
-        message: `Messages wait on channel "${channel}", which is registered and not in this configuration.`,
+        message: `Messages wait on channel "${channel}", which nobody has registered: nobody moves them.`,
         action:
-          'It may be another service’s. If it was removed here, put it back until its messages are delivered.',
+          'Add the channel to a configuration and run waybill migrate, or delete its rows from the outbox.',
       },
     ]
   })
 }
 
-function failing({ channels }: Status): StatusWarning[] {
+/** Several services may share a store, so a channel of another one is no trouble; nor is a pooler, or a change under way. */
+function notes({ channels, partitions, relays }: Status, known: ReadonlySet<string>): StatusWarning[] {
+  const level = 'note'
+  const unknown = (channels ?? [])
+    .filter(({ channel, transport, pending, delayed }) => {
+      return transport !== null && pending + delayed > 0 && !known.has(channel)
+    })
+    .map(
+      ({ channel }) =>
+        ({
+          code: 'unknown-channel' as const,
+          level,
+          subject: channel,
+          message: `Messages wait on channel "${channel}", which is registered and not in this configuration.`,
+          action:
+            'It may be another service’s. If it was removed here, put it back until its messages are delivered.',
+        }) as const,
+    )
+  const changing = partitions
+    .filter(({ isChanging }) => isChanging)
+    .map(
+      ({ transport, consumer }) =>
+        ({
+          code: 'partitions-changing' as const,
+          level,
+          subject: transport,
+          message: `The number of partitions of ${laneName(transport, consumer)} is being changed: old ones run dry first.`,
+          action:
+            'If nobody is at it any more, run waybill migrate --partitions again with the same number: it goes on.',
+        }) as const,
+    )
+  const pooled = relays.filter(({ isAlive, isPooled }) => isAlive && isPooled)
+  if (pooled.length === 0) return [...unknown, ...changing]
+  return [
+    ...unknown,
+    ...changing,
+    {
+      code: 'pooler',
+      level,
+      subject: 'pooler',
+      message: `${counted(pooled.length, 'relay')} ${pooled.length === 1 ? 'reaches' : 'reach'} the database through a pooler: if one dies its partitions wait until its leases end.`,
+      action: 'Give postgresStore a directConnectionString that leads past the pooler.',
+    },
+  ]
+}
+
+function failing({ channels }: Status): Untold[] {
   return (channels ?? []).flatMap(({ channel, blocked, parked }) => {
-    const warnings: StatusWarning[] = []
+    const warnings: Untold[] = []
     if (blocked > 0) {
       warnings.push({
         code: 'blocked-keys',
@@ -162,7 +203,7 @@ function failing({ channels }: Status): StatusWarning[] {
   })
 }
 
-function dead({ channels, brokerDead }: Status): StatusWarning[] {
+function dead({ channels, brokerDead }: Status): Untold[] {
   const counts = new Map<string, number>()
   for (const { channel, dead: count } of channels ?? [])
     counts.set(channel, (counts.get(channel) ?? 0) + count)
@@ -181,7 +222,7 @@ function dead({ channels, brokerDead }: Status): StatusWarning[] {
   )
 }
 
-function old({ transactions }: Status): StatusWarning[] {
+function old({ transactions }: Status): Untold[] {
   return transactions.map(({ kind, name, pid, ageMs, hasWritten }) => {
     const age = ageText(ageMs)
     const harm = hasWritten

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { createLogUpdate } from 'log-update'
+import type { StatusSummary } from '../../app/inspection/summary.ts'
 import { createWaybill } from '../../app/waybill.ts'
 import { systemClock } from '../../kernel/clock.ts'
 import { loadConfig } from '../config-file.ts'
@@ -27,7 +28,7 @@ export function addStatus(program: Command, onExitCode: (code: number) => void):
     )
     .option('--config <file>', 'configuration file (default: waybill.config.ts in this folder)')
     .option('--watch', 'look again every 2 seconds until Ctrl-C; with --json a line for each look')
-    .option('--check', 'exit with 1 where there is a warning')
+    .option('--check', 'exit with 1 where there is a warning, which a note is not')
     .addHelpText(
       'after',
       '\nIt changes nothing, and stays cheap whatever the backlog: where more waits than it looks at, it tells "≥". Lag is the\n' +
@@ -51,7 +52,7 @@ async function status(options: StatusOptions): Promise<number> {
     const summary = await waybill.inspect()
     if (!output.isJson) output.say(statusText(summary, output.page))
     output.result(summary)
-    return options.check === true && summary.warnings.length > 0 ? exitCodes.failed : 0
+    return options.check === true && hasWarning(summary) ? exitCodes.failed : 0
   }
   const interruption = listenForInterruption(() => {})
   const paint = process.stdout.isTTY && !output.isJson ? createLogUpdate(process.stdout) : undefined
@@ -59,7 +60,7 @@ async function status(options: StatusOptions): Promise<number> {
   try {
     while (!interruption.signal.aborted) {
       const summary = await waybill.inspect()
-      isFine = summary.warnings.length === 0
+      isFine = !hasWarning(summary)
       const text = output.isJson ? '' : statusText(summary, output.page)
       if (paint !== undefined) paint(text)
       else if (!output.isJson) output.say(`${text}\n`)
@@ -71,4 +72,8 @@ async function status(options: StatusOptions): Promise<number> {
     interruption.dispose()
   }
   return options.check === true && !isFine ? exitCodes.failed : 0
+}
+
+function hasWarning({ warnings }: StatusSummary): boolean {
+  return warnings.some(({ level }) => level === 'warning')
 }

@@ -67,7 +67,7 @@ from letter group by 1, 2 order by 1, 2`
 
 /**
  * Relays, with what each holds. Alive is who has both: a lease that has not ended, and its session lock, looked up and not
- * tried, as in the survey of a lane.
+ * tried, as in the survey of a lane; behind a pooler there is no lock to have.
  */
 export function relaysText(s: string): string {
   return `
@@ -76,20 +76,24 @@ with held as materialized (
   where k.locktype = 'advisory' and k.objsubid = 1 and k.granted
     and k.database = (select oid from pg_database where datname = current_database()))
 select r.id, r.transport, r.consumer, r.host, r.pid, r.application, r.started_at, r.report,
+  r.lock_key is null as is_pooled,
   r.lease_until >= clock_timestamp() and (r.lock_key is null or r.lock_key in (select lock_key from held)) as is_alive,
   (select count(*) from ${s}.partitions p where p.transport = r.transport and p.consumer = r.consumer
     and p.owner = r.id)::int as partitions
 from ${s}.relays r order by r.transport, r.consumer, r.started_at limit 1000`
 }
 
-/** Every lane's partitions that may be held, and those whose lease nobody living holds: by the clock, as a claim would judge. */
+/**
+ * Every lane's partitions, and those whose lease nobody living holds: by the clock, as a claim would judge. Closed ones are
+ * nobody's to hold: their lane's number of partitions is being changed.
+ */
 export function partitionsText(s: string): string {
+  const isUnowned = 'p.is_open and (p.owner is null or p.lease_until < clock_timestamp())'
   return `
-select p.transport, p.consumer, count(*)::int as total,
-  count(*) filter (where p.owner is null or p.lease_until < clock_timestamp())::int as unowned_count,
-  (array_agg(p.partition order by p.partition)
-    filter (where p.owner is null or p.lease_until < clock_timestamp()))[1:20] as unowned
-from ${s}.partitions p where p.is_open group by 1, 2 order by 1, 2`
+select p.transport, p.consumer, count(*) filter (where p.is_open)::int as total,
+  bool_or(not p.is_open) as is_changing, count(*) filter (where ${isUnowned})::int as unowned_count,
+  (array_agg(p.partition order by p.partition) filter (where ${isUnowned}))[1:20] as unowned
+from ${s}.partitions p group by 1, 2 order by 1, 2`
 }
 
 export function lossesText(s: string): string {

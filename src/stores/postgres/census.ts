@@ -49,6 +49,7 @@ interface RelayRow {
   readonly started_at: Date
   readonly report: RelayReport | null
   readonly is_alive: boolean
+  readonly is_pooled: boolean
   readonly partitions: number
 }
 
@@ -92,6 +93,7 @@ export function createCensus({ census, health }: CensusConnections, s: string): 
         transport: string
         consumer: string
         total: number
+        is_changing: boolean
         unowned_count: number
         unowned: readonly number[] | null
       }>(partitionsText(s))
@@ -108,16 +110,22 @@ export function createCensus({ census, health }: CensusConnections, s: string): 
         at: clock!.at,
         lanes: rows === null ? null : rows.map((row) => laneOf(row, lines)),
         dead: dead.map(({ is_at_least: isAtLeast, ...row }): CensusDead => ({ ...row, isAtLeast })),
-        relays: relays.map(({ started_at: startedAt, is_alive: isAlive, ...row }): CensusRelay => ({
-          ...row,
-          startedAt,
-          isAlive,
-        })),
-        partitions: partitions.map(({ unowned_count: unownedCount, unowned, ...row }): CensusPartitions => ({
-          ...row,
-          unownedCount,
-          unowned: unowned ?? [],
-        })),
+        relays: relays.map(
+          ({ started_at: startedAt, is_alive: isAlive, is_pooled: isPooled, ...row }): CensusRelay => ({
+            ...row,
+            startedAt,
+            isAlive,
+            isPooled,
+          }),
+        ),
+        partitions: partitions.map(
+          ({ unowned_count: unownedCount, is_changing: isChanging, unowned, ...row }): CensusPartitions => ({
+            ...row,
+            isChanging,
+            unownedCount,
+            unowned: unowned ?? [],
+          }),
+        ),
         taken: taken!.taken,
         losses,
         transactions: transactions.map(

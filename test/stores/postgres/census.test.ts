@@ -137,6 +137,7 @@ test('relays are told with what they hold and last said; partitions with who lac
   expect((await look()).partitions).toContainEqual({
     ...street.lane,
     total: 4,
+    isChanging: false,
     unownedCount: 4,
     unowned: street.partitions,
   })
@@ -150,12 +151,14 @@ test('relays are told with what they hold and last said; partitions with who lac
     ...street.lane,
     pid: process.pid,
     isAlive: true,
+    isPooled: false,
     partitions: 3,
     report: said,
   })
   expect(report.partitions).toContainEqual({
     ...street.lane,
     total: 4,
+    isChanging: false,
     unownedCount: 1,
     unowned: [street.first + 3],
   })
