@@ -1,9 +1,13 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { Client } from 'pg'
+import pc from 'picocolors'
 import { expect, it, onTestFinished } from 'vitest'
 import { createWaybill, defineChannel, defineConfig, type Logger } from '../../src/index.ts'
+import { statusText } from '../../src/cli/status-text.ts'
 import { localTransport } from '../../src/local.ts'
+import { httpMonitor } from '../../src/monitor.ts'
 import { postgresStore } from '../../src/postgres.ts'
-import { startProxy, until } from '../../src/testing.ts'
+import { freePort, startProxy, until } from '../../src/testing.ts'
 import { postgresDatabase } from '../setup/servers.ts'
 
 const secret = 'canary-payload-5d1e'
@@ -14,7 +18,29 @@ const orders = defineChannel<{ id: string; note: string }>({
   key: (order) => order.id,
 })
 
-it('no line of the log holds a payload or the password, while handlers fail and the database goes away', async () => {
+/** Every event that is told while a test runs; functions of an event are called, as a listener would. */
+function diagnosticEvents(): unknown[] {
+  const events: unknown[] = []
+  const kinds = {
+    outbox: ['published'],
+    relay: ['read', 'sent', 'retried', 'dead', 'lost', 'held', 'leases'],
+    consumer: ['handled', 'duplicate', 'failed', 'dead', 'lost', 'unavailable'],
+  }
+  for (const [part, names] of Object.entries(kinds)) {
+    for (const name of names) {
+      const channel = `waybill.${part}.${name}`
+      const listen = (event: unknown): void => {
+        const { traces } = event as { traces?: (most: number) => unknown }
+        events.push({ kind: channel, ...(event as object), traces: traces?.(100) })
+      }
+      subscribe(channel, listen)
+      onTestFinished(() => void unsubscribe(channel, listen))
+    }
+  }
+  return events
+}
+
+it('no line of the log, no metric, health, status or event holds a payload or the password, while handlers fail and the database goes away', async () => {
   const direct = (await postgresDatabase()).url
   await using proxy = await startProxy({ port: Number(new URL(direct).port) })
   const url = new URL(direct)
@@ -38,6 +64,12 @@ it('no line of the log holds a payload or the password, while handlers fail and 
   const logger: Logger = { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') }
   const heard = (words: string): Promise<boolean> =>
     until(`a line with "${words}"`, () => logged.some((line) => line.includes(words)))
+  const events = diagnosticEvents()
+  const shown: string[] = []
+  const httpPort = await freePort()
+  const ask = async (path: string): Promise<void> => {
+    shown.push(await (await fetch(`http://127.0.0.1:${httpPort}${path}`)).text())
+  }
   {
     await using waybill = createWaybill(
       defineConfig({
@@ -52,13 +84,17 @@ it('no line of the log holds a payload or the password, while handlers fail and 
         handlerTimeoutMs: 500,
         publishTimeoutMs: 500,
         statementTimeoutMs: 1000,
+        monitor: httpMonitor(),
+        httpPort,
         logger,
       }),
       {},
     )
     await waybill.migrate()
     const place = (id: string): Promise<string> =>
-      waybill.transaction((tx) => waybill.publish(tx, orders, { id, note: secret }))
+      waybill.transaction((tx) =>
+        waybill.publish(tx, orders, { id, note: secret }, { headers: { note: secret } }),
+      )
     waybill.consume(orders, { consumer: 'shipping' }, async ({ payload }, { signal }) => {
       if (payload.id === 'fails') throw new Error('the carrier does not answer')
       if (payload.id === 'hangs') {
@@ -84,10 +120,17 @@ it('no line of the log holds a payload or the password, while handlers fail and 
       const { rows } = await client.query<{ n: number }>('select count(*)::int as n from waybill.dead')
       return rows[0]!.n === 3
     })
+    const look = async (): Promise<void> => {
+      const summary = await waybill.inspect()
+      shown.push(JSON.stringify(summary), statusText(summary, { colors: pc.createColors(false), width: 80 }))
+      for (const path of ['/metrics', '/healthz', '/readyz']) await ask(path)
+    }
+    await look()
     proxy.refuse()
     proxy.reset()
     await heard('lost the lease session')
-    await heard('could not read the outbox')
+    for (const path of ['/metrics', '/healthz']) await ask(path)
+    await expect(waybill.inspect()).rejects.toThrow('cannot be reached')
     await proxy.heal()
     await place('well')
     await until('the drain', async () => {
@@ -96,7 +139,15 @@ it('no line of the log holds a payload or the password, while handlers fail and 
     })
   }
   for (const words of ['it will be tried again', 'given up']) await heard(words)
-  const told = logged.join('\n')
+  // It was not quiet: what was shown has the dead letters, the failure and the counts.
+  for (const words of ['dead letters', 'WB_STORE_UNREACHABLE', 'waybill_store_up 1'])
+    expect(
+      shown.some((text) => text.includes(words)),
+      words,
+    ).toBe(true)
+  const kinds = new Set(events.map((event) => (event as { kind: string }).kind))
+  expect(kinds.size).toBeGreaterThan(4)
+  const told = [...logged, ...shown, ...events.map((event) => JSON.stringify(event))].join('\n')
   // Any piece of them: errors of JSON.parse quote a few letters of the text.
   expect(told).not.toContain('canary')
 })

@@ -1,0 +1,62 @@
+import { Client } from 'pg'
+import { afterAll, expect, it } from 'vitest'
+import { createWaybill, defineChannel, defineConfig, type Message } from '../../src/index.ts'
+import { silentLogger } from '../../src/kernel/logger.ts'
+import { localTransport } from '../../src/local.ts'
+import { postgresStore } from '../../src/postgres.ts'
+import { until } from '../../src/testing.ts'
+import { postgresDatabase } from '../setup/servers.ts'
+
+const orders = defineChannel<Record<string, unknown>>({ name: 'orders.placed' })
+const { url } = await postgresDatabase()
+const client = new Client({ connectionString: url })
+await client.connect()
+afterAll(() => client.end())
+
+/** What somebody with a right to write into the outbox, and none to this process, might put there. */
+const hostile = {
+  headers: {
+    ['__proto__']: 'polluted',
+    constructor: 'polluted',
+    prototype: 'polluted',
+    'content-type': 'application/x-javascript',
+    'waybill-type': 'process.exit',
+    'x-class': '../../evil.ts',
+    toString: 'a name like any other',
+  },
+  payload:
+    '{"__proto__": {"polluted": true}, "constructor": {"prototype": {"polluted": true}}, "@type": "Error", ' +
+    '"then": "not a function", "toJSON": "no", "$ref": "file:///etc/passwd", "js": "=cmd()"}',
+}
+
+it('headers and payloads as hostile as they may be are data: no prototype is reached and no code chosen (S11, S12)', async () => {
+  const seen: Message<Record<string, unknown>>[] = []
+  await using waybill = createWaybill(
+    defineConfig({
+      store: postgresStore({ connectionString: url }),
+      transports: { local: localTransport() },
+      channels: [orders],
+      logger: silentLogger,
+    }),
+    {},
+  )
+  await waybill.migrate()
+  waybill.consume(orders, { consumer: 'shipping' }, (message) => {
+    seen.push(message)
+  })
+  await waybill.start()
+  await client.query(
+    `insert into waybill.outbox (partition, id, channel, payload, headers)
+     select first_partition, gen_random_uuid(), 'orders.placed', $1, $2 from waybill.transports`,
+    [Buffer.from(hostile.payload), JSON.stringify(hostile.headers)],
+  )
+  await until('it is handled', () => seen.length === 1)
+  const { headers, payload } = seen[0]!
+  expect(Object.getPrototypeOf(headers)).toBeNull()
+  expect(Object.keys(headers).sort()).toEqual(['content-type', 'toString', 'waybill-type', 'x-class'])
+  expect(Object.getPrototypeOf(payload)).toBe(Object.prototype)
+  // An own property of that name, as it was written; what reads it is told the text, and nothing else has changed.
+  expect(JSON.stringify(payload)).toBe(JSON.stringify(JSON.parse(hostile.payload)))
+  expect({} as Record<string, unknown>).not.toHaveProperty('polluted')
+  expect((() => {}) as unknown as Record<string, unknown>).not.toHaveProperty('polluted')
+})
