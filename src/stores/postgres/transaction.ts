@@ -2,7 +2,7 @@ import { withDeadline } from '../../kernel/deadline.ts'
 import { CommitOutcomeUnknownError, isWaybillError, WaybillError } from '../../kernel/errors.ts'
 import type { SqlExecutor, SqlRow } from '../../ports/sql.ts'
 import type { OpenTransaction, RunOptions } from '../../ports/transaction-runner.ts'
-import { destroy } from './connection.ts'
+import { corkTurn, destroy } from './connection.ts'
 import type { PgNotice, PgPooledClient } from './driver.ts'
 import { isConnectionLoss, storeError } from './errors.ts'
 
@@ -40,6 +40,7 @@ export class Transaction {
     client.on('notice', this.#onNotice)
     source?.on?.('errorMessage', this.#onError)
     try {
+      if (client.pipeline === true) corkTurn(client)
       const begun = client.query(this.#beginText())
       // Not awaited on a pipeline: what `work` sends first travels with it. Where no answer comes, its statements get none either.
       const answered = this.#bounded(begun)
