@@ -3,7 +3,7 @@ export type { BatchConsumeOptions, ConsumeOptions, TransformConsumeOptions } fro
 export type { ChangePartitionsOptions, DrainWait, PartitionDesk, PartitionsChange } from './app/partitions.ts'
 export type { Drain, DrainOptions, DrainReport, Undelivered } from './app/drain.ts'
 export type { Middleware } from './app/middleware.ts'
-export type { TransactionOptions, Waybill } from './app/waybill.ts'
+export type { Waybill } from './app/waybill.ts'
 export type { DeadLetterDesk, OperationOptions, PurgeReport, ReplayReport } from './app/dead-letters.ts'
 export type { KeyDesk, SkipReport, UnblockReport } from './app/keys.ts'
 export type { DeadLetterSelection, KeySelection } from './app/operator-filters.ts'
@@ -13,7 +13,13 @@ export { defineConfig } from './app/config.ts'
 export type { WaybillConfig } from './app/config.ts'
 export type { ChannelSummary, StatusSummary } from './app/inspection/summary.ts'
 export type { StatusWarning } from './app/inspection/warnings.ts'
-export type { ConsumerCounters, PartStatus, SendCounters, WaybillStatus } from './app/running.ts'
+export type {
+  ConsumerCounters,
+  PartStatus,
+  SendCounters,
+  TransactionOptions,
+  WaybillStatus,
+} from './app/running.ts'
 export type { Settings, SettingsOptions } from './app/settings.ts'
 export { defineChannel } from './outbox/channel.ts'
 export type { Channel, ChannelOptions, RoutedChannel } from './outbox/channel.ts'

@@ -69,7 +69,17 @@ function channelFacts(
   { channel, transport, address }: ChannelRoute,
   routes: Iterable<ChannelRoute>,
 ): ChannelFacts {
-  const { name, guarantee, ordered, isStored, maxAttempts, onPoison, expiresAfterMs, consumers } = channel
+  const {
+    name,
+    guarantee,
+    ordered,
+    isStored,
+    maxAttempts,
+    onPoison,
+    expiresAfterMs,
+    backlogLimit,
+    consumers,
+  } = channel
   const sharesAddressWith = [...routes]
     .filter(
       (other) => other.transport === transport && other.address === address && other.channel !== channel,
@@ -84,6 +94,7 @@ function channelFacts(
     maxAttempts,
     onPoison,
     expiresAfterMs,
+    backlogLimit,
     declaredConsumers: consumers,
   }
 }

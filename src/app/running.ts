@@ -1,6 +1,11 @@
+import type { BacklogStatus } from '../outbox/backlog-watch.ts'
 import type { News } from '../ports/bell.ts'
 import type { HealthCheck } from '../kernel/monitoring.ts'
 import type { RelayStatus } from '../relay/relay.ts'
+
+export interface TransactionOptions {
+  readonly signal?: AbortSignal
+}
 
 /** Running totals of `send()` since the instance was made. */
 export interface SendCounters {
@@ -19,6 +24,8 @@ export type PartStatus =
   | { readonly kind: 'wake-ups'; readonly isListening: boolean }
   /** `place`: where it listens; `null` where it does not. */
   | { readonly kind: 'monitor'; readonly place: { readonly host: string; readonly port: number } | null }
+  /** Of each channel with `maxPending` that was published on here. */
+  | { readonly kind: 'backlog'; readonly channels: readonly BacklogStatus[] }
   | { readonly kind: 'sends'; readonly counters: SendCounters }
   | { readonly kind: 'relay'; readonly relay: RelayStatus | null }
   | {

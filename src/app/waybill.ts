@@ -12,6 +12,7 @@ import type { Store } from '../ports/store.ts'
 import type { TransactionRunner } from '../ports/transaction-runner.ts'
 import { bindTransactions, executorFor } from '../transactions/registry.ts'
 import { type CleanupDesk, createCleanupDesk, startCleanup } from './cleanup.ts'
+import { Backlog } from './backlog.ts'
 import type { BatchConsumeOptions, ConsumeOptions, TransformConsumeOptions } from './consume-options.ts'
 import { type ResolvedConfig, resolveConfig, type WaybillConfig } from './config.ts'
 import { refuseMixedTransforms, type Registration, startConsumers } from './consumers.ts'
@@ -28,17 +29,13 @@ import { plansOf } from './plans.ts'
 import { registeredOf, warnOfPartitions } from './registered.ts'
 import { refuseRegistration, registrationOf } from './registration.ts'
 import { startRelays } from './relays.ts'
-import type { Running, WaybillStatus } from './running.ts'
+import type { Running, TransactionOptions, WaybillStatus } from './running.ts'
 import { Sends } from './sends.ts'
 import { createSentDesk, type SentDesk } from './sent.ts'
 import { untilSignal } from './signals.ts'
 import type { SettingsSources } from './settings.ts'
 import { withoutStore } from './transforms.ts'
 import { Waking } from './waking.ts'
-
-export interface TransactionOptions {
-  readonly signal?: AbortSignal
-}
 
 /** A service's end of Waybill. Made by {@link createWaybill}. */
 export interface Waybill<Handle = unknown> extends AsyncDisposable {
@@ -47,7 +44,8 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
    * ids in order. The message is sent if and only if that transaction commits.
    *
    * Throws, before anything is written: `WB_NO_TRANSACTION`, `WB_UNKNOWN_CHANNEL`, `WB_INVALID_PAYLOAD`, `WB_KEY_REQUIRED`,
-   * `WB_UNSERIALISABLE`, `WB_NUL_CHARACTER`, `WB_MESSAGE_TOO_LARGE`, `WB_INVALID_HEADER`, `WB_INVALID_ID`, `WB_TOO_MANY_KEYS`.
+   * `WB_UNSERIALISABLE`, `WB_NUL_CHARACTER`, `WB_MESSAGE_TOO_LARGE`, `WB_INVALID_HEADER`, `WB_INVALID_ID`, `WB_TOO_MANY_KEYS`,
+   * `WB_INVALID_OPTION`; `WB_GUARANTEE_UNSUPPORTED` for a delay where there is order; `WB_BACKLOG_FULL`, which is retryable.
    */
   readonly publish: Publish
   /**
@@ -156,6 +154,7 @@ class Instance<Handle> implements Waybill<Handle> {
   readonly #waking: Waking
   readonly #transports: OpenTransports
   readonly #sends: Sends
+  readonly #backlog: Backlog
   #store: Store | null = null
   #running: Running[] = []
 
@@ -165,6 +164,7 @@ class Instance<Handle> implements Waybill<Handle> {
       () => this.#start(),
       () => this.#stop(),
     )
+    this.#backlog = new Backlog(config, systemClock, () => this.#open())
     this.#waking = new Waking({
       config,
       clock: systemClock,
@@ -176,11 +176,10 @@ class Instance<Handle> implements Waybill<Handle> {
       unknown: (channel) => this.#waking.published(channel, false),
     })
     this.publish = createPublish({
-      writer: {
-        append: (...message) => this.#open().writer.append(...message),
-      },
+      writer: { append: (...message) => this.#open().writer.append(...message) },
       targets: config.routes,
       executorFor,
+      admit: (channel, count) => this.#backlog.admit(channel, count),
       // Of a caller's transaction nothing tells the commit: relays look in quick steps for a moment (PROTOCOLS 8).
       onAppended: ({ transaction, channel }) => {
         if (!this.#pending.isWatched(transaction)) this.#waking.published(channel, false)
@@ -203,7 +202,7 @@ class Instance<Handle> implements Waybill<Handle> {
       transports: this.#transports,
       storing: () => ({
         // Opened at each use: a stop in between closes the store.
-        writer: { append: (...message) => this.#open().writer.append(...message) },
+        writer: this.#backlog.writer,
         transactions: { run: (...work) => this.#runner(this.#open()).run(...work) },
       }),
       onStored: (transport) => this.#waking.tell({ transport, isCommitted: true }),
@@ -280,6 +279,7 @@ class Instance<Handle> implements Waybill<Handle> {
 
   status(): WaybillStatus {
     const parts = this.#running.map((part) => part.status())
+    if (this.#backlog.isUsed) parts.push({ kind: 'backlog', channels: this.#backlog.status() })
     if (this.#sends.isUsed) parts.push({ kind: 'sends', counters: this.#sends.counters })
     return { isRunning: this.#lifecycle.isRunning, parts }
   }
@@ -376,7 +376,7 @@ class Instance<Handle> implements Waybill<Handle> {
   async #closeAll(): Promise<void> {
     await this.#sends.close(this.#config.settings.stopTimeoutMs)
     await this.#transports.closeAll()
-    await this.#waking.flush()
+    await Promise.all([this.#waking.flush(), this.#backlog.stop()])
     const store = this.#store
     this.#store = null
     await store?.close()

@@ -56,6 +56,7 @@ const channel: fc.Arbitrary<ChannelFacts> = fc.record({
   maxAttempts: perhaps(duration(1, 1_000_000)),
   onPoison: fc.constantFrom('block', 'park', 'skip'),
   expiresAfterMs: fc.option(fc.integer({ min: 1, max: 1e9 }), { nil: undefined }),
+  backlogLimit: fc.constant(undefined),
   declaredConsumers: fc.dictionary(fc.constantFrom(...names), declaredForm, { maxKeys: 3 }),
 })
 

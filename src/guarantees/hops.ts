@@ -25,8 +25,15 @@ function publishing({ channel }: CompileInput): Sentences {
     ? ' Its key is locked until then: the order of numbers is that of commits.'
     : ''
   return {
-    how: `In the caller's transaction: the message is there if and only if it commits.${order}`,
+    how: `In the caller's transaction: the message is there if and only if it commits.${order}${limitText(channel)}`,
   }
+}
+
+function limitText({ backlogLimit }: CompileInput['channel']): string {
+  if (backlogLimit === undefined) return ''
+  const { maxPending, whenFull } = backlogLimit
+  const what = whenFull === 'refuse' ? 'Refused' : 'Logged with a warning'
+  return ` ${what} while ${maxPending} of its messages or more wait, counted about once a second.`
 }
 
 function sending(input: CompileInput): Sentences {

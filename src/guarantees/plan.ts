@@ -13,6 +13,8 @@ export interface ChannelFacts {
   readonly maxAttempts: number | undefined
   readonly onPoison: PoisonPolicy
   readonly expiresAfterMs: number | undefined
+  /** `undefined`: as many may wait as there is room for. */
+  readonly backlogLimit: BacklogLimit | undefined
   /** Consumers the channel declares (`consumers: { shipping: 'inbox' }`), also those of other services. */
   readonly declaredConsumers: Readonly<Record<string, DeclaredForm>>
 }
@@ -30,6 +32,12 @@ export type PoisonPolicy = 'block' | 'park' | 'skip'
  * repeat · `none`: nothing does.
  */
 export type DeclaredForm = 'inbox' | 'checkpoint' | 'idempotent' | 'none'
+
+/** How many messages of a channel may wait in the outbox, about, and what `publish` does when so many do. */
+export interface BacklogLimit {
+  readonly maxPending: number
+  readonly whenFull: 'refuse' | 'warn'
+}
 
 /** What `compile` is told of a handler that was registered here. */
 export interface ConsumerFacts {

@@ -42,6 +42,12 @@ export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
     means: 'One publish has more keys of ordered channels than one transaction may lock.',
     remedy: 'Split it into several transactions.',
   },
+  WB_BACKLOG_FULL: {
+    means:
+      'As many messages of the channel wait in the outbox as its `maxPending` allows. Nothing was published.',
+    remedy:
+      'It is retryable: run the transaction again when they have been delivered. `waybill status` shows what holds them up.',
+  },
   WB_INVALID_HEADER: {
     means:
       'The headers are not an object of texts, or one of them has a name or value that no transport carries.',

@@ -124,3 +124,29 @@ describe('defineChannel', () => {
     >()
   })
 })
+
+describe('the limit of a backlog', () => {
+  it('refuses unless told to warn, and is none unless given', () => {
+    expect(defineChannel({ name: 'a' }).backlogLimit).toBeUndefined()
+    expect(defineChannel({ name: 'a', maxPending: 5 }).backlogLimit).toEqual({
+      maxPending: 5,
+      whenFull: 'refuse',
+    })
+    const warning = defineChannel({ name: 'a', maxPending: 5, whenFull: 'warn' })
+    expect(warning.backlogLimit).toEqual({ maxPending: 5, whenFull: 'warn' })
+  })
+
+  it.each([
+    [{ maxPending: 0 }, 'whole number from 1'],
+    [{ maxPending: 1.5 }, 'whole number from 1'],
+    [{ maxPending: '5' }, 'whole number from 1'],
+    [{ maxPending: 2_000_000_000 }, 'whole number from 1'],
+    [{ maxPending: 5, whenFull: 'refus' }, 'use one of refuse, warn'],
+    [{ whenFull: 'warn' }, 'give that too'],
+    [{ maxPending: 5, outbox: false }, 'this channel has none'],
+  ])('refuses %o', (options, text) => {
+    expect(() => defineChannel({ name: 'a', ...options } as { name: string })).toThrow(
+      refusal('WB_INVALID_OPTION', text),
+    )
+  })
+})

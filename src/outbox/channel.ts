@@ -2,11 +2,12 @@ import { WaybillError } from '../kernel/errors.ts'
 import { isName, nameRule } from '../kernel/names.ts'
 import { didYouMean } from '../kernel/suggest.ts'
 import { checkGuarantee, type Guarantee } from '../guarantees/guarantees.ts'
-import type { DeclaredForm, PoisonPolicy } from '../guarantees/plan.ts'
+import type { BacklogLimit, DeclaredForm, PoisonPolicy } from '../guarantees/plan.ts'
+import { type BacklogOptions, backlogLimitOf } from './backlog-limit.ts'
 import type { SchemaInput, SchemaOutput, StandardSchema } from './standard-schema.ts'
 
 /** How a channel is declared. */
-export interface ChannelOptions<Payload = unknown, Input = Payload> {
+export interface ChannelOptions<Payload = unknown, Input = Payload> extends BacklogOptions {
   /** Letters, digits, `.`, `_` and `-`, at most 200: it is also a Kafka topic and an AMQP name. */
   readonly name: string
   /** @default 'at-least-once' */
@@ -92,6 +93,7 @@ export interface Channel<
   readonly maxAttempts: number | undefined
   readonly onPoison: PoisonPolicy
   readonly expiresAfterMs: number | undefined
+  readonly backlogLimit: BacklogLimit | undefined
   readonly consumers: Readonly<Record<string, DeclaredForm>>
   readonly version: number
   readonly isStored: Stored
@@ -133,6 +135,8 @@ const optionNames = [
   'maxAttempts',
   'onPoison',
   'expiresAfterMs',
+  'maxPending',
+  'whenFull',
 ] as const
 const poisonPolicies: readonly PoisonPolicy[] = ['block', 'park', 'skip']
 const declaredForms: readonly DeclaredForm[] = ['inbox', 'checkpoint', 'idempotent', 'none']
@@ -221,6 +225,7 @@ export function defineChannel(options: ChannelOptions): SomeChannel {
     maxAttempts,
     onPoison,
     expiresAfterMs,
+    backlogLimit: backlogLimitOf({ ...options, outbox }, refuse),
     consumers: Object.freeze({ ...consumers }),
     version,
     isStored: outbox,

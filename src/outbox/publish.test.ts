@@ -1,6 +1,7 @@
 import { describe, expect, expectTypeOf, it, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { FakeExecutor, FakeWriter } from '../../test/fakes/writer.ts'
+import { WaybillError } from '../kernel/errors.ts'
 import { isUuid } from '../kernel/ids.ts'
 import type { SqlExecutor } from '../ports/sql.ts'
 import { defineChannel, type Channel } from './channel.ts'
@@ -233,6 +234,25 @@ describe('publish refuses before anything is written (W1, W5)', () => {
       'WB_MESSAGE_TOO_LARGE',
       '11 bytes.*at most 10',
     )
+  })
+})
+
+describe('a channel that is full', () => {
+  it('is asked for each message of a call before anything is written, and what it throws is thrown', async () => {
+    const writer = new FakeWriter()
+    const asked: [string, number][] = []
+    const publish = createPublish({
+      writer,
+      targets: new Map([[plain.name, { channel: plain, maxBytes: 1000 }]]),
+      executorFor: (handle) => handle as SqlExecutor,
+      admit: ({ name }, count) => {
+        asked.push([name, count])
+        throw new WaybillError('WB_BACKLOG_FULL', 'full', { retryable: 'yes' })
+      },
+    })
+    await refused(publish(new FakeExecutor(), plain, many([1, 2, 3])), 'WB_BACKLOG_FULL')
+    expect(asked).toEqual([['plain', 3]])
+    expect(writer.appended).toEqual([])
   })
 })
 

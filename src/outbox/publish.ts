@@ -44,6 +44,8 @@ export interface PublishParts {
   readonly targets: ReadonlyMap<string, PublishTarget>
   /** Makes an executor of the caller's handle, or throws `WB_NO_TRANSACTION`. */
   readonly executorFor: (transaction: unknown) => SqlExecutor
+  /** Called before anything is written: throws where the channel takes no more. @default every channel takes all there is */
+  readonly admit?: (channel: SomeChannel, count: number) => void
   /** Called when rows were written, not yet committed: for wake-up hints and to resolve unknown commits. */
   readonly onAppended?: (written: AppendedNote) => void
   /** Called at once, for whoever must know of a publish that nobody awaits. */
@@ -126,6 +128,7 @@ export function createPublish(parts: PublishParts): Publish {
     if (openTransaction(parts, transaction, channel) !== executor)
       throw noTransaction(channel, 'ended meanwhile')
     if (messages.length > 0) {
+      parts.admit?.(target.channel, messages.length)
       const appending = parts.writer.append(executor, name, messages, delay)
       issue(true)
       const { transactionId } = await appending

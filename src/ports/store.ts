@@ -6,6 +6,7 @@ import type { Census } from './census.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { Cleaner } from './cleaner.ts'
+import type { Gauge } from './gauge.ts'
 import type { Inbox } from './inbox.ts'
 import type { Keys } from './keys.ts'
 import type { Lane } from './lane.ts'
@@ -62,6 +63,7 @@ export interface Store {
   openOutbox(lane: Lane): Promise<Outbox>
   /** Joins a lane; see {@link LeaseSession}. */
   openLeases(lane: Lane): Promise<LeaseSession>
+  openGauge(): Gauge
   /** Closes every connection the store opened itself; a pool that was passed in stays its owner's. */
   close(): Promise<void>
 }

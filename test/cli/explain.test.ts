@@ -33,7 +33,7 @@ function config(name: string, channels: string, isStored = true): string {
 const good = config(
   'good.config.ts',
   `defineChannel({ name: 'orders', guarantee: 'exactly-once', ordered: true }).via('events'),
-   defineChannel({ name: 'mail' }).via('local'),
+   defineChannel({ name: 'mail', maxPending: 5000 }).via('local'),
    defineChannel({ name: 'payments', guarantee: 'exactly-once', consumers: { billing: 'inbox', ledger: 'checkpoint' } }).via('events')`,
 )
 const bad = config(
@@ -49,6 +49,11 @@ describe('waybill explain', () => {
     expect(stdout).toMatch(/\nmail +at-least-once +publish → relay: handlers → any consumer:/u)
     expect(stdout).toMatch(/\npayments +exactly-once .*\n.*ledger: checkpoint/u)
     expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([])
+  })
+
+  it('shows the limit of a backlog', async () => {
+    const { stdout } = await runWaybill(['explain', 'mail', '--config', good])
+    expect(stdout.replaceAll(/[│\s]+/gu, ' ')).toContain('Refused while 5000 of its messages or more wait')
   })
 
   it('shows one channel hop by hop', async () => {

@@ -75,6 +75,7 @@ export function channelFacts(more: Partial<ChannelFacts> = {}): ChannelFacts {
     maxAttempts: undefined,
     onPoison: 'skip',
     expiresAfterMs: undefined,
+    backlogLimit: undefined,
     declaredConsumers: {},
     ...more,
   }

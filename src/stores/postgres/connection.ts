@@ -203,7 +203,9 @@ export function destroy(client: PgConnection): void {
  * statements that nobody awaited and COMMIT. A write for each costs a system call, and wakes the server for a part.
  */
 export function corkTurn(client: PgConnection): void {
-  const { connection } = client as { connection?: { stream?: Partial<Record<'cork' | 'uncork', () => void>> } }
+  const { connection } = client as {
+    connection?: { stream?: Partial<Record<'cork' | 'uncork', () => void>> }
+  }
   const stream = connection?.stream
   if (typeof stream?.cork !== 'function' || typeof stream.uncork !== 'function') return
   stream.cork()

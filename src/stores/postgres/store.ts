@@ -11,6 +11,7 @@ import { createCheckpoints } from './checkpoints.ts'
 import { Connections } from './connections.ts'
 import { createDeadLetters } from './dead-letters.ts'
 import type { PgClient } from './driver.ts'
+import { openGauge } from './gauge.ts'
 import { createInbox } from './inbox.ts'
 import { createKeys } from './keys.ts'
 import { advance, createLayouts } from './layouts.ts'
@@ -100,6 +101,7 @@ function openStore(connections: Connections, schema: string, context: StoreConte
     backlog: createBacklog(connections.open('backlog'), schema),
     layouts: createLayouts((work) => connections.lend('layouts', {}, work), schema, systemClock),
     openLeases: (lane) => joinLane(connections, schema, lane, context),
+    openGauge: () => openGauge(connections, schema),
     close: () => connections.closeAll(),
   }
 }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { Connections } from '../../../src/stores/postgres/connections.ts'
+import { countText } from '../../../src/stores/postgres/gauge.ts'
 import { removeText, sweepText } from '../../../src/stores/postgres/outbox-remove-statements.ts'
 import { expireText } from '../../../src/stores/postgres/outbox-expire-statement.ts'
 import { moveFollowersText } from '../../../src/stores/postgres/outbox-follower-statements.ts'
@@ -220,6 +221,42 @@ test.for([
       expect(blocks(cut)).toBeLessThan(blocks(due))
       const all = await read(request(Number(last[0].top), '0', 200))
       expect(rowsOf(all)).toBe(441)
+    } finally {
+      await connections.closeAll()
+    }
+  },
+)
+
+test.for(['while the tables were empty and analysed', 'before the tables were ever analysed'])(
+  'a count of what waits, planned %s, ends at its limit and walks the index otherwise (P10)',
+  async (made) => {
+    const { url } = await postgresDatabase()
+    const store = openStore({ connectionString: url })
+    await store.schema.migrate()
+    const street = await openStreet(url, store, { ordered: false })
+    const client = await connect(url)
+    await client.query('alter table waybill.outbox set (autovacuum_enabled = off)')
+    if (made.includes('empty')) await client.query('analyze')
+    const connections = new Connections({ connectionString: url }, context)
+    const counts = connections.open('gauge', { setUp: 'set plan_cache_mode to force_generic_plan' })
+    try {
+      const count = await prepare(counts, 'count_rows', countText('"waybill"'))
+      if (made.includes('empty')) await count([street.channel, 10])
+      await client.query(
+        `insert into waybill.outbox (partition, id, channel, payload)
+         select $1::int + g % 4, gen_random_uuid(), case when g % 10 = 0 then $2 else 'another' end, 'x'
+         from generate_series(1, 200000) g`,
+        [street.first, street.channel],
+      )
+      const some = await count([street.channel, 100])
+      expect(fullPasses(some)).toEqual([])
+      expect(blocks(some)).toBeLessThan(500)
+      const all = await count([street.channel, 100_000])
+      expect(fullPasses(all)).toEqual([])
+      const gauge = store.openGauge()
+      expect(await gauge.count(street.channel, 100_000)).toBe(20_000)
+      expect(await gauge.count(street.channel, 100)).toBe(100)
+      expect(await gauge.count('nothing', 100)).toBe(0)
     } finally {
       await connections.closeAll()
     }
