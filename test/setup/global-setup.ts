@@ -70,6 +70,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const running = new Map<string, Promise<Running>>()
   // Test files run in processes of their own; a server they share must be started by the one that outlives them.
   const desk = createServer((request, response) => {
+    // A connection kept for the next question may be closed here just as that is on its way.
+    response.setHeader('connection', 'close')
     const name = request.url?.slice(1) ?? ''
     const launch = start[name]
     if (launch === undefined) {
