@@ -28,6 +28,8 @@ class Letters implements DeadLetters {
       errorCode: 'E',
       error: 'e',
       diedAt: new Date(0),
+      ageMs: 1000 * (i + 1),
+      isFromBroker: key === 'b',
       isKeyParked: key === 'p',
       replayAt: null,
     }))
@@ -68,7 +70,10 @@ class Letters implements DeadLetters {
   }
 }
 
-function setUp(keys: readonly (string | null)[]): {
+function setUp(
+  keys: readonly (string | null)[],
+  expiresAfterMs?: number,
+): {
   letters: Letters
   desk: DeadLetterDesk
   logged: Line[]
@@ -81,6 +86,7 @@ function setUp(keys: readonly (string | null)[]): {
   const desk = createDeadLetterDesk({
     store: () => ({ deadLetters: letters }),
     logger: { debug: ignore, warn: ignore, error: ignore, info: (fields) => logged.push(fields) },
+    expiresAfterMs: (channel) => (channel === 'orders' ? expiresAfterMs : undefined),
     onReturned: () => (wakes += 1),
   })
   return { letters, desk, logged, wakes: () => wakes }
@@ -126,6 +132,16 @@ describe('the desk of dead letters', () => {
     expect(await desk.purge({ channel: 'orders', key: 'p', reason: 'follower' })).toMatchObject({ keys: 0 })
     expect(letters.targets).toEqual([{ numbers: [2] }, { numbers: [1001] }])
     expect(await desk.purge({ channel: 'orders', key: 'p', upTo: 1000 })).toMatchObject({ keys: 1, left: [] })
+  })
+
+  it('leaves what a relay would let expire, and nothing that its consumer runs itself', async () => {
+    const { desk, letters } = setUp(['a', 'a', 'a', 'b'], 2500)
+    expect(await desk.replay({ all: true })).toMatchObject({
+      returned: 3,
+      left: [{ why: 'expired', count: 1 }],
+    })
+    expect(letters.targets).toEqual([{ numbers: [1, 2, 4] }])
+    expect(await desk.purge({ numbers: [3] })).toMatchObject({ left: [] })
   })
 
   it('says who changed what, without a payload, also where it failed', async () => {

@@ -59,6 +59,9 @@ export interface DeadLetterDesk {
   /**
    * Delivers again, with the same ids: what stood in the outbox goes back to its old place, and what came from a broker is run by
    * its consumer's process. A message of a parked key brings its whole key back, head and followers, in their old order.
+   *
+   * One that is older than its channel lets be sent (`expiresAfterMs`) is left: a relay would delete it and count it as lost. Of a
+   * parked key such messages come back with the others, and expire then.
    */
   replay(filter: DeadLetterSelection, options?: OperationOptions): Promise<ReplayReport>
   /**
@@ -71,6 +74,8 @@ export interface DeadLetterDesk {
 export interface DeskParts {
   readonly store: () => { readonly deadLetters: DeadLetters }
   readonly logger: Logger
+  /** How old a message of a channel may be when it is sent, in milliseconds; `undefined`: as old as it likes. */
+  readonly expiresAfterMs: (channel: string) => number | undefined
   /** Something is in the outbox, or is to be run, again. */
   readonly onReturned: () => void
 }
@@ -104,7 +109,13 @@ export function createDeadLetterDesk(parts: DeskParts): DeadLetterDesk {
       }
       try {
         await walk(port(), own, options, {
-          numbers: (numbers) => apply({ numbers }),
+          free: async (letters) => {
+            const { expired = [], live = [] } = Object.groupBy(letters, (letter) =>
+              isExpired(letter, parts.expiresAfterMs) ? 'expired' : 'live',
+            )
+            if (expired.length > 0) report.left.add([{ why: 'expired', count: expired.length }])
+            if (live.length > 0) await apply({ numbers: numbersOf(live) })
+          },
           parked: oncePerKey(apply, options.signal),
         })
       } finally {
@@ -127,7 +138,9 @@ export function createDeadLetterDesk(parts: DeskParts): DeadLetterDesk {
       }
       const parked = namesOneKey(own) ? oncePerKey(apply, options.signal) : leave
       try {
-        await walk(port(), own, options, { numbers: (numbers) => apply({ numbers }), parked })
+        const free = (letters: readonly DeadLetterSummary[]): Promise<void> =>
+          apply({ numbers: numbersOf(letters) })
+        await walk(port(), own, options, { free, parked })
       } finally {
         audit(parts.logger, 'dead.purge', own, plain(report))
         parts.onReturned()
@@ -139,8 +152,8 @@ export function createDeadLetterDesk(parts: DeskParts): DeadLetterDesk {
 
 /** What is done with the dead letters of a page. */
 interface Steps {
-  numbers(numbers: readonly number[]): Promise<void>
-  /** Those whose key is parked. */
+  /** Those whose key is not parked. */
+  free(letters: readonly DeadLetterSummary[]): Promise<void>
   parked(letters: readonly DeadLetterSummary[]): Promise<void>
 }
 
@@ -159,13 +172,25 @@ async function walk(
   for (let after = 0; ;) {
     if (signal?.aborted === true) return
     const page = await port.list({ ...within, upTo: last }, { after, limit: batch })
-    const numbers = page.filter((letter) => !letter.isKeyParked).map((letter) => letter.number)
+    const free = page.filter((letter) => !letter.isKeyParked)
     const parked = page.filter((letter) => letter.isKeyParked)
-    if (numbers.length > 0) await steps.numbers(numbers)
+    if (free.length > 0) await steps.free(free)
     if (parked.length > 0) await steps.parked(parked)
     if (page.length < batch) return
     after = page.at(-1)!.number
   }
+}
+
+function numbersOf(letters: readonly DeadLetterSummary[]): readonly number[] {
+  return letters.map((letter) => letter.number)
+}
+
+/** A consumer runs what it had from a broker however old it is: only relays let messages expire. */
+function isExpired(
+  { channel, ageMs, isFromBroker }: DeadLetterSummary,
+  expiresAfterMs: DeskParts['expiresAfterMs'],
+): boolean {
+  return !isFromBroker && ageMs > (expiresAfterMs(channel) ?? Infinity)
 }
 
 /** Each parked key is dealt with as a whole, and so once. */

@@ -188,7 +188,12 @@ class Instance<Handle> implements Waybill<Handle> {
       middleware: this.#middleware.publish,
     })
     const { transports, settings, logger } = config
-    const desk = { store: () => this.#open(), logger, onReturned: () => this.#waking.tellAll() }
+    const desk = {
+      store: () => this.#open(),
+      logger,
+      expiresAfterMs: (channel: string) => config.routes.get(channel)?.channel.expiresAfterMs,
+      onReturned: () => this.#waking.tellAll(),
+    }
     this.deadLetters = createDeadLetterDesk(desk)
     this.keys = createKeyDesk(desk)
     this.sent = createSentDesk({ ...desk, clock: systemClock })

@@ -21,6 +21,8 @@ function letter(changes: Partial<FullDeadLetter> = {}): FullDeadLetter {
     errorCode: 'E_LAST',
     error: 'the carrier is closed',
     diedAt: new Date('2026-11-27T02:00:00Z'),
+    ageMs: 10_800_000,
+    isFromBroker: true,
     isKeyParked: false,
     replayAt: null,
     payload: Buffer.from('{"id":1}'),

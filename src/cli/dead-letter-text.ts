@@ -135,6 +135,8 @@ const leftWords: Readonly<Record<LeftReason, string>> = {
   'no-consumer': 'of a consumer without a subscription. Start its service once.',
   'no-place':
     'that another consumer has still to get, from partitions that are given up (`waybill migrate --partitions`). Again when it has.',
+  expired:
+    'older than their channel lets be sent (`expiresAfterMs`): they would be deleted unsent. Raise it, or purge them.',
   'asked-already': "asked for already. Their consumer's process takes them when it looks next.",
   busy: 'being run or changed at this moment. Look again in a while.',
 }

@@ -42,6 +42,10 @@ export interface DeadLetterSummary extends Pick<Envelope, 'id' | 'channel' | 'ke
   readonly errorCode: string
   readonly error: string
   readonly diedAt: Date
+  /** Since it was published, by the database's clock. */
+  readonly ageMs: number
+  /** A replay is run by a process of its consumer; else it goes back into the outbox, where it stood. */
+  readonly isFromBroker: boolean
   /** Its key is parked: it comes back with its whole key, or not at all. */
   readonly isKeyParked: boolean
   /** Since when it waits for its consumer's process to run it again; `null` where nobody asked for it. */
@@ -92,9 +96,16 @@ export type DeadLetterTarget =
 /**
  * Why a dead letter was left where it is. `key-parked`: its whole key comes back, or none of it · `no-channel`: its channel is
  * not registered · `no-consumer`: its consumer has no subscription any more · `no-place`: its row still waits for another consumer, in
- * partitions that were given up and that its own has left · `asked-already` · `busy`: its consumer is running it at this moment.
+ * partitions that were given up and that its own has left · `expired`: older than its channel lets be sent · `asked-already` · `busy`: its consumer is running it at this moment.
  */
-export type LeftReason = 'key-parked' | 'no-channel' | 'no-consumer' | 'no-place' | 'asked-already' | 'busy'
+export type LeftReason =
+  | 'key-parked'
+  | 'no-channel'
+  | 'no-consumer'
+  | 'no-place'
+  | 'expired'
+  | 'asked-already'
+  | 'busy'
 
 export interface ReplayResult {
   /** Back in the outbox, under their old numbers. */

@@ -23,7 +23,7 @@ function isKeyParked(s: string): string {
 
 function columns(s: string): string {
   return `d.number::text, d.consumer, d.id, d.channel, d.key, d.reason, d.attempts, d.error_code, d.error, d.created_at,
-  d.died_at, d.replay_at, ${isKeyParked(s)} as is_key_parked`
+  d.died_at, d.replay_at, d.partition is null as is_from_broker, (date_part('epoch', clock_timestamp() - d.created_at) * 1000)::float8 as age_ms, ${isKeyParked(s)} as is_key_parked`
 }
 
 /** By the primary key, from the last number of the page before. */

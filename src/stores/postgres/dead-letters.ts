@@ -256,6 +256,8 @@ interface SummaryRow {
   readonly created_at: Date
   readonly died_at: Date
   readonly replay_at: Date | null
+  readonly age_ms: number
+  readonly is_from_broker: boolean
   readonly is_key_parked: boolean
 }
 
@@ -273,6 +275,8 @@ function summaryOf(row: SummaryRow): DeadLetterSummary {
     error,
     createdAt: row.created_at,
     diedAt: row.died_at,
+    ageMs: row.age_ms,
+    isFromBroker: row.is_from_broker,
     replayAt: row.replay_at,
     isKeyParked: row.is_key_parked,
   }
