@@ -67,6 +67,11 @@ export function withoutStore(): ConsumerStore & { readonly transactions: Transac
         if (starts.size > countedMessages) starts.delete(starts.keys().next().value!)
         return count
       },
+      takeBackStart: async (consumer, id) => {
+        const key = `${consumer}\0${id}`
+        const count = starts.get(key) ?? 0
+        if (count > 0) starts.set(key, count - 1)
+      },
       purge: async () => 0,
       countLosses: none,
     },

@@ -4,13 +4,14 @@ import type { Inbox } from '../ports/inbox.ts'
 import { runTogether, type TransactionParts, type TransactionResult } from './batch-transaction.ts'
 import type { Ready } from './call-handler.ts'
 import { decode, UpcastError } from './decode.ts'
+import { isRejection, pauseOf } from './handler-errors.ts'
 import { noHandler, orderKey, type HandlerTable } from './handler.ts'
-import { failed, notDone, skipped, type Outcome } from './outcome.ts'
+import { failed, later, notDone, skipped, type Outcome } from './outcome.ts'
 import type { WorkItem } from './work-item.ts'
 
 export interface BatchProcessorOptions<Ref> extends TransactionParts<Ref> {
   readonly handlers: HandlerTable
-  readonly inbox: Pick<Inbox, 'countStart'>
+  readonly inbox: Pick<Inbox, 'countStart' | 'takeBackStart'>
   /** For channels that declare none of their own. */
   readonly maxAttempts: number
   /**
@@ -128,6 +129,11 @@ export class BatchProcessor<Ref> {
 
   async #count(pass: Pass, item: WorkItem<Ref>, error: unknown): Promise<Outcome> {
     const { inbox, consumer } = this.#options
+    const pauseMs = pauseOf(error)
+    if (pauseMs !== undefined) {
+      this.#stopKey(pass, item)
+      return later(error, 0, pauseMs)
+    }
     try {
       const attempts = await inbox.countStart(consumer, item.envelope.id)
       this.#stopKey(pass, item)
@@ -168,7 +174,19 @@ export class BatchProcessor<Ref> {
       case 'message':
       case 'conflict':
         this.#stopKey(pass, item)
-        return failed(result.error, starts, canSucceed(result.error))
+        return await this.#failed(pass, envelope, result.error, starts)
+    }
+  }
+
+  /** It was counted before it ran. Where it was not its time that is taken back: it is tried without end, and never given up for it. */
+  async #failed(pass: Pass, { id }: Envelope, error: unknown, starts: number): Promise<Outcome> {
+    const pauseMs = pauseOf(error)
+    if (pauseMs === undefined) return failed(error, starts, canSucceed(error))
+    try {
+      await this.#options.inbox.takeBackStart(this.#options.consumer, id)
+      return later(error, starts - 1, pauseMs)
+    } catch (storeError) {
+      return (pass.trouble = notDone('unavailable', storeError))
     }
   }
 
@@ -202,7 +220,7 @@ interface Pass {
 }
 
 function canSucceed(error: unknown): boolean {
-  return !(error instanceof UpcastError)
+  return !(error instanceof UpcastError) && !isRejection(error)
 }
 
 function neverEnded(envelope: Envelope, starts: number): WaybillError {

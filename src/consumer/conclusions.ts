@@ -70,6 +70,16 @@ export class Conclusions {
       case 'unknown':
         this.#window.hold(entry, clock.now() + backoffMs(1, retry, random))
         break
+      case 'later': {
+        const { pauseMs, attempts, code, reason: error } = outcome
+        const { consumer, logger } = this.#options
+        this.#window.hold(entry, clock.now() + (pauseMs ?? backoffMs(attempts + 1, retry, random)))
+        logger.info(
+          { consumer, channel: envelope.channel, id: envelope.id, code, error },
+          'its handler asked for a pause',
+        )
+        break
+      }
       case 'failed':
         await this.#failed(entry, envelope, outcome)
     }

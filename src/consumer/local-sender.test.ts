@@ -8,6 +8,7 @@ import type { ConsumerForm } from '../guarantees/plan.ts'
 import { defineChannel } from '../outbox/channel.ts'
 import type { OutboxRow } from '../ports/outbox.ts'
 import type { ConsumerEvent } from './events.ts'
+import { RetryLater } from './handler-errors.ts'
 import { createLocalSender, type LocalSenderOptions } from './local-sender.ts'
 
 type Handle = (name: string, signal: AbortSignal) => Promise<void> | void
@@ -54,6 +55,7 @@ function setUp(
     batchSize: 10,
     cautious: 0,
     maxAttempts: 3,
+    retry: { initialMs: 50, maxMs: 1000 },
     handlerTimeoutMs: 5000,
     idleTimeoutMs: 10_000,
     clock: systemClock,
@@ -196,5 +198,23 @@ describe('a send that is out of time', () => {
       expected,
     ])
     expect(store.effects).toEqual(['b', 'c'])
+  })
+})
+
+describe('a handler over local that asks for a pause', () => {
+  it('has its message tried again after it, without a failed attempt', async () => {
+    for (const [error, retryInMs] of [
+      [new RetryLater(30_000), 30_000],
+      [new RetryLater(), 50],
+    ] as const) {
+      const { sender } = setUp({
+        handle: () => {
+          throw error
+        },
+      })
+      expect(await sender.send([row('a')], 1000)).toMatchObject([
+        { outcome: 'rejected', scope: 'message', retryable: true, code: 'WB_RETRY_LATER', retryInMs },
+      ])
+    }
   })
 })

@@ -1,5 +1,6 @@
 import { describeError, WaybillError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
+import { backoffMs } from '../kernel/retry.ts'
 import type { OutboxRow } from '../ports/outbox.ts'
 import type { Fate } from '../ports/transport.ts'
 import { localAdmission } from './admission.ts'
@@ -20,6 +21,7 @@ export type LocalSenderOptions = Pick<
   | 'batchSize'
   | 'cautious'
   | 'maxAttempts'
+  | 'retry'
   | 'handlerTimeoutMs'
   | 'idleTimeoutMs'
   | 'clock'
@@ -108,7 +110,7 @@ export function createLocalSender(options: LocalSenderOptions): LocalSender {
           tell({ type: 'failed', consumer, channel, id, attempts: outcome.attempts, code: outcome.code })
         }
         failpoint('consumer.before-settle')
-        return outcomes.map(fateOf)
+        return outcomes.map((outcome) => fateOf(outcome, options))
       } catch (error) {
         // Not even the outcome is known then: the transaction may have committed.
         const { code, message } = describeError(error)
@@ -120,7 +122,7 @@ export function createLocalSender(options: LocalSenderOptions): LocalSender {
   }
 }
 
-function fateOf(outcome: Outcome): Fate {
+function fateOf(outcome: Outcome, { retry, random }: Pick<LocalSenderOptions, 'retry' | 'random'>): Fate {
   switch (outcome.outcome) {
     case 'handled':
     case 'duplicate':
@@ -135,6 +137,11 @@ function fateOf(outcome: Outcome): Fate {
         reason,
         ...(isUnreadable ? { isUnreadable } : {}),
       }
+    }
+    case 'later': {
+      const { code, reason, pauseMs, attempts } = outcome
+      const retryInMs = pauseMs ?? backoffMs(attempts + 1, retry, random)
+      return { outcome: 'rejected', scope: 'message', retryable: true, code, reason, retryInMs }
     }
     case 'skipped': {
       const reason = 'an earlier message of the key failed'

@@ -15,11 +15,21 @@ export interface Failed {
   readonly reason: string
 }
 
+export interface Later {
+  readonly outcome: 'later'
+  /** `null`: as after failed attempts. */
+  readonly pauseMs: number | null
+  /** Failed attempts so far, this one not among them. */
+  readonly attempts: number
+  readonly code: string
+  readonly reason: string
+}
+
 /**
  * What became of one message of a batch.
  * `handled`: its transaction is committed · `duplicate`: it had been handled before, no handler ran · `failed`: rolled back
  * by its own fault, counted · `skipped`: not run, since an earlier message of its key failed · `unknown`: the answer to
- * COMMIT was lost · `unavailable`: not run or rolled back by no fault of its own (the database cannot be reached, the
+ * COMMIT was lost · `later`: rolled back because its handler asked for a pause, not counted · `unavailable`: not run or rolled back by no fault of its own (the database cannot be reached, the
  * consumer stops), not counted · `stale`: not run, since what is known of its stream is no longer so · `reassigned`: its stream
  * is assigned anew, and it comes again where it was not handled.
  */
@@ -29,6 +39,7 @@ export type Outcome =
   | Failed
   | { readonly outcome: 'skipped' }
   | { readonly outcome: 'unknown'; readonly code: string; readonly reason: string }
+  | Later
   | {
       readonly outcome: 'unavailable' | 'stale' | 'reassigned'
       readonly code: string
@@ -43,6 +54,11 @@ export function failed(error: unknown, attempts: number, retryable: boolean): Fa
   const { code, message } = describeError(error)
   const isUnreadable = error instanceof UnreadableError
   return { outcome: 'failed', retryable, isUnreadable, attempts, code, reason: message }
+}
+
+export function later(error: unknown, attempts: number, pauseMs: number | null): Later {
+  const { code, message } = describeError(error)
+  return { outcome: 'later', pauseMs, attempts, code, reason: message }
 }
 
 export function notDone(

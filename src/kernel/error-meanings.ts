@@ -173,6 +173,15 @@ export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
     remedy:
       'The dead letter or the log line holds what it threw; where it never ended, it may end its process.',
   },
+  WB_MESSAGE_REJECTED: {
+    means: 'A handler threw `RejectMessage`: it can never handle this message, so it was given up at once.',
+    remedy: 'The dead letter holds its reason. Mend the handler or the data, then replay it; or purge it.',
+  },
+  WB_RETRY_LATER: {
+    means:
+      'A handler threw `RetryLater`: the message is tried again after a pause, and its attempts do not grow by it.',
+    remedy: 'Nothing, where what it waits for comes back. Else see what the handler waits for.',
+  },
   WB_DEMO_FAILED: {
     means: 'A process of `waybill demo` keeps ending by itself.',
     remedy: 'Read what it wrote on stderr.',

@@ -39,6 +39,8 @@ export const errorCodes = [
   'WB_VERSION_UNKNOWN',
   'WB_UPCAST_FAILED',
   'WB_HANDLER_FAILED',
+  'WB_MESSAGE_REJECTED',
+  'WB_RETRY_LATER',
   'WB_DEMO_FAILED',
 ] as const
 

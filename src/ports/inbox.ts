@@ -34,6 +34,8 @@ export interface Inbox {
    * the starts so far, this one included.
    */
   countStart(consumer: string, id: string): Promise<number>
+  /** Takes one start back: its handler ended, and asked for a pause. */
+  takeBackStart(consumer: string, id: string): Promise<void>
   /**
    * Gives a message up: inserts its inbox row and the dead letter in one transaction. Where the inbox row is there already,
    * nothing is written (another has handled it) and `false` is returned. In `transaction` where one is given, in one of its own

@@ -67,6 +67,8 @@ export type Fate =
       readonly retryable: boolean
       readonly code: string
       readonly reason: string
+      /** Not its time: it is tried again after so long, and this attempt does not count. @default it counts */
+      readonly retryInMs?: number
       /** Nobody here can read it; it is kept for one who can. */
       readonly isUnreadable?: boolean
     }

@@ -64,6 +64,7 @@ export class MortalProcess {
       ...notes,
       admit: (...given) => around(() => notes.admit(...given)),
       countStart: (...given) => around(() => notes.countStart(...given)),
+      takeBackStart: (...given) => around(() => notes.takeBackStart(...given)),
       bury: (...given) => around(() => notes.bury(...given)),
       countLosses: (...given) => around(() => notes.countLosses(...given)),
     }

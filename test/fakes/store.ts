@@ -52,6 +52,10 @@ export class FakeStore {
       this.starts.set(id, starts)
       return starts
     },
+    takeBackStart: async (_consumer, id) => {
+      this.#mustBeUp()
+      this.starts.set(id, (this.starts.get(id) ?? 1) - 1)
+    },
     bury: async (_consumer, message, transaction) => {
       this.#mustBeUp()
       if (!this.canBury) throw new WaybillError('WB_STORE_FAILED', 'no dead letters today')

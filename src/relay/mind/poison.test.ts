@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { ByHand, confirmed, refused, refusedForGood, row, unreachable } from '../../../test/model/by-hand.ts'
+import type { Fate } from '../../ports/transport.ts'
 import type { PoisonPolicy } from '../../guarantees/plan.ts'
 
 function handOf(onPoison: PoisonPolicy): ByHand {
@@ -55,6 +56,13 @@ describe('a head that is given up', () => {
     hand.read([], { rewind: 1n })
     hand.read([row(1, 'a', { origin: 'retry' })], { rewind: 1n })
     expect(hand.send()).toEqual(['m1'])
+  })
+
+  it('is none where it asked for a pause: it waits that long, and its attempts do not grow (O3)', () => {
+    const hand = handOf('block')
+    hand.read([row(1, 'a', { origin: 'retry', attempts: 2 }), row(2, 'a')])
+    hand.send({ ...refused, retryInMs: 60_000 } as Fate)
+    expect(hand.take('block').lines).toMatchObject([{ id: 'm1', attempts: 2, retryInMs: 60_000 }])
   })
 
   it('of a destination that fails for everyone is not given up', () => {

@@ -90,6 +90,7 @@ export class Verdicts {
     const isLast = attempts >= entry.channel.rules.maxAttempts
     if (fate.outcome === 'rejected') {
       if (fate.scope === 'destination') return 'again'
+      if (fate.retryInMs !== undefined) return 'line'
       return !fate.retryable || isLast ? 'dead' : 'line'
     }
     // A message that closes its connection must not take its neighbours with it for ever: sent alone, and unknown again

@@ -50,7 +50,8 @@ export class Writing {
     entry.state = 'writing'
     closeKey()
     const { row, key, channel } = entry
-    const attempts = row.attempts + 1
+    const isTimely = fate.outcome === 'unknown' || fate.retryInMs === undefined
+    const attempts = isTimely ? row.attempts + 1 : row.attempts
     const cause = {
       ...this.#refOf(entry),
       channel: row.channel,
@@ -61,8 +62,8 @@ export class Writing {
     // Without a key nothing stands behind it.
     const policy = key === null ? 'skip' : (channel.rules.onPoison ?? 'skip')
     if (verdict === 'line' || policy === 'block') {
-      const retryInMs =
-        verdict === 'line' ? backoffMs(attempts, channel.rules.retry, this.#core.options.random) : null
+      const backOff = (): number => backoffMs(attempts, channel.rules.retry, this.#core.options.random)
+      const retryInMs = verdict === 'dead' ? null : isTimely ? backOff() : fate.retryInMs
       const isInDoubt = fate.outcome === 'unknown'
       this.#push(entry, 'block', { ...cause, key: key === null ? null : row.key, retryInMs, isInDoubt })
     } else this.#push(entry, 'bury', { ...cause, reason: reasonOf(fate), parks: policy === 'park' })

@@ -65,6 +65,11 @@ on conflict (consumer, message_id) do update set starts = a.starts + 1, counted_
 returning starts`
 }
 
+/** Never below 0, so that a call that is made again after a lost answer gives no attempts away for ever. */
+export function takeBackStartText(s: string): string {
+  return `update ${s}.attempts set starts = starts - 1 where consumer = $1 and message_id = $2 and starts > 0`
+}
+
 /** One statement: where the inbox row is there already, another has handled the message and nothing is written. */
 export function refuseText(s: string): string {
   return `

@@ -5,6 +5,7 @@ import {
   admitAloneText,
   admitText,
   countStartText,
+  takeBackStartText,
   refuseText,
   seenText,
   takeText,
@@ -26,6 +27,7 @@ export function createInbox(
   const take = unprepared(takeText(s, keeps))
   const seen = unprepared(seenText(s))
   const countStart = named('count_start', countStartText(s))
+  const takeBackStart = named('take_back_start', takeBackStartText(s))
   const refuse = named('refuse', refuseText(s))
   const countLosses = named('count_losses', countLossesText(s))
   return {
@@ -51,6 +53,9 @@ export function createInbox(
       const query = { ...countStart, values: [consumer, id] }
       const [row] = await connection.query<{ starts: number }>(query, 'count an attempt')
       return row!.starts
+    },
+    async takeBackStart(consumer, id) {
+      await connection.query({ ...takeBackStart, values: [consumer, id] }, 'take an attempt back')
     },
     purge: createPurge(connections.cleanup, s),
     async countLosses(consumer, losses) {
