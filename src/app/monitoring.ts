@@ -2,7 +2,7 @@ import { WaybillError } from '../kernel/errors.ts'
 import type { MonitorSource } from '../kernel/monitoring.ts'
 import type { Store } from '../ports/store.ts'
 import type { ResolvedConfig } from './config.ts'
-import { censusRequest } from './inspection/summary.ts'
+import { metricsRequest } from './inspection/summary.ts'
 import { brokerChecks, storeCheck } from './health-checks.ts'
 import type { OpenTransports } from './open-transports.ts'
 import type { Running } from './running.ts'
@@ -53,7 +53,7 @@ function sourceOf(
       address,
     })),
     consumers,
-    census: store === null ? null : () => store.census.look(censusRequest),
+    census: store === null ? null : () => store.census.look(metricsRequest),
     checks: () => running.flatMap((part) => part.checks?.() ?? []),
     notReady: () => (isServing() ? null : 'It is starting, or stopping.'),
     logger: config.logger,

@@ -22,7 +22,7 @@ export interface Metric {
   readonly unit: string
   /**
    * `process`: of what this process did since it was started, as the diagnostics channels tell it · `store`: of what is in the
-   * store, the same from every process; read with a census, at most once in some seconds.
+   * store, the same from every process; read with a census, at most once in five seconds and for a tenth of the time.
    */
   readonly source: 'process' | 'store'
   readonly labels: readonly MetricLabel[]

@@ -214,6 +214,20 @@ describe('metrics of the store', () => {
     expect(own.looks).toBe(2)
   })
 
+  it('are looked for at most a tenth of the time where a look is dear', async () => {
+    const own = scene(async () => {
+      own.now += 3000
+      return report()
+    })
+    await own.lines()
+    own.now = 29_999
+    await own.lines()
+    expect(own.looks).toBe(1)
+    own.now = 30_000
+    await own.lines()
+    expect(own.looks).toBe(2)
+  })
+
   it('vanish, but for the one that says so, when the store does not answer', async () => {
     let isDown = false
     const own = scene(async () => {

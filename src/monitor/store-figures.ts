@@ -9,8 +9,11 @@ export interface Figure {
   readonly labels: LabelValues
 }
 
-/** A look is used for so long: scraping often, or by many, costs the database no more than this. */
+/** A look is used for so long at least: scraping often, or by many, costs the database no more than this. */
 const freshMs = 5000
+
+/** And so many times as long as it took: where it is dear (dead rows that no vacuum may take away) it becomes rare. */
+const rest = 10
 
 export interface StoreFiguresOptions {
   readonly source: MonitorSource
@@ -21,7 +24,7 @@ export interface StoreFiguresOptions {
 export class StoreFigures {
   readonly #options: StoreFiguresOptions
   readonly #bounded: BoundedLabels
-  #last: { readonly at: number; readonly figures: Promise<readonly Figure[]> } | null = null
+  #last: { staleAt: number; readonly figures: Promise<readonly Figure[]> } | null = null
 
   constructor(options: StoreFiguresOptions) {
     this.#options = options
@@ -32,8 +35,12 @@ export class StoreFigures {
   read(): Promise<readonly Figure[]> {
     const { now } = this.#options
     const at = now()
-    if (this.#last === null || at - this.#last.at >= freshMs) this.#last = { at, figures: this.#look() }
-    return this.#last.figures
+    if (this.#last !== null && at < this.#last.staleAt) return this.#last.figures
+    // Until it has ended nobody begins another.
+    const look = (this.#last = { staleAt: Number.POSITIVE_INFINITY, figures: this.#look() })
+    return look.figures.finally(() => {
+      look.staleAt = at + Math.max(freshMs, rest * (now() - at))
+    })
   }
 
   async #look(): Promise<readonly Figure[]> {
