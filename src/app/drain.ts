@@ -138,6 +138,6 @@ async function look(
 /** Of what keeps a relay from its work as a whole. */
 function codeOf(relay: RelayStatus | undefined): string | null {
   if (relay === undefined) return null
-  const { leaseFailure, readFailure } = relay.vitals
-  return relay.stopped.length > 0 ? 'WB_FENCED_MISMATCH' : (leaseFailure ?? readFailure)
+  const { leaseFailure, failed } = relay.vitals
+  return relay.stopped.length > 0 ? 'WB_FENCED_MISMATCH' : (leaseFailure ?? failed[0]?.code ?? null)
 }

@@ -1,19 +1,32 @@
 import { describe, expect, it } from 'vitest'
-import type { RelayStatus } from '../relay/relay.ts'
+import type { CallVitals, RelayStatus } from '../relay/relay.ts'
+import type { FailedCall, WaitingCall } from '../relay/calls.ts'
 import type { RelayVitals } from '../relay/watch.ts'
 import { consumerCheck, relayCheck } from './health-checks.ts'
 
 const lane = { transport: 'kafka', consumer: '' }
-const well: RelayVitals = {
+const well: RelayVitals & CallVitals = {
   leasesAnsweredAgoMs: 10,
   leaseFailure: null,
-  readUnderWayMs: null,
-  readFailure: null,
+  readAnsweredAgoMs: 10,
+  waitingFor: [],
+  failed: [],
   failing: [],
   inFlight: {},
 }
 
-function ask(vitals: Partial<RelayVitals>, more: Partial<RelayStatus> = {}): Promise<string | null> {
+function waiting(peer: WaitingCall['peer'], sinceMs: number): WaitingCall {
+  return { peer, what: 'reading', sinceMs }
+}
+
+function failure(agoMs: number): FailedCall {
+  return { peer: 'database', what: 'reading', code: 'WB_TIMED_OUT', agoMs }
+}
+
+function ask(
+  vitals: Partial<RelayVitals & CallVitals>,
+  more: Partial<RelayStatus> = {},
+): Promise<string | null> {
   const status = { vitals: { ...well, ...vitals }, stopped: [], ...more } as unknown as RelayStatus
   return relayCheck(lane, () => status, { leaseMs: 15_000, statementTimeoutMs: 10_000 }).check()
 }
@@ -21,14 +34,17 @@ function ask(vitals: Partial<RelayVitals>, more: Partial<RelayStatus> = {}): Pro
 describe('a relay', () => {
   it('is well while database and broker answer, also where it has nothing to do', async () => {
     expect(await ask({})).toBeNull()
-    expect(await ask({ readUnderWayMs: 100, leasesAnsweredAgoMs: 14_000 })).toBeNull()
+    expect(await ask({ leasesAnsweredAgoMs: 14_000 })).toBeNull()
+    // A send has a time-out of its own, and a failure that was not repeated is nothing to wait for.
+    const calls = [waiting('database', 4900), waiting('transport', 9000)]
+    expect(await ask({ waitingFor: calls, failed: [failure(15_001)] })).toBeNull()
   })
 
-  it.each<[Partial<RelayVitals>, string]>([
+  it.each<[Partial<RelayVitals & CallVitals>, string]>([
     [{ leaseFailure: 'WB_STORE_UNREACHABLE' }, 'WB_STORE_UNREACHABLE'],
     [{ leasesAnsweredAgoMs: 15_001 }, 'has not answered about its leases for 15 s'],
-    [{ readFailure: 'WB_TIMED_OUT' }, 'WB_TIMED_OUT'],
-    [{ readUnderWayMs: 6000 }, 'has not been answered for 6 s'],
+    [{ failed: [failure(14_000)] }, 'The database has failed, and is tried again: reading (WB_TIMED_OUT)'],
+    [{ waitingFor: [waiting('database', 6000)] }, 'The database has not answered for 6 s: reading.'],
     [
       { failing: [{ channel: 'orders', code: 'ECONNREFUSED', failures: 3, retryInMs: 500 }] },
       'Channel "orders" cannot be delivered (ECONNREFUSED)',

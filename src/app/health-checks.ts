@@ -7,8 +7,8 @@ import type { OpenTransports } from './open-transports.ts'
 import type { Settings } from './settings.ts'
 import { ageText } from './inspection/warnings.ts'
 
-/** A read of the outbox that takes longer than this is not slow, it hangs. */
-const slowReadMs = 5000
+/** A statement of a relay that takes longer than this is not slow, it hangs. */
+const slowMs = 5000
 /** How long a broker may take to answer. Less than a monitor waits, so that the reason can be told. */
 const brokerMs = 1500
 
@@ -22,18 +22,22 @@ export function relayCheck(
   { leaseMs, statementTimeoutMs }: Pick<Settings, 'leaseMs' | 'statementTimeoutMs'>,
 ): HealthCheck {
   const name = lane.consumer === '' ? `relay ${lane.transport}` : `consumer ${lane.consumer}`
-  const longestReadMs = Math.min(slowReadMs, statementTimeoutMs)
+  const longestMs = Math.min(slowMs, statementTimeoutMs)
   const check = (): string | null => {
     const relay = status()
     if (relay === null) return 'It does not run.'
     const { vitals, stopped } = relay
-    const { leaseFailure, leasesAnsweredAgoMs, readUnderWayMs, readFailure, failing } = vitals
+    const { leaseFailure, leasesAnsweredAgoMs, waitingFor, failed, failing } = vitals
     if (leaseFailure !== null) return `Its lease session is lost (${leaseFailure}): it holds no partition.`
     if (leasesAnsweredAgoMs > leaseMs)
       return `The database has not answered about its leases for ${ageText(leasesAnsweredAgoMs)}.`
-    if (readFailure !== null) return `The last read of the outbox failed (${readFailure}).`
-    if (readUnderWayMs !== null && readUnderWayMs > longestReadMs)
-      return `A read of the outbox has not been answered for ${ageText(readUnderWayMs)}.`
+    const hanging = waitingFor.find((call) => call.peer === 'database' && call.sinceMs > longestMs)
+    if (hanging !== undefined)
+      return `The database has not answered for ${ageText(hanging.sinceMs)}: ${hanging.what}.`
+    // What is older has no longer been tried: its partition was lost meanwhile.
+    const broken = failed.find(({ agoMs }) => agoMs <= leaseMs)
+    if (broken !== undefined)
+      return `The ${broken.peer} has failed, and is tried again: ${broken.what} (${broken.code}).`
     const [worst] = failing
     if (worst !== undefined)
       return `Channel "${worst.channel}" cannot be delivered${worst.code === '' ? '' : ` (${worst.code})`}; ${failing.length} in all.`

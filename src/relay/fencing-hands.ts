@@ -1,5 +1,4 @@
 import type { Clock } from '../kernel/clock.ts'
-import { withDeadline } from '../kernel/deadline.ts'
 import { describeError, isWaybillError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
 import type { Logger } from '../kernel/logger.ts'
@@ -38,11 +37,7 @@ export class FencingHands {
     const { fenced, mind } = this.#options
     const { sendTimeoutMs } = mind
     try {
-      const takenOver = await withDeadline(
-        fenced!.takeOver(partition, sendTimeoutMs),
-        sendTimeoutMs + 500,
-        'the transport',
-      )
+      const takenOver = await fenced!.takeOver(partition, sendTimeoutMs)
       failpoint('relay.after-take-over')
       this.#mind.tookOver(call, takenOver)
     } catch (error) {
@@ -119,8 +114,7 @@ export class FencingHands {
     try {
       failpoint('relay.before-fenced-send')
       const note = { epoch: partition.epoch, number }
-      const publishing = fenced!.publish(partition.partition, note, rows, sendTimeoutMs)
-      const outcome = await withDeadline(publishing, sendTimeoutMs + 500, 'the transport')
+      const outcome = await fenced!.publish(partition.partition, note, rows, sendTimeoutMs)
       failpoint('relay.after-fenced-send')
       return outcome
     } catch (error) {

@@ -5,13 +5,16 @@ import { failpoint } from '../kernel/failpoint.ts'
 import { Lifecycle } from '../kernel/lifecycle.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Lane, LeasedPartition } from '../ports/lane.ts'
+import type { LeaseSession } from '../ports/leases.ts'
 import type { Outbox, OutboxRow } from '../ports/outbox.ts'
 import type { Store } from '../ports/store.ts'
 import type { Fate } from '../ports/transport.ts'
+import { Calls, type FailedCall, type WaitingCall } from './calls.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import { RelayMind } from './mind/mind.ts'
 import type { Command, MindCounters, MindOptions, StoppedFencing } from './mind/types.ts'
 import { FencingHands } from './fencing-hands.ts'
+import { notedSession, peersOf } from './peers.ts'
 import type { FencedSender, OnceSender, Sender } from './sender.ts'
 import { TakingHands } from './taking-hands.ts'
 import { RelayWatch, type RelayVitals } from './watch.ts'
@@ -43,7 +46,14 @@ export interface RelayStatus {
   readonly counters: Readonly<MindCounters>
   /** Partitions whose exactly-once channels wait for an operator. */
   readonly stopped: readonly StoppedFencing[]
-  readonly vitals: RelayVitals
+  readonly vitals: RelayVitals & CallVitals
+}
+
+/** What hangs, and what has failed. */
+export interface CallVitals {
+  /** The longest first. */
+  readonly waitingFor: readonly WaitingCall[]
+  readonly failed: readonly FailedCall[]
 }
 
 /** Moves one lane's rows: the I/O around {@link RelayMind}. It decides nothing itself. */
@@ -111,26 +121,34 @@ class Run {
   readonly #writing: WritingHands
   readonly #keeper: LeaseKeeper
   readonly #watch: RelayWatch
+  readonly #calls: Calls
+  readonly #sender: Sender
   #sleep: AbortController | null = null
   #isStopped = false
   #onQuiet: (() => void) | null = null
 
   constructor(options: RelayOptions, outbox: Outbox) {
     this.#options = options
-    this.#outbox = outbox
+    const calls = (this.#calls = new Calls(options.clock))
+    const peers = peersOf(options, outbox, calls)
+    this.#outbox = peers.outbox
+    this.#sender = peers.sender
     const mind = (this.#mind = new RelayMind({ ...options.mind, random: options.random }))
     const watch = (this.#watch = new RelayWatch(
       options.lane,
       options.mind.channels.keys(),
       options.clock.now(),
     ))
-    this.#taking = new TakingHands({ ...options, watch }, outbox, mind)
-    this.#fencing = new FencingHands({ ...options, watch }, outbox, mind)
-    this.#writing = new WritingHands({ ...options, watch }, outbox, mind)
+    this.#taking = new TakingHands({ ...options, ...peers.hands, watch }, this.#outbox, mind)
+    this.#fencing = new FencingHands({ ...options, ...peers.hands, watch }, this.#outbox, mind)
+    this.#writing = new WritingHands({ ...options, watch }, this.#outbox, mind)
     const pump = (): void => this.#pump()
     this.#keeper = new LeaseKeeper({
       ...options,
-      open: () => options.store.openLeases(options.lane),
+      open: async () => {
+        const opening = (): Promise<LeaseSession> => options.store.openLeases(options.lane)
+        return notedSession(await calls.noted('database', 'joining the lane', opening), calls)
+      },
       holder: {
         get held() {
           return mind.held
@@ -194,7 +212,11 @@ class Run {
       inMemory: mind.inMemory,
       counters: mind.counters,
       stopped: mind.stopped,
-      vitals: this.#watch.vitals(this.#options.clock.now()),
+      vitals: {
+        ...this.#watch.vitals(this.#options.clock.now()),
+        waitingFor: this.#calls.waiting,
+        failed: this.#calls.failed,
+      },
     }
   }
 
@@ -322,12 +344,7 @@ class Run {
     const { sendTimeoutMs } = this.#options.mind
     failpoint('relay.before-send')
     try {
-      // The sender keeps the time-out itself; this only sees to it that one that does not cannot hold the relay for ever.
-      return await withDeadline(
-        this.#options.sender.send(rows, sendTimeoutMs),
-        sendTimeoutMs + 500,
-        'the transport',
-      )
+      return await this.#sender.send(rows, sendTimeoutMs)
     } catch (error) {
       const { code, message } = describeError(error)
       return rows.map(() => ({ outcome: 'unknown', code, reason: message }))

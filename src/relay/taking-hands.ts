@@ -1,5 +1,4 @@
 import type { Clock } from '../kernel/clock.ts'
-import { withDeadline } from '../kernel/deadline.ts'
 import { describeError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
 import { newMessageId } from '../kernel/ids.ts'
@@ -63,7 +62,7 @@ export class TakingHands {
     watch.sendStarted(channel, rows.length)
     let results: readonly OnceResult[]
     try {
-      results = await withDeadline(once!.send(rows, onceTimeoutMs), onceTimeoutMs + 500, 'the transport')
+      results = await once!.send(rows, onceTimeoutMs)
       failpoint('relay.after-dispatch')
     } catch (error) {
       const { code } = describeError(error)
@@ -90,8 +89,7 @@ export class TakingHands {
     const { once, mind, logger, lane } = this.#options
     if (once?.isReady === undefined) return true
     try {
-      const timeoutMs = mind.sendTimeoutMs
-      if (await withDeadline(once.isReady(channel, timeoutMs), timeoutMs + 500, 'the transport')) return true
+      if (await once.isReady(channel, mind.sendTimeoutMs)) return true
       logger.warn({ lane, channel }, 'the transport is not ready; messages wait, none was taken')
     } catch (error) {
       this.#warn(error, 'the transport is not ready; messages wait, none was taken')

@@ -12,10 +12,8 @@ export interface RelayVitals {
   readonly leasesAnsweredAgoMs: number
   /** Of the error the lease session was lost with, until it answers again. */
   readonly leaseFailure: string | null
-  /** Since the read that is under way was issued; `null` where none is. */
-  readonly readUnderWayMs: number | null
-  /** Of the error the last read failed with, until one returns. */
-  readonly readFailure: string | null
+  /** Since the last read that was answered; `null` before the first. */
+  readonly readAnsweredAgoMs: number | null
   /** Channels whose destination fails for everyone. */
   readonly failing: readonly FailingDestination[]
   /** Messages handed to the transport and not answered yet, by channel. */
@@ -64,7 +62,7 @@ export class RelayWatch {
   #leasesAnsweredAt: number
   #leaseFailure: string | null = null
   #readIssuedAt: number | null = null
-  #readFailure: string | null = null
+  #readAnsweredAt: number | null = null
   #reportedAt: number
 
   constructor(lane: Lane, channels: Iterable<string>, now: number) {
@@ -95,7 +93,7 @@ export class RelayWatch {
   readEnded(count: number, code: string | null, now: number): void {
     const durationMs = now - (this.#readIssuedAt ?? now)
     this.#readIssuedAt = null
-    this.#readFailure = code
+    if (code === null) this.#readAnsweredAt = now
     if (readEvents.hasSubscribers) readEvents.publish({ lane: this.#lane, count, durationMs, code })
   }
 
@@ -181,8 +179,7 @@ export class RelayWatch {
     return {
       leasesAnsweredAgoMs: now - this.#leasesAnsweredAt,
       leaseFailure: this.#leaseFailure,
-      readUnderWayMs: this.#readIssuedAt === null ? null : now - this.#readIssuedAt,
-      readFailure: this.#readFailure,
+      readAnsweredAgoMs: this.#readAnsweredAt === null ? null : now - this.#readAnsweredAt,
       failing: this.#failing.map(({ channel, code, failures, heldUntil }) => ({
         channel,
         code,

@@ -139,11 +139,11 @@ describe('a connection that answers nothing any more', () => {
     await session.close()
   })
 
-  test('does not hold up a store that closes', async () => {
+  test.for(['halfOpen', 'blackHole'] as const)('does not hold up a store that closes (%s)', async (fault) => {
     const { far, proxy, street } = await scene()
     const all = await calls(far, street)
     await outcomes(all)
-    proxy.halfOpen()
+    proxy[fault]()
     await far.close()
     await expect(all['read']!()).rejects.toMatchObject({ code: 'WB_STORE_UNREACHABLE' })
   })

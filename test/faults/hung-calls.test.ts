@@ -1,0 +1,192 @@
+import { expect, test } from 'vitest'
+import { systemClock } from '../../src/kernel/clock.ts'
+import { silentLogger } from '../../src/kernel/logger.ts'
+import type { OutboxRow } from '../../src/ports/outbox.ts'
+import type { Store } from '../../src/ports/store.ts'
+import type { Fate } from '../../src/ports/transport.ts'
+import type { ChannelRules } from '../../src/relay/mind/types.ts'
+import { Relay, type RelayStatus } from '../../src/relay/relay.ts'
+import { startProxy, until } from '../../src/testing.ts'
+import { postgresDatabase } from '../setup/servers.ts'
+import { connect, message, openStore, openStreet, publish, type Street } from '../stores/postgres/support.ts'
+
+/** One after another, so that each call is the relay's own and no other's. */
+const limits = { statementTimeoutMs: 500, lockTimeoutMs: 400, leaseMs: 3000 }
+
+const rejected: Fate = {
+  outcome: 'rejected',
+  scope: 'message',
+  retryable: true,
+  code: 'E',
+  reason: 'not this time',
+}
+const confirmed: Fate = { outcome: 'confirmed' }
+
+interface Case {
+  /** Of the prepared statement whose answer never comes. */
+  readonly statement: string
+  /** What the relay says that it waits for. */
+  readonly what: string
+  readonly form?: ChannelRules['form']
+  /** Some messages are rejected the first time; `for ever`: until they are given up. */
+  readonly rejects?: 'once' | 'for ever'
+  readonly loses?: boolean
+}
+
+const cases: readonly Case[] = [
+  { statement: 'read', what: 'reading the outbox' },
+  { statement: 'remove', what: 'deleting delivered messages' },
+  { statement: 'block', what: 'writing what failed', rejects: 'once' },
+  { statement: 'bury', what: 'writing dead letters', rejects: 'for ever' },
+  // The server has taken them, and nobody was told: at most once they are lost, and stay named for the next claim to count.
+  { statement: 'take', what: 'taking messages', form: 'take', loses: true },
+  { statement: 'end_taken', what: 'noting the end of taken messages', form: 'take' },
+  { statement: 'survey', what: 'looking at the lane' },
+  { statement: 'renew', what: 'renewing leases' },
+  { statement: 'claim', what: 'claiming partitions' },
+  { statement: 'join', what: 'joining the lane' },
+]
+
+interface RelayParts {
+  readonly store: Store
+  readonly street: Street
+  readonly form: ChannelRules['form']
+  readonly maxAttempts: number
+  readonly send: (rows: readonly OutboxRow[]) => Promise<readonly Fate[]>
+  readonly sendOnce?: (rows: readonly OutboxRow[]) => void
+}
+
+function relayOf({ store, street, form, maxAttempts, send, sendOnce }: RelayParts): Relay {
+  return new Relay({
+    lane: street.lane,
+    store,
+    sender: { send },
+    once: {
+      send: async (rows) => {
+        sendOnce?.(rows)
+        return rows.map(() => null)
+      },
+    },
+    leaseMs: limits.leaseMs,
+    stopTimeoutMs: 5000,
+    clock: systemClock,
+    random: Math.random,
+    logger: silentLogger,
+    mind: {
+      channels: new Map([
+        [street.channel, { form, ordered: true, maxAttempts, retry: { initialMs: 1, maxMs: 5 } }],
+      ]),
+      ordersBatch: true,
+      batchSize: 20,
+      readLimit: 50,
+      lateLimit: 50,
+      maxInFlight: 100,
+      maxInFlightBytes: 1_000_000,
+      maxKeyBacklog: 50,
+      maxSends: 2,
+      removeLimit: 50,
+      sendTimeoutMs: 500,
+      poll: { initialMs: 5, maxMs: 20 },
+      hold: { initialMs: 5, maxMs: 20 },
+    },
+  })
+}
+
+test.for(cases)(
+  'a relay whose call "$what" is never answered says so, and goes on by itself (P12)',
+  async ({ statement, what, form = 'confirm', rejects, loses = false }) => {
+    const { url } = await postgresDatabase()
+    await using proxy = await startProxy({ port: Number(new URL(url).port) })
+    const through = new URL(url)
+    through.port = String(proxy.port)
+    const direct = openStore({ connectionString: url })
+    await direct.schema.migrate()
+    const street = await openStreet(url, direct, { partitions: 2 })
+    const client = await connect(url)
+    const delivered = new Set<string>()
+    const seen = new Set<string>()
+    const relay = relayOf({
+      store: openStore({ connectionString: through.href }, limits),
+      street,
+      form,
+      maxAttempts: rejects === 'once' ? 2 : 1,
+      send: async (rows) =>
+        rows.map(({ id, key }) => {
+          const isRejected =
+            key === 'poor' && (rejects === 'for ever' || (rejects === 'once' && !seen.has(id)))
+          seen.add(id)
+          if (isRejected) return rejected
+          delivered.add(id)
+          return confirmed
+        }),
+      sendOnce: (rows) => {
+        for (const { id } of rows) delivered.add(id)
+      },
+    })
+    const status = (): RelayStatus => relay.status()!
+    const hung = proxy.dropReplies({
+      request: (chunk) => chunk.includes(`waybill_${statement}_`),
+      instead: 'silence',
+    })
+    const ids = await publish(direct, client, street.channel, message('good'), message('poor'))
+    await relay.start()
+    await hung
+    await until('that it says so', () =>
+      status().vitals.waitingFor.some((call) => call.peer === 'database' && call.what === what),
+    )
+    // It goes on: what was there and what is new is delivered, and nothing is waited for that long any more.
+    const more = await publish(direct, client, street.channel, message('good'), message('better'))
+    const expected = [...(loses ? [] : ids), ...more].filter((id) => rejects !== 'for ever' || id !== ids[1])
+    await until('all of it', () => expected.every((id) => delivered.has(id)))
+    await until('an empty outbox', async () => {
+      const { rows } = await client.query('select 1 from waybill.outbox limit 1')
+      return rows.length === 0
+    })
+    await until('good health', () => {
+      const { waitingFor, failed, leaseFailure } = status().vitals
+      return failed.length === 0 && leaseFailure === null && waitingFor.every(({ sinceMs }) => sinceMs < 400)
+    })
+    expect(status().partitions).toHaveLength(2)
+    await until('the end of what was taken', async () => {
+      const { rows } = await client.query(
+        'select coalesce(sum(cardinality(ids)), 0)::int as n from waybill.taken',
+      )
+      return rows[0].n === (loses ? ids.length : 0)
+    })
+    await relay.stop()
+  },
+)
+
+test('a relay whose transport never answers says so, and sends again what was not answered (P12)', async () => {
+  const { url } = await postgresDatabase()
+  const store = openStore({ connectionString: url }, limits)
+  await store.schema.migrate()
+  const street = await openStreet(url, store, { partitions: 2 })
+  const client = await connect(url)
+  const delivered = new Set<string>()
+  let calls = 0
+  const relay = relayOf({
+    store,
+    street,
+    form: 'confirm',
+    maxAttempts: 5,
+    send: async (rows) => {
+      calls += 1
+      if (calls === 1) return await new Promise(() => {})
+      for (const { id } of rows) delivered.add(id)
+      return rows.map(() => confirmed)
+    },
+  })
+  const ids = await publish(store, client, street.channel, message('a'), message('a'))
+  await relay.start()
+  await until('that it says so', () =>
+    relay
+      .status()!
+      .vitals.waitingFor.some(({ what }) => what === `sending messages of channel "${street.channel}"`),
+  )
+  await until('all of it', () => ids.every((id) => delivered.has(id)))
+  await until('nothing that hangs', () =>
+    relay.status()!.vitals.waitingFor.every(({ peer }) => peer === 'database'),
+  )
+  await relay.stop()
+})
