@@ -68,6 +68,14 @@ describe('a ringer', () => {
     expect(rung).toHaveLength(3)
   })
 
+  it('is flushed within a second where nobody answers', async () => {
+    const scene = new Scene()
+    scene.answer = () => new Promise<void>(() => {})
+    scene.ringer.ring(news('a'))
+    await scene.ringer.flush()
+    expect(scene.clock.now()).toBe(1000)
+  })
+
   it('leaves a database alone for a while that failed, and then rings again', async () => {
     const scene = new Scene()
     scene.answer = () => Promise.reject(new Error('down'))

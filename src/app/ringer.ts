@@ -9,6 +9,8 @@ export const restMs = 10
 /** After a failure nothing is rung for so long: polling finds it, and a database in trouble is left alone. */
 const quietMs = 1000
 
+const flushMs = 1000
+
 export interface RingerOptions {
   /** `null`: nothing is rung. */
   readonly bell: () => Bell | null
@@ -36,10 +38,16 @@ export class Ringer {
     this.#ringing ??= this.#run()
   }
 
-  /** Rings what waits without a rest, and resolves when that has ended. */
+  /**
+   * Rings what waits without a rest, and resolves when that has ended, or after a second: a stop must not wait for a database that
+   * answers nothing, to tell what polling finds.
+   */
   async flush(): Promise<void> {
     this.#rest.abort()
-    await this.#ringing
+    const ended = new AbortController()
+    const ringing = (this.#ringing ?? Promise.resolve()).then(() => ended.abort())
+    await Promise.race([ringing, this.#options.clock.sleep(flushMs, ended.signal)])
+    ended.abort()
     this.#rest = new AbortController()
   }
 
