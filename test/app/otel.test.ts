@@ -28,6 +28,7 @@ import { localTransport } from '../../src/local.ts'
 import { otelMonitor, otelTracing } from '../../src/otel.ts'
 import { postgresStore, type PgClient } from '../../src/postgres.ts'
 import { until } from '../../src/testing.ts'
+import { noOpTransport } from '../../bench/no-op-transport.ts'
 import { postgresDatabase } from '../setup/servers.ts'
 
 const spans = new InMemorySpanExporter()
@@ -201,6 +202,29 @@ it('a handler that fails ends its span with the code of its error, and no word o
   expect(processes[0]!.attributes).toMatchObject({ 'error.type': 'E_CARRIER' })
   expect(processes[0]!.events).toEqual([])
   expect(processes[1]!.status.code).toBe(SpanStatusCode.UNSET)
+})
+
+it('what a relay sends has a span that links to each message’s own', async () => {
+  const waybill = await traced(() => {}, {
+    transports: { broker: noOpTransport() },
+    monitor: otelMonitor(),
+  })
+  const publishAll = (): Promise<void> =>
+    waybill.transaction(async (tx) => {
+      for (const n of [1, 2, 3]) await waybill.publish(tx, orders, { n })
+    })
+  await publishAll()
+  const publishes = await finished('publish orders.placed', 3)
+  const sends = (): ReadableSpan[] =>
+    spans.getFinishedSpans().filter(({ name }) => name === 'send orders.placed')
+  await until('all are sent', () => sends().flatMap(linksOf).length === 3)
+  expect(sends().flatMap(linksOf).sort()).toEqual(publishes.map(idOf).sort())
+  expect(sends().every((span) => span.parentSpanContext === undefined)).toBe(true)
+  expect(sends()[0]!.attributes).toMatchObject({
+    'messaging.system': 'none',
+    'messaging.destination.name': 'orders.placed',
+    'messaging.operation.type': 'send',
+  })
 })
 
 it('a relay’s batch is one span with a bounded number of links, and the metrics are those of /metrics', async () => {
