@@ -2,7 +2,7 @@ import { WaybillError } from '../kernel/errors.ts'
 import type { Delay } from '../ports/outbox-writer.ts'
 import type { SomeChannel } from './channel.ts'
 
-/** 366 days. The store refuses a longer delay as well, by its own clock and whoever writes the row. */
+/** 366 days. The store refuses a longer delay as well, by its own clock. */
 const longestDelayMs = 31_622_400_000
 
 export interface DelayOptions {

@@ -13,7 +13,8 @@ const mostKeys = 1000
  * distinct set that was joined with the id, and counted; rows are joined with the count, and sorted before they are
  * numbered. Relies on the primary keys of channels and transports; takes no lock on them, but for the layout's while it changes.
  *
- * The delay is reckoned once, so that messages of one call are due together; on an ordered channel it takes away the id.
+ * The delay is reckoned once, so that messages of one call are due together; on an ordered channel it takes away the id, and one
+ * that is too long the payload.
  *
  * A channel that is not registered makes the insert fail, for want of a channel's name: a caller who does not await a publish
  * must not commit without it.
@@ -41,7 +42,8 @@ i as (
   insert into ${s}.outbox (partition, id, channel, key, payload, content_type, headers, not_before)
   select case when t.channel is null then 0 else t.first_partition + abs(m.hash % t.partitions)::int end,
     case when t.ordered and t.not_before is not null then null else m.id end,
-    t.channel, m.key, m.payload, m.content_type, m.headers, t.not_before
+    t.channel, m.key, case when t.not_before > clock_timestamp() + interval '366 days' then null else m.payload end,
+    m.content_type, m.headers, t.not_before
   from l, t, m where l.locks >= 0 order by m.place)
 select x.xid::text as xid from x`
 }
@@ -51,7 +53,7 @@ select x.xid::text as xid from x`
  * `detail` quotes the row, with its payload.
  */
 function appendError(error: unknown, channel: string): WaybillError {
-  const { code, column, table, constraint } = error as Readonly<Record<string, unknown>>
+  const { code, column, table } = error as Readonly<Record<string, unknown>>
   if (code === '23502' && table === 'outbox' && column === 'channel') {
     return new WaybillError(
       'WB_UNKNOWN_CHANNEL',
@@ -71,7 +73,7 @@ function appendError(error: unknown, channel: string): WaybillError {
       `Channel "${channel}" is registered as ordered, so none of its messages can be delayed. The transaction can only roll back.`,
     )
   }
-  if (code === '23514' && constraint === 'outbox_delay') {
+  if (code === '23502' && table === 'outbox' && column === 'payload') {
     return new WaybillError(
       'WB_INVALID_OPTION',
       `A message of channel "${channel}" may be delayed by 366 days at most, by the database's clock. The transaction can only roll back.`,

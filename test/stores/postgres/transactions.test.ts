@@ -49,6 +49,9 @@ async function throughProxy(
   return { store: openStore({ connectionString: place.href }, changes), proxy }
 }
 
+/** The inside of a socket. */
+type Writes = Record<'_write' | '_writev', (...given: unknown[]) => unknown>
+
 describe.for([{ pipeline: true }, { pipeline: false }])(
   'a transaction, pipelined $pipeline',
   ({ pipeline }) => {
@@ -103,6 +106,31 @@ describe.for([{ pipeline: true }, { pipeline: false }])(
         expect(error).toMatchObject({ code: 'WB_TRANSACTION_ROLLED_BACK', cause: { code: '23514' } })
       }
       expect(await stored()).not.toContain(a)
+    })
+
+    test('leaves in one write where none of it is awaited, and in as many as it must where it is', async () => {
+      const [a, b, c] = [name(), name(), name()]
+      let writes = 0
+      const watched = await pool.connect()
+      const { stream } = (watched as unknown as { connection: { stream: Writes } }).connection
+      for (const method of ['_write', '_writev'] as const) {
+        const original = stream[method]
+        stream[method] = function (this: Writes, ...given: unknown[]) {
+          writes += 1
+          return original.apply(this, given)
+        }
+      }
+      watched.release()
+      await run(async (client) => {
+        expect(client).toBe(watched)
+        void insert(client, a)
+        void insert(client, b)
+      })
+      expect(writes === 1).toBe(pipeline)
+      writes = 0
+      await run((client) => insert(client, c))
+      expect(writes).toBeGreaterThan(1)
+      expect(await stored()).toEqual(expect.arrayContaining([a, b, c]))
     })
 
     test('commits what stood before a savepoint that was rolled back to, and nothing after it', async () => {

@@ -43,11 +43,13 @@ begin
   else
     hash := hashtextextended(append.id::text, 0);
   end if;
-  -- For want of a channel or, where it is ordered, of a key or for a delay this fails, and with it the transaction.
+  -- For want of a channel or, where it is ordered, of a key or for a delay this fails, and with it the transaction; so it does for
+  -- a delay that is too long. Not by a check constraint, which each statement would parse anew: a seventh of a publish.
   insert into ${s}.outbox (partition, id, channel, key, payload, content_type, headers, not_before)
     values (case when target.channel is null then 0 else target.first_partition + abs(hash % target.partitions)::int end,
       case when target.ordered and append.not_before is not null then null else append.id end, target.channel,
-      append.key, append.payload, append.content_type, append.headers, append.not_before);
+      append.key, case when append.not_before > clock_timestamp() + interval '366 days' then null else append.payload end,
+      append.content_type, append.headers, append.not_before);
   return xid::text;
 end $$;
 create function ${s}.publish_bytes(channel text, payload bytea, key text default null, headers jsonb default '{}',

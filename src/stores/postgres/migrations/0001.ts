@@ -61,9 +61,7 @@ create table ${s}.outbox (
   headers jsonb not null default '{}',
   created_at timestamptz not null default clock_timestamp(),
   not_before timestamptz,
-  primary key (partition, seq),
-  -- A year longer than anybody plans: what is further off is a mistake, and would be found out when it is too late.
-  constraint outbox_delay check (not_before <= created_at + interval '366 days')
+  primary key (partition, seq)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
   autovacuum_vacuum_insert_threshold = 100000, autovacuum_vacuum_cost_delay = 0,
   autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000);
