@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import { Hono } from 'hono'
 import { describeError, WaybillError } from '../kernel/errors.ts'
+import type { Logger } from '../kernel/logger.ts'
 import type { Monitor, MonitorDefinition, MonitorPlace, MonitorSource } from '../kernel/monitoring.ts'
 import { examine } from './health.ts'
 import { PrometheusMetrics } from './prometheus.ts'
@@ -37,6 +38,11 @@ async function open(source: MonitorSource, place: MonitorPlace, healthTimeoutMs:
   const listener = getRequestListener(routes(source, metrics, healthTimeoutMs).fetch)
   const server = createServer((request, response) => void listener(request, response))
   await listen(server, place)
+  // Without a listener, a connection that cannot be accepted would end the process.
+  server.on('error', (error) =>
+    source.logger.warn({ error: describeError(error) }, 'the monitor has trouble'),
+  )
+  tellPlace(source.logger, place)
   const stopRecording = startRecording(metrics, source)
   return {
     async close() {
@@ -75,6 +81,16 @@ function routes(source: MonitorSource, metrics: PrometheusMetrics, healthTimeout
     return context.json({ error: 'It failed; the log says why.' }, 500)
   })
   return app
+}
+
+function tellPlace(logger: Logger, { host, port }: MonitorPlace): void {
+  const isLoopback = /^(?:127\.|::1$|localhost$)/u.test(host)
+  if (isLoopback) logger.info({ host, port }, 'serving metrics and health to this machine')
+  else
+    logger.warn(
+      { host, port },
+      'serving metrics and health, without a password, to whoever reaches this address',
+    )
 }
 
 async function listen(server: Server, { host, port }: MonitorPlace): Promise<void> {

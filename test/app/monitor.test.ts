@@ -119,6 +119,26 @@ it('an idle consumer on a connection that answers nothing any more is not health
   await until('it is well again', async () => (await health(config)).status === 200)
 })
 
+it('says where it serves, and warns where others reach it', async () => {
+  const { url } = await postgresDatabase()
+  const told: string[] = []
+  const tell =
+    (level: string) =>
+    (_fields: object, message: string): void => {
+      if (message.includes('metrics and health')) told.push(`${level}: ${message}`)
+    }
+  const logger = { ...silentLogger, info: tell('info'), warn: tell('warn') }
+  for (const httpHost of ['127.0.0.1', '0.0.0.0']) {
+    await using waybill = createWaybill(await configOf(url, { httpHost, logger }), {})
+    await waybill.migrate()
+    await waybill.start()
+  }
+  expect(told).toEqual([
+    'info: serving metrics and health to this machine',
+    'warn: serving metrics and health, without a password, to whoever reaches this address',
+  ])
+})
+
 it('refuses a port that is taken, and a port without a monitor, when it starts', async () => {
   const { url } = await postgresDatabase()
   const config = await configOf(url)

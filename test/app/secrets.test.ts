@@ -23,7 +23,7 @@ function diagnosticEvents(): unknown[] {
   const events: unknown[] = []
   const kinds = {
     outbox: ['published'],
-    relay: ['read', 'sent', 'retried', 'dead', 'lost', 'held', 'leases'],
+    relay: ['read', 'sent', 'retried', 'blocked', 'dead', 'lost', 'held', 'leases'],
     consumer: ['handled', 'duplicate', 'failed', 'dead', 'lost', 'unavailable'],
   }
   for (const [part, names] of Object.entries(kinds)) {
