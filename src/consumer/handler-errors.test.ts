@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { delivery, setUpConsumer } from '../../test/fakes/consumer.ts'
 import { idOf } from '../../test/fakes/messages.ts'
 import { alone, item, never, setUp } from '../../test/fakes/processor.ts'
-import { isWaybillError } from '../kernel/errors.ts'
+import { isWaybillError, WaybillError } from '../kernel/errors.ts'
 import { RejectMessage, RetryLater } from './handler-errors.ts'
 
 describe('a handler that throws RejectMessage', () => {
@@ -60,6 +60,18 @@ describe('a handler that throws RetryLater', () => {
     ])
     failing.set('a1', new Error('now it fails'))
     expect(await process([alone('a1', 'A')])).toEqual(['failed'])
+  })
+
+  it('is what one does whose output finds its channel full, also where that is wrapped', async () => {
+    const { failing, process, store } = setUp({ maxAttempts: 2 })
+    const full = new WaybillError('WB_BACKLOG_FULL', 'full', { retryable: 'yes' })
+    for (const error of [full, new Error('could not plan the shipment', { cause: full })]) {
+      failing.set('a', error)
+      for (let i = 0; i < 3; i++) expect(await process([alone('a')])).toEqual(['later'])
+    }
+    expect(store.starts.get(idOf('a'))).toBe(0)
+    failing.set('a', new WaybillError('WB_STORE_FAILED', 'another'))
+    expect(await process([alone('a')])).toEqual(['failed'])
   })
 
   it('keeps the attempts that failed before', async () => {

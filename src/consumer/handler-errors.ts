@@ -1,4 +1,4 @@
-import { WaybillError } from '../kernel/errors.ts'
+import { isWaybillError, WaybillError } from '../kernel/errors.ts'
 
 // As the brand of errors: the handler's copy of the package may be another one than the consumer's.
 const rejects = Symbol.for('waybill.reject-message')
@@ -58,18 +58,30 @@ export function isRejection(error: unknown): boolean {
   return valueOf(error, rejects) === true
 }
 
-/** `null`: it sets no pause · `undefined`: it asks for nothing of the kind. */
+/**
+ * `null`: it sets no pause · `undefined`: it asks for nothing of the kind. A handler whose output finds its channel full asks for a
+ * pause as well: or a backlog behind it would make dead letters of good messages.
+ */
 export function pauseOf(error: unknown): number | null | undefined {
   const pause = valueOf(error, retriesLater)
-  return pause === null || typeof pause === 'number' ? pause : undefined
+  if (pause === null || typeof pause === 'number') return pause
+  return causesOf(error).some((each) => isWaybillError(each) && each.code === 'WB_BACKLOG_FULL')
+    ? null
+    : undefined
 }
 
-/** Also where the handler, or a library of its, has wrapped it. */
 function valueOf(error: unknown, name: symbol): unknown {
+  const bearer = causesOf(error).find((each) => name in each)
+  return (bearer as Record<symbol, unknown> | undefined)?.[name]
+}
+
+/** The error itself and what it wraps: a handler, or a library of its, may have wrapped ours. */
+function causesOf(error: unknown): object[] {
+  const causes: object[] = []
   let current = error
-  for (let depth = 0; depth < 5 && typeof current === 'object' && current !== null; depth++) {
-    if (name in current) return (current as Record<symbol, unknown>)[name]
+  while (causes.length < 5 && typeof current === 'object' && current !== null) {
+    causes.push(current)
     current = (current as { cause?: unknown }).cause
   }
-  return undefined
+  return causes
 }
