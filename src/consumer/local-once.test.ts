@@ -19,6 +19,7 @@ function row(name: string, more: Partial<OutboxRow> = {}): OutboxRow {
     origin: 'upper',
     attempts: 0,
     isParked: false,
+    dueAt: new Date(0),
     ...more,
   }
 }

@@ -21,6 +21,7 @@ function row(name: string, key: string | null = name, more: Partial<OutboxRow> =
     origin: 'upper',
     attempts: 0,
     isParked: false,
+    dueAt: new Date(0),
     ...more,
   }
 }

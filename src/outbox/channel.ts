@@ -69,7 +69,7 @@ export interface ChannelOptions<Payload = unknown, Input = Payload> extends Back
   readonly onPoison?: PoisonPolicy
   /**
    * Milliseconds after which a message that waits in the outbox is not sent any more, by the database's clock: it is deleted and
-   * counted in `losses`. It is never deleted before its time, and may be sent by as much later as a read of the outbox takes.
+   * counted in `losses`. A delayed one waits from the end of its delay on. It is never deleted before its time, and may be sent by as much later as a read of the outbox takes.
    * What is blocked or parked waits for its operator, however old it is.
    * @default none: a message waits without end
    */

@@ -16,6 +16,8 @@ export type RowOrigin = 'upper' | 'late' | 'delayed' | 'retry'
 
 export interface OutboxRow extends Envelope, RowRef {
   readonly origin: RowOrigin
+  /** When it was published or, where it was delayed, when that ended: by the database's clock. Its age begins then. */
+  readonly dueAt: Date
   /** Failed attempts so far, from its `blocked` line; 0 where it has none. */
   readonly attempts: number
   /** Its key is parked: it is not to be sent, but to be moved beside the head. */

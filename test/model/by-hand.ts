@@ -48,7 +48,17 @@ export function row(seq: number, key: string | null, also: Partial<OutboxRow> = 
   const channel = key === null ? 'views' : 'orders'
   const envelope = { payload: new Uint8Array(), contentType: '', headers: {}, createdAt: new Date(0) }
   const place = { partition: 0, seq: BigInt(seq), id: `m${seq}` }
-  return { ...envelope, ...place, channel, key, origin: 'upper', attempts: 0, isParked: false, ...also }
+  return {
+    ...envelope,
+    ...place,
+    channel,
+    key,
+    origin: 'upper',
+    attempts: 0,
+    isParked: false,
+    dueAt: also.createdAt ?? new Date(0),
+    ...also,
+  }
 }
 
 /** One mind, whose commands wait here until the test answers them. Partition 0 is held. */

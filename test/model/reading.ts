@@ -1,6 +1,6 @@
 import type { Mark, OutboxRow, ReadRequest, ReadResult, RowOrigin, RowRef } from '../../src/ports/outbox.ts'
 import type { Database } from './database.ts'
-import { lockOf, nameOf, type StoredLine, type StoredRow } from './tables.ts'
+import { dueAt, lockOf, nameOf, type StoredLine, type StoredRow } from './tables.ts'
 
 const nothing = new Uint8Array()
 
@@ -101,5 +101,16 @@ function bySeq(a: RowRef, b: RowRef): number {
 function found(row: StoredRow, origin: RowOrigin, attempts: number, isParked = false): OutboxRow {
   const { partition, seq, id, channel, key } = row
   const envelope = { payload: nothing, contentType: '', headers: {}, createdAt: new Date(row.createdAt) }
-  return { ...envelope, partition, seq, id, channel, key, origin, attempts, isParked }
+  return {
+    ...envelope,
+    dueAt: new Date(dueAt(row)),
+    partition,
+    seq,
+    id,
+    channel,
+    key,
+    origin,
+    attempts,
+    isParked,
+  }
 }

@@ -90,3 +90,8 @@ export function nameOf({ partition, seq, id }: RowRef): string {
 export function lockOf(channel: string, key: string): string {
   return `${channel}/${key}`
 }
+
+/** When its age begins. */
+export function dueAt({ createdAt, notBefore }: StoredRow): number {
+  return Math.max(createdAt, notBefore ?? 0)
+}

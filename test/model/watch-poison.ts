@@ -2,7 +2,7 @@ import type { OutboxRow } from '../../src/ports/outbox.ts'
 import type { Command, MindOptions } from '../../src/relay/mind/types.ts'
 import { Broken } from './broken.ts'
 import type { Database } from './database.ts'
-import { lockOf, nameOf } from './tables.ts'
+import { dueAt, lockOf, nameOf } from './tables.ts'
 
 const time = 'nothing expires before its time, and nothing is sent after it'
 
@@ -23,7 +23,7 @@ export class WatchPoison {
     const { failovers, lateEffects, tables, skews, longestReadMs } = this.#database
     for (const row of rows) {
       const { expiresAfterMs } = this.#options.channels.get(row.channel)!
-      const age = this.#clock.now - row.createdAt.getTime()
+      const age = this.#clock.now - row.dueAt.getTime()
       const hasOneClock = skews.most === 0 && skews.least === 0
       if (expiresAfterMs !== undefined && hasOneClock && age > expiresAfterMs + longestReadMs)
         throw new Broken(time, `${row.id} is sent at the age of ${age}`)
@@ -45,10 +45,10 @@ export class WatchPoison {
     const { ledger, skews } = this.#database
     for (const { id, channel } of rows) {
       const { expiresAfterMs } = this.#options.channels.get(channel)!
-      const { createdAt } = ledger.get(id)!.row
+      const since = dueAt(ledger.get(id)!.row)
       const latest = this.#clock.now + skews.most
-      if (expiresAfterMs === undefined || latest - createdAt <= expiresAfterMs)
-        throw new Broken(time, `${id} expires at the age of ${latest - createdAt}`)
+      if (expiresAfterMs === undefined || latest - since <= expiresAfterMs)
+        throw new Broken(time, `${id} expires at the age of ${latest - since}`)
     }
   }
 }

@@ -163,7 +163,7 @@ export class MindCore {
   hasExpired({ row, channel }: Entry, now: number): boolean {
     const { expiresAfterMs } = channel.rules
     if (expiresAfterMs === undefined || this.serverOffsetMs === null) return false
-    return now + this.serverOffsetMs - row.createdAt.getTime() > expiresAfterMs
+    return now + this.serverOffsetMs - row.dueAt.getTime() > expiresAfterMs
   }
 
   /** At once, and once more after a read that is under way: that one may have been evaluated before. */

@@ -26,6 +26,17 @@ function read(hand: ByHand, ...rows: OutboxRow[]): void {
 }
 
 describe('a message that is older than its channel allows', () => {
+  it('is as old as the end of its delay', () => {
+    const hand = handOf()
+    const ended = (ms: number): Partial<OutboxRow> => ({
+      dueAt: new Date(hand.now + skew - ms),
+      origin: 'delayed',
+    })
+    read(hand, aged(hand, 1, null, 90_000, ended(1000)), aged(hand, 2, null, 90_000, ended(1001)))
+    expect(hand.send()).toEqual(['m1'])
+    expect(hand.take('expire').rows).toMatchObject([{ id: 'm2' }])
+  })
+
   it('is deleted and counted instead of being sent, by the clock of the database', () => {
     const hand = handOf()
     read(

@@ -280,7 +280,14 @@ export class Reading {
     const channel = newChannel('', rules)
     const row = { ...orphan, channel: '', key: null, payload: new Uint8Array(), contentType: '', headers: {} }
     const entry: Entry = {
-      row: { ...row, createdAt: new Date(0), origin: 'retry', attempts: 0, isParked: false },
+      row: {
+        ...row,
+        createdAt: new Date(0),
+        dueAt: new Date(0),
+        origin: 'retry',
+        attempts: 0,
+        isParked: false,
+      },
       name,
       partition,
       channel,

@@ -46,7 +46,7 @@ export function readStatement(s: string, lane: Lane): string {
       and b.state = 'parked' limit 1) end`
   const columns = `o.partition, o.seq, o.id, o.channel, o.key, encode(o.payload, 'base64'),
   nullif(o.content_type, 'application/json'), nullif(o.headers, '{}'),
-  date_part('epoch', o.created_at) * 1000`
+  date_part('epoch', o.created_at) * 1000, date_part('epoch', o.not_before) * 1000`
   const short = 'o.partition, o.seq, o.id, o.channel, o.key, o.not_before'
   return `
 with p as materialized (
@@ -78,7 +78,7 @@ due as materialized (
     order by b.retry_at limit $7::int) d
   order by d.retry_at limit $7::int)
 select ${origins.meta} as origin, null::int as partition, null::bigint as seq, null::uuid as id, null as channel,
-  null as key, null::text as payload, null as content_type, null::jsonb as headers, null::float8 as created_at,
+  null as key, null::text as payload, null as content_type, null::jsonb as headers, null::float8 as created_at, null::float8 as not_before,
   null::int as attempts, null::boolean as parked, json_build_object(
     'now', date_part('epoch', clock_timestamp()) * 1000,
     'snapshot', pg_current_snapshot()::text,

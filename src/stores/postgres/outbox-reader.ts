@@ -73,7 +73,7 @@ function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult 
   for (const columns of answer) {
     switch (Number(columns[0])) {
       case origins.meta:
-        meta = JSON.parse(columns[12]!) as Meta
+        meta = JSON.parse(columns[13]!) as Meta
         break
       case origins.late:
         rows.late.push(rowOf(columns, 'late'))
@@ -85,7 +85,7 @@ function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult 
         rows.retry.push(rowOf(columns, 'retry'))
         break
       case origins.delayed:
-        delayed.push({ time: BigInt(columns[12]!), row: rowOf(columns, 'delayed') })
+        delayed.push({ time: BigInt(columns[13]!), row: rowOf(columns, 'delayed') })
         break
     }
   }
@@ -152,8 +152,9 @@ function rowOf(columns: Columns, origin: RowOrigin): OutboxRow {
     contentType: columns[7] ?? 'application/json',
     headers: headersOf(columns[8] ?? null),
     createdAt: new Date(Number(columns[9])),
-    attempts: Number(columns[10] ?? 0),
-    isParked: columns[11] === 't',
+    dueAt: new Date(Math.max(Number(columns[9]), Number(columns[10] ?? 0))),
+    attempts: Number(columns[11] ?? 0),
+    isParked: columns[12] === 't',
   }
 }
 

@@ -264,6 +264,16 @@ describe('a read of delayed rows', () => {
       [second, 'delayed'],
       [first, 'delayed'],
     ])
+    // Its age begins when its delay ends; where it began before it was published, then.
+    const { rows: times } = await observer.query(
+      'select id, not_before, created_at from waybill.outbox where id = any($1)',
+      [[first, second, third]],
+    )
+    for (const { id, not_before: notBefore, created_at: createdAt } of times) {
+      const row = rows.find((each) => each.id === id)
+      if (row !== undefined) expect(row.dueAt).toEqual(notBefore > createdAt ? notBefore : createdAt)
+    }
+    expect(times.filter(({ not_before: notBefore }) => notBefore !== null)).toHaveLength(2)
     expect(await reader.read()).toEqual([])
   })
 
