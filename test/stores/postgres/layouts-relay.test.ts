@@ -10,14 +10,17 @@ import { postgresDatabase } from '../../setup/servers.ts'
 import { append, connect, message, openStore, openStreet, type Street } from './support.ts'
 import { countingReads, Deliveries, runWorkload, seeded } from './workload.ts'
 
-function relayOn(store: Store, street: Street, deliver: (row: OutboxRow) => void): Relay {
+function relayOn(
+  store: Store,
+  street: Street,
+  deliver: (rows: readonly OutboxRow[]) => Promise<void>,
+): Relay {
   return new Relay({
     lane: street.lane,
     store,
     sender: {
       async send(rows) {
-        await new Promise((resolve) => setImmediate(resolve))
-        for (const row of rows) deliver(row)
+        await deliver(rows)
         return rows.map(() => ({ outcome: 'confirmed' }))
       },
     },
@@ -58,9 +61,15 @@ test('two relays deliver each message once and each key in commit order while 4 
   const { store: counted, reads } = countingReads(store)
   const deliveries = new Deliveries()
   const used = new Set<number>()
-  const deliver = (row: OutboxRow): void => {
-    used.add(row.partition)
-    deliveries.add(row)
+  // What stands in the layout that is to become the old one takes its time, so that much of it waits when the new one is there, and a
+  // new message that did not wait for it would be first.
+  let slowBelow = street.first + 4
+  const deliver = async (rows: readonly OutboxRow[]): Promise<void> => {
+    await systemClock.sleep(rows.some(({ partition }) => partition < slowBelow) ? 40 : 0)
+    for (const row of rows) {
+      used.add(row.partition)
+      deliveries.add(row)
+    }
   }
   const relays = [relayOn(counted, street, deliver), relayOn(counted, street, deliver)]
   for (const relay of relays) await relay.start()
@@ -98,6 +107,7 @@ test('two relays deliver each message once and each key in commit order while 4 
   await change(16)
   const between = deliveries.total
   await until('more deliveries', () => deliveries.total > between + 50)
+  slowBelow += 16
   await change(5)
   isChanged = true
   await repeatable
