@@ -35,6 +35,12 @@ export interface DatabaseFlaws {
   readonly removesWithoutRewind?: boolean
   /** A late confirm of a parked head takes its line away. */
   readonly removesParkedLines?: boolean
+  /** A dead letter lets its key go on, whatever the policy. */
+  readonly parksNothing?: boolean
+  /** A blocked line is due as any other. */
+  readonly retriesBlocked?: boolean
+  /** A row that is gone already counts as expired once more. */
+  readonly countsExpiredAgain?: boolean
   /** A move does not look whether the line is still there. */
   readonly movesWithoutLine?: boolean
   /** A delay ends by the clock of the process that reads. */
@@ -213,7 +219,7 @@ export class Database {
       if (outcome !== 'written') return outcome
       const { partition, seq, id, channel, key, attempts, retryInMs } = line
       const isWaiting = retryInMs === null
-      const retryAt = isWaiting ? Infinity : now + retryInMs
+      const retryAt = isWaiting ? (this.flaws.retriesBlocked === true ? now : Infinity) : now + retryInMs
       const state = isWaiting ? 'blocked' : 'retrying'
       this.tables.lines.set(nameOf(line), { partition, seq, id, channel, key, state, attempts, retryAt })
       return outcome
@@ -228,11 +234,11 @@ export class Database {
       const row = rows.get(nameOf(letter))
       if (outcome !== 'written' || row === undefined) return outcome
       this.#entomb(row, false)
-      if (letter.parks === true) {
+      if (letter.parks === true && this.flaws.parksNothing !== true) {
         const { partition, seq, id, channel, key } = row
         const line = { partition, seq, id, channel, key, attempts: letter.attempts }
         lines.set(nameOf(row), { ...line, state: 'parked', retryAt: Infinity })
-      } else this.everSkipped.add(row.id)
+      } else if (letter.parks !== true) this.everSkipped.add(row.id)
       this.rewind(row.partition)
       return outcome
     })
@@ -255,7 +261,8 @@ export class Database {
     this.#statement()
     return expired.map((each) => {
       const outcome = this.#check(each)
-      if (outcome !== 'written') return outcome
+      const isAgain = outcome === 'gone' && this.flaws.countsExpiredAgain === true
+      if (outcome !== 'written' && !isAgain) return outcome
       this.tables.rows.delete(nameOf(each))
       if (this.tables.lines.delete(nameOf(each))) this.rewind(each.partition)
       this.expiries.set(each.id, (this.expiries.get(each.id) ?? 0) + 1)

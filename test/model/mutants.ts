@@ -21,6 +21,9 @@ const order: Invariant = 'first occurrences of a key are in commit order'
 const twice: Invariant = 'nothing twice without a fault'
 const once: Invariant = 'exactly once: a message is in the log once'
 const early: Invariant = 'exactly once: a transaction begins when the rows of the last are deleted'
+const silent: Invariant = 'a blocked or parked key sends nothing'
+const beside: Invariant = 'a follower lies beside a parked head'
+const time: Invariant = 'nothing expires before its time, and nothing is sent after it'
 const others: Invariant = 'a failing message does not stop others'
 
 function tap(make: () => Tap): Pick<Mutant, 'seams'> {
@@ -37,7 +40,7 @@ function patch(changed: Partial<MindCore>): () => () => void {
   }
 }
 
-const { settle, gain, reopen } = MindCore.prototype
+const { settle, gain, reopen, close } = MindCore.prototype
 
 export const mutants: readonly NamedMutant[] = [
   {
@@ -225,7 +228,7 @@ export const mutants: readonly NamedMutant[] = [
   },
   {
     name: 'takes an unanswered commit for a done one',
-    breaks: [lost, 'exactly once: it never stops without a fail-over'],
+    breaks: [lost, stuck, 'exactly once: it never stops without a fail-over'],
     ...tap(() => ({
       outcome: (outcome) => (outcome.outcome === 'unknown' ? { outcome: 'committed' } : outcome),
     })),
@@ -249,7 +252,11 @@ export const mutants: readonly NamedMutant[] = [
   {
     name: 'does not close the key of a row it dropped',
     breaks: [order, stuck, others],
-    patch: patch({ close() {} }),
+    patch: patch({
+      close(key, lowest, waitsFor) {
+        if (waitsFor === 'moves') close.call(this, key, lowest, waitsFor)
+      },
+    }),
   },
   {
     name: 'opens a key without reading below what it dropped',
@@ -288,5 +295,62 @@ export const mutants: readonly NamedMutant[] = [
     name: 'probes a destination with whatever stands first',
     breaks: [others],
     patch: patch({ hasLookedAround: () => true }),
+  },
+  {
+    name: 'sends what stands behind a parked head',
+    breaks: [silent],
+    ...tap(() => ({
+      result: (result) => ({ ...result, rows: result.rows.map((row) => ({ ...row, isParked: false })) }),
+    })),
+  },
+  {
+    name: 'lets the key of a parked head go on',
+    breaks: [order, lost],
+    flaws: { parksNothing: true },
+  },
+  {
+    name: 'takes the line of a parked head away when a confirm of it comes late',
+    breaks: [order, beside],
+    flaws: { removesParkedLines: true },
+  },
+  {
+    name: 'moves followers without looking whether their key is still parked',
+    breaks: [order, beside],
+    flaws: { movesWithoutLine: true },
+  },
+  {
+    name: 'tries a blocked head again by itself',
+    breaks: [silent],
+    flaws: { retriesBlocked: true },
+  },
+  {
+    name: 'opens a parked key without reading what it passed by meanwhile',
+    breaks: [stuck, others, order],
+    patch: patch({
+      close(key, lowest, waitsFor) {
+        close.call(this, key, lowest, waitsFor)
+        if (waitsFor === 'moves')
+          Object.defineProperty(key.closed, 'rereads', {
+            get: () => false,
+            set: () => {},
+            configurable: true,
+          })
+      },
+    }),
+  },
+  {
+    name: 'reckons ages by a clock that is ahead of the database',
+    breaks: [time],
+    ...tap(() => ({ result: (result) => ({ ...result, serverTimeMs: result.serverTimeMs + 2000 }) })),
+  },
+  {
+    name: 'sends what has expired',
+    breaks: [time],
+    patch: patch({ hasExpired: () => false }),
+  },
+  {
+    name: 'counts what has expired whenever it is told of it',
+    breaks: ['what expired is counted once'],
+    flaws: { countsExpiredAgain: true },
   },
 ]

@@ -339,12 +339,13 @@ export class MindCore {
       this.close(key, row.seq, 'moves')
       return true
     }
-    this.close(key, row.seq, 'queue')
+    let lowest = row.seq
     for (const entry of key.queue) {
-      this.#passBy(key.closed!, entry.row)
+      if (entry.row.seq < lowest) lowest = entry.row.seq
       this.drop(entry)
     }
     key.queue = []
+    this.close(key, lowest, 'queue')
     this.refresh(key)
     return false
   }
