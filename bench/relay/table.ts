@@ -20,7 +20,7 @@ export const plans: readonly Plan[] = [
       ratio('drain / bare pg loop, batch 1000', 'relay', 'bare loop', 0.85, 0.95),
       ratio('drain / pgbench in C, delete returning', 'relay', 'pgbench', 0.6, 0.8),
     ],
-    seconds: 90,
+    seconds: 75,
   },
   {
     name: 'publish',
@@ -35,13 +35,13 @@ export const plans: readonly Plan[] = [
         1.6,
       ),
     ],
-    seconds: 40,
+    seconds: 30,
   },
   {
     name: 'waking',
     contenders: ['wake-ups on', 'wake-ups off'],
     rows: [ratio('8 writers, wake-ups on / off', 'wake-ups on', 'wake-ups off', 0.9, 0.97)],
-    seconds: 50,
+    seconds: 40,
   },
   {
     name: 'snapshot',
@@ -55,7 +55,7 @@ export const plans: readonly Plan[] = [
         0.95,
       ),
     ],
-    seconds: 90,
+    seconds: 75,
   },
   {
     name: 'order',
@@ -64,7 +64,7 @@ export const plans: readonly Plan[] = [
       ratio('ordered, 10k keys / unordered', '10k keys', 'unordered', 0.7, 0.9),
       ratio('one hot key / 10k keys', 'one hot key', '10k keys', 0.5, 0.8),
     ],
-    seconds: 90,
+    seconds: 75,
   },
   {
     name: 'latency',
@@ -80,7 +80,7 @@ export const plans: readonly Plan[] = [
         better: 'lower',
       },
     ],
-    seconds: 90,
+    seconds: 45,
   },
   {
     name: 'inbox',
@@ -95,7 +95,7 @@ export const plans: readonly Plan[] = [
       ),
       ratio('inbox, handler of one message / the same', 'handler of one', 'unnest … on conflict', null, null),
     ],
-    seconds: 60,
+    seconds: 50,
   },
   {
     name: 'kafka',
@@ -103,7 +103,7 @@ export const plans: readonly Plan[] = [
     rows: [
       ratio('relay into Kafka, acks=all / the client alone', 'relay into Kafka', 'client alone', 0.7, 0.9),
     ],
-    seconds: 80,
+    seconds: 60,
     needs: 'kafka',
   },
   {
@@ -127,7 +127,7 @@ export const plans: readonly Plan[] = [
         better: 'lower',
       },
     ],
-    seconds: 20,
+    seconds: 15,
     mostRounds: 3,
   },
   {
@@ -158,7 +158,7 @@ export const plans: readonly Plan[] = [
         better: 'lower',
       },
     ],
-    seconds: 120,
+    seconds: 90,
     mostRounds: 3,
     // Each run is a process of its own that warms up by itself.
     warmsUp: false,
@@ -170,7 +170,7 @@ export const plans: readonly Plan[] = [
       ratio('drain / pg-boss', 'relay, 100k rows', 'pg-boss', 4, null),
       ratio('drain / graphile-worker', 'relay, 100k rows', 'graphile-worker', 2.5, null),
     ],
-    seconds: 100,
+    seconds: 75,
     mostRounds: 3,
     needs: 'peers',
   },
@@ -178,7 +178,7 @@ export const plans: readonly Plan[] = [
     name: 'slow peer',
     contenders: ['relay, 5k rows', 'pg-transactional-outbox'],
     rows: [ratio('drain / pg-transactional-outbox', 'relay, 5k rows', 'pg-transactional-outbox', 40, null)],
-    seconds: 40,
+    seconds: 30,
     mostRounds: 3,
     needs: 'peers',
   },
