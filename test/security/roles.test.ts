@@ -91,7 +91,7 @@ describe('under roles that have the documented rights and no more (S19)', () => 
     }
   })
 
-  it('a relay registers, relays, consumes, buries, cleans up and replays; it makes, empties and alters no table', async () => {
+  it('a relay registers, relays, consumes, buries, cleans up, replays and changes the number of partitions; it makes, empties and alters no table', async () => {
     await using waybill = as('shop_relay')
     const seen: number[] = []
     let isFailing = true
@@ -112,6 +112,14 @@ describe('under roles that have the documented rights and no more (S19)', () => 
       return rows.length === 0 && seen.length === 3
     })
     expect(seen.sort()).toEqual([1, 4, 5])
+    // Before, in the middle and after it relays do the steps of a change by the same rights.
+    const changes = await waybill.partitions.change(4, { drainMs: 30_000 })
+    expect(changes).toMatchObject([
+      { transport: 'local', before: 16, partitions: 4, isDraining: false },
+      { transport: 'broker', before: 16, partitions: 4, isDraining: false },
+    ])
+    await waybill.transaction((tx) => waybill.publish(tx, orders, { n: 7 }))
+    await until('a message of the new partitions', () => seen.includes(7))
     const client = await connect('shop_relay')
     try {
       const forbidden = [
