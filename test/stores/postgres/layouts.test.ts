@@ -199,6 +199,16 @@ describe('a change of the number of partitions', () => {
     })
   })
 
+  test('is refused where the numbers of partitions have come to their end, before anything is changed', async () => {
+    const street = await openStreet(url, store, { partitions: 4 })
+    const move = 'update waybill.layouts set first_partition = first_partition + $2::int where transport = $1'
+    const far = 2_147_483_640 - street.first
+    await observer.query(move, [street.transport, far])
+    await expect(scene.change(street, 4).ended).rejects.toMatchObject({ code: 'WB_INVALID_OPTION' })
+    expect(await scene.layoutOf(street)).toEqual({ first: street.first, count: 4, changing: false })
+    await observer.query(move, [street.transport, -far])
+  })
+
   test.for(['layout.after-announce', 'layout.before-change', 'layout.after-change'])(
     'that died at %s is ended by running it again, or undone by asking for the present number',
     async (point) => {

@@ -62,6 +62,30 @@ describeWithPgbouncer('a store behind a pooler in transaction mode', () => {
     await observer.query('truncate waybill.outbox, waybill.blocked, waybill.dead, waybill.relays')
   })
 
+  test('changes the number of partitions, which waits for who is at it, and leaves nothing in the sessions', async () => {
+    const store = openStore({ connectionString: pooler.url })
+    const street = await openStreet(url, store, { partitions: 4 })
+    const early = await connect(pooler.url)
+    await early.query('begin')
+    await append(store, early, street.channel, message('a'))
+    const waits: string[] = []
+    const { signal } = new AbortController()
+    const options = { signal, onWait: (wait: { for: string }) => void waits.push(wait.for) }
+    const changing = store.layouts.change(street.transport, 8, options)
+    await until('that it waits', () => waits.includes('transactions'))
+    await early.query('commit')
+    await changing
+    expect(await store.layouts.look([street.transport])).toMatchObject([{ partitions: 8, isChanging: false }])
+    const session = await store.openLeases(street.lane)
+    expect(await session.survey()).toMatchObject({ partitions: 4 })
+    await observer.query('delete from waybill.outbox')
+    await session.survey()
+    expect(await session.survey()).toMatchObject({ partitions: 8 })
+    await session.close()
+    await early.end()
+    expect(await residue()).toEqual([clean, clean, clean])
+  })
+
   test('finds out, and says once what is different', async () => {
     const { logger, warnings } = listener()
     const store = openStore({ connectionString: pooler.url }, { logger })
