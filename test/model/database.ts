@@ -13,15 +13,7 @@ import type {
   TakenRow,
   TakeOutcome,
 } from '../../src/ports/outbox.ts'
-import {
-  lockOf,
-  nameOf,
-  type StoredLetter,
-  type StoredLine,
-  type StoredRow,
-  Tables,
-  type Transaction,
-} from './tables.ts'
+import { lockOf, nameOf, type StoredLine, type StoredRow, Tables, type Transaction } from './tables.ts'
 
 /** A transaction that committed, with its place in commit order. Kept outside the tables: it never falls back. */
 export interface Committed {
@@ -127,7 +119,7 @@ export class Database {
   ): StoredRow | null {
     const { tables } = this
     if (isOrdered && key !== null) {
-      if (this.#isLocked(channel, key, writer)) return null
+      if (this.isLocked(channel, key, writer)) return null
       writer.locks.add(lockOf(channel, key))
     }
     const seq = tables.nextSeq
@@ -159,7 +151,7 @@ export class Database {
   }
 
   remove(refs: readonly RowRef[]): void {
-    this.#statement()
+    this.statement()
     const { rows, lines } = this.tables
     for (const ref of refs) {
       rows.delete(nameOf(ref))
@@ -174,7 +166,7 @@ export class Database {
   }
 
   take(batch: string, asked: readonly TakenRow[]): TakeOutcome[] {
-    this.#statement()
+    this.statement()
     const { rows, leases, taken } = this.tables
     const mine: TakenRow[] = []
     const outcomes = asked.map((row): TakeOutcome => {
@@ -190,7 +182,7 @@ export class Database {
   }
 
   endTaken(batch: string, losses: readonly Loss[]): void {
-    this.#statement()
+    this.statement()
     // Made again after a lost answer it changes nothing; a fail-over may have taken the line away.
     if (!this.tables.taken.delete(batch) && this.failovers === 0) return
     for (const { id } of losses) this.everLost.add(id)
@@ -213,7 +205,7 @@ export class Database {
   }
 
   block(lines: readonly BlockedLine[], now: number): LineOutcome[] {
-    this.#statement()
+    this.statement()
     return lines.map((line) => {
       const outcome = this.#check(line)
       if (outcome !== 'written') return outcome
@@ -227,13 +219,13 @@ export class Database {
   }
 
   bury(letters: readonly DeadLetter[]): LineOutcome[] {
-    this.#statement()
+    this.statement()
     const { rows, lines } = this.tables
     return letters.map((letter) => {
       const outcome = this.#check(letter)
       const row = rows.get(nameOf(letter))
       if (outcome !== 'written' || row === undefined) return outcome
-      this.#entomb(row, false)
+      this.entomb(row, false)
       if (letter.parks === true && this.flaws.parksNothing !== true) {
         const { partition, seq, id, channel, key } = row
         const line = { partition, seq, id, channel, key, attempts: letter.attempts }
@@ -245,20 +237,20 @@ export class Database {
   }
 
   moveFollowers(followers: readonly Follower[]): FollowerOutcome[] {
-    this.#statement()
+    this.statement()
     return followers.map((follower) => {
       const outcome = this.#check(follower)
       const row = this.tables.rows.get(nameOf(follower))
       if (outcome !== 'written' || row === undefined) return outcome
       const isParked = this.parkedLine(row) !== undefined
       if (!isParked && this.flaws.movesWithoutLine !== true) return 'unparked'
-      this.#entomb(row, true)
+      this.entomb(row, true)
       return outcome
     })
   }
 
   expire(expired: readonly ExpiredRow[]): LineOutcome[] {
-    this.#statement()
+    this.statement()
     return expired.map((each) => {
       const outcome = this.#check(each)
       const isAgain = outcome === 'gone' && this.flaws.countsExpiredAgain === true
@@ -279,7 +271,7 @@ export class Database {
   }
 
   /** From the outbox to the dead letters, its own line with it. */
-  #entomb(row: StoredRow, isFollower: boolean): void {
+  entomb(row: StoredRow, isFollower: boolean): void {
     const { rows, lines, dead } = this.tables
     rows.delete(nameOf(row))
     if (lines.get(nameOf(row))?.state !== 'parked') lines.delete(nameOf(row))
@@ -291,101 +283,17 @@ export class Database {
     rewinds.set(partition, (rewinds.get(partition) ?? 0n) + 1n)
   }
 
-  /** The line goes and the counter rises in one transaction. */
-  dropLine(name: string): void {
-    const line = this.tables.lines.get(name)
-    if (line === undefined) return
-    this.#statement()
-    this.tables.lines.delete(name)
-    this.rewind(line.partition)
-  }
-
-  /** The line is due now, and its attempts begin anew. */
-  retryNow(name: string, now: number): void {
-    const line = this.tables.lines.get(name)
-    if (line === undefined) return
-    this.#statement()
-    this.tables.lines.set(name, { ...line, state: 'retrying', attempts: 0, retryAt: now })
-    this.rewind(line.partition)
-  }
-
-  /** Whether there was a row to give up; the line goes in any case. */
-  skipHead(name: string): boolean {
-    const line = this.tables.lines.get(name)
-    if (line === undefined) return false
-    this.#statement()
-    const row = this.tables.rows.get(name)
-    if (row !== undefined) {
-      this.#entomb(row, false)
-      this.everSkipped.add(row.id)
-    }
-    this.tables.lines.delete(name)
-    this.rewind(line.partition)
-    return row !== undefined
-  }
-
-  /** A dead letter comes back, under its old number or a new one, always with a new transaction id. */
-  replay(name: string, keepsNumber: boolean): StoredRow | null {
-    const { tables } = this
-    const old = tables.dead.get(name)
-    if (old === undefined || (old.key !== null && this.#isLocked(old.channel, old.key, null))) return null
-    let seq = old.seq
-    if (!keepsNumber || [...tables.rows.values()].some((row) => row.seq === seq)) {
-      seq = tables.nextSeq
-      tables.nextSeq += 1n
-    }
-    tables.dead.delete(name)
-    return this.#bringBack([{ ...old, seq }])[0]!
-  }
-
-  /** Head and followers of a parked key come back under their old numbers, and the line goes, in one transaction. */
-  replayKey(name: string): readonly StoredRow[] {
-    const line = this.tables.lines.get(name)
-    if (line === undefined) return []
-    this.tables.lines.delete(name)
-    const rows = this.#lettersOf(line)
-    for (const row of rows) this.tables.dead.delete(nameOf(row))
-    if (rows.length === 0) this.rewind(line.partition)
-    return this.#bringBack(rows)
-  }
-
-  /** The same, but nothing comes back. */
-  purgeKey(name: string): void {
-    const line = this.tables.lines.get(name)
-    if (line === undefined) return
-    this.#statement()
-    for (const row of this.#lettersOf(line)) {
-      this.tables.dead.delete(nameOf(row))
-      this.everPurged.add(row.id)
-    }
-    this.tables.lines.delete(name)
-    this.rewind(line.partition)
-  }
-
-  #lettersOf({ channel, key }: StoredLine): StoredLetter[] {
-    return [...this.tables.dead.values()].filter((row) => row.channel === channel && row.key === key)
-  }
-
-  #bringBack(letters: readonly StoredRow[]): readonly StoredRow[] {
-    const writer = this.begin()
-    const rows = letters.map((old) => ({ ...old, xid: writer.xid, writer: writer.writer }))
-    writer.rows.push(...rows)
-    this.commit(writer)
-    for (const partition of new Set(rows.map((row) => row.partition))) this.rewind(partition)
-    return rows
-  }
-
   /** A consumer's own transaction settled a row, and its process died before the line went. */
   settleElsewhere(name: string): StoredRow | null {
     const row = this.tables.rows.get(name)
     if (row === undefined) return null
-    this.#statement()
+    this.statement()
     this.tables.rows.delete(name)
     return row
   }
 
   claim(owner: string, most: number, now: number, leaseMs: number): LeasedPartition[] {
-    this.#statement()
+    this.statement()
     const gained: LeasedPartition[] = []
     for (const [partition, lease] of this.tables.leases) {
       if (gained.length >= most || (lease.owner !== null && lease.until > now)) continue
@@ -445,7 +353,7 @@ export class Database {
     }
   }
 
-  #isLocked(channel: string, key: string, except: Transaction | null): boolean {
+  isLocked(channel: string, key: string, except: Transaction | null): boolean {
     const lock = lockOf(channel, key)
     return this.tables.open.some((other) => other !== except && other.locks.has(lock))
   }
@@ -457,7 +365,7 @@ export class Database {
   }
 
   /** A statement that writes is a transaction of its own: it moves xmax past writers that are still open. */
-  #statement(): void {
+  statement(): void {
     this.#end(this.begin())
   }
 

@@ -1,5 +1,6 @@
 import type { Coverage } from './coverage.ts'
 import type { Database } from './database.ts'
+import { Operations } from './operations.ts'
 import { nameOf, type StoredLine, type StoredRow } from './tables.ts'
 import type { Watch } from './watch.ts'
 
@@ -13,6 +14,7 @@ interface Place {
 /** What people do to lines and dead letters, each in one transaction that looks again behind the lock of the line. */
 export class Operator {
   readonly #place: Place
+  readonly #operations: Operations
   /** Replays under an old number, which put a row before others of its key. */
   oldNumbers = 0
   /** Heads given up, perhaps while they were under way: then they are delivered, and dead letters besides. */
@@ -20,25 +22,26 @@ export class Operator {
 
   constructor(place: Place) {
     this.#place = place
+    this.#operations = new Operations(place.database)
   }
 
   /** A key goes on: what is blocked is tried anew at once; of what only waits for its retry the line may go as well. */
   unblock(pick: number): void {
-    const { database, coverage, clock } = this.#place
+    const { coverage, clock } = this.#place
     const line = this.#pick(pick, (each) => each.state !== 'parked')
     if (line === undefined) return
     this.#restart(line.id)
     coverage.saw('unblocked')
-    if (line.state === 'retrying' && pick % 2 === 0) database.dropLine(nameOf(line))
-    else database.retryNow(nameOf(line), clock.now)
+    if (line.state === 'retrying' && pick % 2 === 0) this.#operations.dropLine(nameOf(line))
+    else this.#operations.retryNow(nameOf(line), clock.now)
   }
 
   /** The head of a key is given up, and its key goes on. */
   skipHead(pick: number): void {
-    const { database, coverage } = this.#place
+    const { coverage } = this.#place
     const line = this.#pick(pick, (each) => each.state !== 'parked')
     if (line === undefined) return
-    if (!database.skipHead(nameOf(line))) return
+    if (!this.#operations.skipHead(nameOf(line))) return
     coverage.saw('head skipped')
     this.skipped.add(line.id)
   }
@@ -49,7 +52,7 @@ export class Operator {
     const alone = [...database.tables.dead.values()].filter((row) => database.parkedLine(row) === undefined)
     const letter = alone[pick % Math.max(alone.length, 1)]
     if (letter === undefined) return
-    const row = database.replay(nameOf(letter), pick % 2 === 0)
+    const row = this.#operations.replay(nameOf(letter), pick % 2 === 0)
     if (row === null) return
     this.#restart(row.id)
     const keptNumber = row.seq === letter.seq
@@ -59,10 +62,10 @@ export class Operator {
 
   /** A parked key comes back whole, in its old order. */
   replayKey(pick: number): void {
-    const { database, coverage } = this.#place
+    const { coverage } = this.#place
     const line = this.#pick(pick, (each) => each.state === 'parked')
     if (line === undefined) return
-    const rows = database.replayKey(nameOf(line))
+    const rows = this.#operations.replayKey(nameOf(line))
     for (const row of rows) this.#restart(row.id)
     this.oldNumbers += rows.length
     coverage.saw('parked key replayed')
@@ -72,7 +75,7 @@ export class Operator {
   purgeKey(pick: number): void {
     const line = this.#pick(pick, (each) => each.state === 'parked')
     if (line === undefined) return
-    this.#place.database.purgeKey(nameOf(line))
+    this.#operations.purgeKey(nameOf(line))
     this.#place.coverage.saw('parked key purged')
   }
 
@@ -83,10 +86,10 @@ export class Operator {
       if (line.state === 'retrying') continue
       if (line.state === 'blocked') {
         this.#restart(line.id)
-        database.retryNow(name, clock.now)
+        this.#operations.retryNow(name, clock.now)
         continue
       }
-      const rows = database.replayKey(name)
+      const rows = this.#operations.replayKey(name)
       for (const row of rows) this.#restart(row.id)
       this.oldNumbers += rows.length
     }

@@ -11,7 +11,7 @@ const seed = WAYBILL_MODEL_SEED === undefined ? undefined : Number(WAYBILL_MODEL
 const numRuns = Number(WAYBILL_MODEL_RUNS ?? 15_000)
 
 // Nothing here waits for anything; a machine that is busy with other tests only takes longer.
-const patienceMs = 300_000
+const patienceMs = Math.max(300_000, 30 * numRuns)
 
 const coverage = new Coverage()
 let restore: () => void
