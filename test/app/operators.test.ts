@@ -17,6 +17,13 @@ const placed = defineChannel<Order>({
   key: ({ customer }) => customer,
 })
 
+const inSteps = defineChannel<Order>({
+  name: 'in.steps',
+  guarantee: 'exactly-once',
+  key: ({ customer }) => customer,
+  onPoison: 'park',
+})
+
 let url: string
 let client: Client
 const open: Waybill<PgClient>[] = []
@@ -36,12 +43,12 @@ afterEach(async () => {
   await client.end()
 })
 
-function instance(settings: SettingsOptions = {}): Waybill<PgClient> {
+function instance(settings: SettingsOptions = {}, channel = placed): Waybill<PgClient> {
   const waybill = createWaybill<PgClient>(
     {
       store: postgresStore({ connectionString: url }),
       transports: { local: localTransport() },
-      channels: [placed],
+      channels: [channel],
       leaseMs: 2000,
       pollMaxMs: 20,
       maxAttempts: 2,
@@ -56,12 +63,17 @@ function instance(settings: SettingsOptions = {}): Waybill<PgClient> {
   return waybill
 }
 
-const place = (waybill: Waybill<PgClient>, id: string, customer = 'ann'): Promise<string> =>
-  waybill.transaction((tx) => waybill.publish(tx, placed, { id, customer }))
+const place = (waybill: Waybill<PgClient>, id: string, customer = 'ann', channel = placed): Promise<string> =>
+  waybill.transaction((tx) => waybill.publish(tx, channel, { id, customer }))
 
 /** Handles orders, but for those that are broken. */
-function consume(waybill: Waybill<PgClient>, consumer: string, broken: ReadonlySet<string>): void {
-  waybill.consume(placed, { consumer }, async ({ payload }, { tx }) => {
+function consume(
+  waybill: Waybill<PgClient>,
+  consumer: string,
+  broken: ReadonlySet<string>,
+  channel = placed,
+): void {
+  waybill.consume(channel, { consumer }, async ({ payload }, { tx }) => {
     if (broken.has(payload.id)) throw new Error('out of stock')
     await tx.query('insert into effects (consumer, id) values ($1, $2)', [consumer, payload.id])
   })
@@ -139,6 +151,36 @@ describe('dead letters of a running service', () => {
     expect((await effects('shipping')).map(Number).toSorted((a, b) => a - b)).toEqual(
       Array.from({ length: 20 }, (_, i) => i + 1),
     )
+  })
+})
+
+describe('a key that one of two local consumers parked', () => {
+  it('comes back to that one in its old order, and is nothing to the other', async () => {
+    const waybill = instance({}, inSteps)
+    const broken = new Set(['1'])
+    consume(waybill, 'shipping', broken, inSteps)
+    consume(waybill, 'billing', new Set(), inSteps)
+    await waybill.start()
+    for (const id of ['1', '2', '3']) await place(waybill, id, 'ann', inSteps)
+    await place(waybill, '9', 'bob', inSteps)
+    await dead(waybill, 3)
+    await until('another key', async () => (await effects('shipping')).includes('9'))
+    expect(await effects('shipping')).toEqual(['9'])
+    expect(await waybill.keys.list()).toMatchObject([
+      { state: 'parked', consumer: 'shipping', parkedMessages: 3 },
+    ])
+    await place(waybill, '4', 'ann', inSteps)
+    await dead(waybill, 4)
+    broken.clear()
+    const [follower] = await waybill.deadLetters.list({ reason: 'follower' })
+    expect(await waybill.deadLetters.replay({ ids: [follower!.id] })).toMatchObject({ returned: 4, keys: 1 })
+    await until('all of it', async () => (await effects('shipping')).length === 5)
+    expect(await effects('shipping')).toEqual(['9', '1', '2', '3', '4'])
+    await until('the drain', async () => {
+      const { rows } = await client.query<{ n: number }>('select count(*)::int as n from waybill.outbox')
+      return rows[0]!.n === 0
+    })
+    expect((await effects('billing')).toSorted()).toEqual(['1', '2', '3', '4', '9'])
   })
 })
 
