@@ -46,7 +46,7 @@ export interface DeadLetterSummary extends Pick<Envelope, 'id' | 'channel' | 'ke
   readonly ageMs: number
   /** A replay is run by a process of its consumer; else it goes back into the outbox, where it stood. */
   readonly isFromBroker: boolean
-  /** Its key is parked: it comes back with its whole key, or not at all. */
+  /** It is the head of a parked key or stands behind it: it comes back with the whole key, or not at all. */
   readonly isKeyParked: boolean
   /** Since when it waits for its consumer's process to run it again; `null` where nobody asked for it. */
   readonly replayAt: Date | null
@@ -80,7 +80,7 @@ export interface KeyName {
 }
 
 export interface ParkedKey extends KeyName {
-  /** Dead letters of it, its head included, whether the filter meets them or not. */
+  /** Its head and what stands behind it, whether the filter meets them or not. What was given up before is no part of it. */
   readonly messages: number
 }
 

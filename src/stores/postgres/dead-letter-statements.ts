@@ -16,14 +16,24 @@ export function filterValues(filter: DeadLetterFilter): unknown[] {
 }
 
 /** Of row `d`: its key is parked. By the index of lines on their key. */
-function isKeyParked(s: string): string {
+function isKeyParked(s: string, more = ''): string {
   return `exists (select from ${s}.blocked b where b.consumer = d.consumer and b.channel = d.channel and b.key = d.key
-    and b.state = 'parked')`
+    and b.state = 'parked'${more})`
+}
+
+/**
+ * Of row `d`: it is the head of a parked key, named by line `b`, or stands behind it. What was given up before that head had let the
+ * key go on, and is no part of what waits.
+ */
+export const standsBehind = `d.partition is not null and (d.seq >= b.seq or d.reason = 'follower')`
+
+function isParked(s: string): string {
+  return isKeyParked(s, ` and ${standsBehind}`)
 }
 
 function columns(s: string): string {
   return `d.number::text, d.consumer, d.id, d.channel, d.key, d.reason, d.attempts, d.error_code, d.error, d.created_at,
-  d.died_at, d.replay_at, d.partition is null as is_from_broker, (date_part('epoch', clock_timestamp() - d.created_at) * 1000)::float8 as age_ms, ${isKeyParked(s)} as is_key_parked`
+  d.died_at, d.replay_at, d.partition is null as is_from_broker, (date_part('epoch', clock_timestamp() - d.created_at) * 1000)::float8 as age_ms, ${isParked(s)} as is_key_parked`
 }
 
 /** By the primary key, from the last number of the page before. */
@@ -44,12 +54,12 @@ from ${s}.dead d where d.${by} = $1 order by d.number limit 100`
 export function countText(s: string): string {
   return `
 with found as materialized (
-  select d.consumer, d.channel, d.key, ${isKeyParked(s)} as is_key_parked from ${s}.dead d where ${fits})
+  select d.consumer, d.channel, d.key, ${isParked(s)} as is_key_parked from ${s}.dead d where ${fits})
 select (select count(*) from found)::float8 as messages, (select count(*) from found where is_key_parked)::float8 as of_parked_keys,
   (select coalesce(max(number), 0) from ${s}.dead)::float8 as up_to,
   (select coalesce(json_agg(json_build_object('consumer', k.consumer, 'channel', k.channel, 'key', k.key, 'messages', (
       select count(*) from ${s}.dead d where d.channel = k.channel and d.key = k.key and d.consumer = k.consumer
-        and d.partition is not null)) order by k.consumer, k.channel, k.key), '[]')
+        and ${isParked(s)})) order by k.consumer, k.channel, k.key), '[]')
     from (select distinct consumer, channel, key from found where is_key_parked) k) as parked_keys`
 }
 
@@ -71,7 +81,7 @@ order by b.partition, b.seq for update of b`
 export function lockLettersText(s: string): string {
   return `
 select d.number::text, d.consumer, d.partition is not null as was_stored, d.replay_at is not null as is_asked,
-  ${isKeyParked(s)} as is_key_parked, ${hasChannel(s)} as has_channel, ${hasConsumer(s)} as has_consumer
+  ${isKeyParked(s)} as is_key_parked, ${isParked(s)} as is_parked, ${hasChannel(s)} as has_channel, ${hasConsumer(s)} as has_consumer
 from ${s}.dead d where d.number = any($1::bigint[]) order by d.number for update of d skip locked`
 }
 
@@ -84,14 +94,13 @@ export function thereText(s: string): string {
  * Of a parked key, whose dead letters are held by its line: what stands in the way of all of them, for they come back together or not at
  * all. No row where there is none.
  */
-export function keyPlaceText(s: string): string {
+export function keyPlaceText(s: string, { text }: Which): string {
   return `
 select bool_and(${hasChannel(s)}) as has_channel, bool_and(${hasConsumer(s)}) as has_consumer,
   bool_or(d.consumer <> '' and exists (select from ${s}.outbox o
     where o.partition = d.partition and o.seq = d.seq and o.id = d.id and ${isLeftBehind(s, 'd.consumer', 'o.partition')}))
     as is_left_behind, count(*)::int as n
-from ${s}.dead d
-where d.consumer = $1 and d.channel = $2 and d.key = $3 and d.partition is not null having count(*) > 0`
+from ${s}.dead d where ${text} having count(*) > 0`
 }
 
 function hasChannel(s: string): string {
@@ -110,17 +119,22 @@ export interface Which {
   readonly values: readonly unknown[]
 }
 
-/** Dead letters that stood in the outbox: these numbers, or all of a key but perhaps its head. */
-export function which(
-  target: DeadLetterTarget,
-  head: { readonly partition: number; readonly seq: string; readonly id: string } | null,
+/** Dead letters that stood in the outbox, by number. */
+export function these(numbers: readonly number[]): Which {
+  return { text: 'd.number = any($1::bigint[])', values: [numbers] }
+}
+
+/** All of a parked key, whose line names its head; perhaps without that. */
+export function allOf(
+  target: Extract<DeadLetterTarget, { readonly key: KeyName }>,
+  head: { readonly partition: number; readonly seq: string; readonly id: string },
 ): Which {
-  if ('numbers' in target) return { text: 'd.number = any($1::bigint[])', values: [target.numbers] }
-  const { consumer, channel, key }: KeyName = target.key
+  const { consumer, channel, key } = target.key
   return {
     text: `d.consumer = $1 and d.channel = $2 and d.key = $3 and d.partition is not null
-      and (d.partition, d.seq, d.id) is distinct from ($4::int, $5::bigint, $6::uuid)`,
-    values: [consumer, channel, key, head?.partition ?? null, head?.seq ?? null, head?.id ?? null],
+      and (d.seq >= $5::bigint or d.reason = 'follower')
+      and not ($7::boolean and d.partition = $4::int and d.seq = $5::bigint and d.id = $6::uuid)`,
+    values: [consumer, channel, key, head.partition, head.seq, head.id, target.withoutHead === true],
   }
 }
 

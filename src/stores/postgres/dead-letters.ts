@@ -14,6 +14,7 @@ import type {
 } from '../../ports/dead-letters.ts'
 import type { Queries } from './connection.ts'
 import {
+  allOf,
   askText,
   clearRowsText,
   countText,
@@ -28,7 +29,7 @@ import {
   purgeText,
   returnText,
   thereText,
-  which,
+  these,
   type Which,
 } from './dead-letter-statements.ts'
 import { type LendOperation, operate } from './operation.ts'
@@ -87,6 +88,7 @@ interface Letter {
   readonly was_stored: boolean
   readonly is_asked: boolean
   readonly is_key_parked: boolean
+  readonly is_parked: boolean
   readonly has_channel: boolean
   readonly has_consumer: boolean
 }
@@ -109,7 +111,7 @@ async function replayNumbers(
   }
   let returned = 0
   for (const own of stored.values()) {
-    const back = await putBack(connection, s, which({ numbers: own }, null))
+    const back = await putBack(connection, s, these(own))
     left.add('no-place', own.length - back)
     returned += back
   }
@@ -134,13 +136,14 @@ async function replayKey(
   const head = await lockLine(connection, s, target.key)
   // Somebody was faster: with the line the key has gone back as a whole.
   if (head === undefined) return nothing
+  const them = allOf(target, head)
   const [place] = await connection.query<KeyPlace>(
-    { text: keyPlaceText(s), values: nameOf(target.key) },
+    { text: keyPlaceText(s, them), values: [...them.values] },
     'look at a parked key',
   )
   const why = place === undefined ? undefined : keyObstacle(place)
   if (why !== undefined) return { ...nothing, left: [{ why, count: place!.n }] }
-  const returned = await putBack(connection, s, which(target, target.withoutHead === true ? head : null))
+  const returned = await putBack(connection, s, them)
   await endLine(connection, s, target.key)
   return { ...nothing, returned }
 }
@@ -174,16 +177,17 @@ async function purgeNumbers(
   const { letters, busy } = await lockLetters(connection, s, numbers)
   const left = new Left()
   left.add('busy', busy)
-  const free = letters.filter((letter) => !letter.is_key_parked).map((letter) => Number(letter.number))
+  const free = letters.filter((letter) => !letter.is_parked).map((letter) => Number(letter.number))
   left.add('key-parked', letters.length - free.length)
-  const them = which({ numbers: free }, null)
+  const them = these(free)
   const query = { text: purgeText(s, them), values: [...them.values] }
   return { purged: await counted(connection, query, 'purge dead letters'), left: left.list }
 }
 
 async function purgeKey(connection: Queries, s: string, key: KeyName): Promise<PurgeResult> {
-  if ((await lockLine(connection, s, key)) === undefined) return { purged: 0, left: [] }
-  const them = which({ key }, null)
+  const head = await lockLine(connection, s, key)
+  if (head === undefined) return { purged: 0, left: [] }
+  const them = allOf({ key }, head)
   const query = { text: purgeText(s, them), values: [...them.values] }
   const purged = await counted(connection, query, 'purge a parked key')
   await endLine(connection, s, key)

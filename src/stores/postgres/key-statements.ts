@@ -1,4 +1,5 @@
 import type { KeyFilter, LineName } from '../../ports/keys.ts'
+import { standsBehind } from './dead-letter-statements.ts'
 
 /** The condition on line `b`, with the values of {@link keyFilterValues} from $1 on. */
 const fits = `
@@ -19,7 +20,7 @@ select b.consumer, b.partition, b.seq::text, b.id, b.channel, b.key, b.state, b.
   b.error_code, b.error, coalesce(b.first_failed_at, b.failed_at) as first_failed_at,
   case when b.state = 'parked' then (select count(*)::int from (
     select from ${s}.dead d where d.channel = b.channel and d.key = b.key and d.consumer = b.consumer
-      and d.partition is not null limit 10000) k) else 0 end as parked_messages
+      and ${standsBehind} limit 10000) k) else 0 end as parked_messages
 from ${s}.blocked b
 where ${fits} and ($8::text is null or (b.consumer, b.partition, b.seq) > ($8::text, $9::int, $10::bigint))
 order by b.consumer, b.partition, b.seq limit $11::int`

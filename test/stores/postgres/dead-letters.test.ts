@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { followerOf, letterOf } from './failures.ts'
-import { connect, idsOf, message, openStore, publish, untilPurposeWaits } from './support.ts'
+import { connect, idsOf, message, openStore, publish, TestReader, untilPurposeWaits } from './support.ts'
 import { seen, Town } from './operator-scene.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
 
@@ -194,6 +194,36 @@ describe('a replay of a parked key', () => {
     expect(await town.store.deadLetters.replay({ numbers: await town.numbers(street) })).toMatchObject({
       returned: 1,
     })
+  })
+
+  test('leaves what was given up before the head that parks it, and that alone waits for its key', async () => {
+    const { street, desk, rows } = await town.parked(['a', 'a', 'a'])
+    const { deadLetters, keys } = town.store
+    const { channel } = street
+    await deadLetters.replay({ key: key(street), withoutHead: true })
+    const [head, follower] = await new TestReader(desk.outbox, street).read()
+    await desk.outbox.bury([letterOf(head!, desk, { parks: true })])
+    await desk.outbox.moveFollowers([followerOf(follower!, desk)])
+    const listed = await deadLetters.list({ channel }, { limit: 9 })
+    expect(listed.map(({ id, isKeyParked }) => [id, isKeyParked])).toEqual([
+      [rows[0]!.id, false],
+      [rows[1]!.id, true],
+      [rows[2]!.id, true],
+    ])
+    expect(await keys.list({ channel }, { limit: 9 })).toMatchObject([{ parkedMessages: 2 }])
+    expect(await deadLetters.count({ channel })).toMatchObject({
+      messages: 3,
+      ofParkedKeys: 2,
+      parkedKeys: [{ messages: 2 }],
+    })
+    const old = { numbers: [listed[0]!.number] }
+    expect(await deadLetters.replay(old)).toMatchObject({ left: [{ why: 'key-parked', count: 1 }] })
+    expect(await deadLetters.purge({ numbers: listed.map(({ number }) => number).slice(1) })).toMatchObject({
+      purged: 0,
+    })
+    expect(await deadLetters.replay({ key: key(street) })).toMatchObject({ returned: 2 })
+    expect(await seen(desk, street)).toEqual(idsOf(rows.slice(1)).map((id) => [id, false]))
+    expect(await deadLetters.purge(old)).toMatchObject({ purged: 1 })
   })
 
   test('waits for a relay that is moving a follower, and takes that one too', async () => {
