@@ -21,8 +21,10 @@ held as materialized (
   select p.partition, p.fenced_number from ${s}.partitions p
   where p.consumer = $4 and p.partition = $5::int and p.epoch = $6::bigint for key share),
 locked as materialized (
-  select o.partition, o.seq, o.id from ${s}.outbox o join d using (partition, seq, id)
-  join held h on h.partition = d.partition order by o.seq for update of o),
+  select o.place from d cross join lateral (
+    select o.ctid as place from ${s}.outbox o
+    where o.partition = d.partition and o.seq = d.seq and o.id = d.id limit 1 for update) o
+  where (select true from held)),
 noted as (
   update ${s}.partitions p set fenced_number = $7::bigint, fenced_lineage = $8
   from held h, (select count(*) as rows from locked) k
@@ -30,8 +32,8 @@ noted as (
     and (p.fenced_number < $7::bigint or p.fenced_number = $7::bigint and p.fenced_lineage = $8)
   returning p.partition),
 gone as (
-  delete from ${s}.outbox o using locked k, noted
-  where o.partition = k.partition and o.seq = k.seq and o.id = k.id ${returned(keeps)})${kept(s, keeps)},
+  delete from ${s}.outbox o
+  where o.ctid = any(array(select k.place from locked k, noted)) ${returned(keeps)})${kept(s, keeps)},
 line as (
   delete from ${s}.blocked b using d, noted
   where b.consumer = $4 and b.partition = d.partition and b.seq = d.seq and b.id = d.id and b.state <> 'parked'

@@ -7,20 +7,26 @@ import { rewindText } from './outbox-remove-statements.ts'
  * row (R4). Rows are locked in the order of their key, against deletes: by KEY SHARE, which does not wait for other
  * consumers' transactions, or by UPDATE where this statement deletes them. On a consumer's lane a row it has handled
  * is gone.
+ *
+ * Each row is looked up in a lateral subquery with LIMIT: a join would be turned round into a walk over the whole key (P10).
  */
 export function checked(s: string, lane: Lane, lock: 'key share' | 'update'): string {
   const isUnhandled =
     lane.consumer === ''
       ? ''
-      : `where not exists (select from ${s}.inbox n where n.consumer = $4 and n.message_id = o.id)`
+      : `
+      and not exists (select from ${s}.inbox n where n.consumer = $4 and n.message_id = o.id)`
   return `
 held as materialized (
   select p.partition, p.epoch from ${s}.partitions p
   where p.consumer = $4 and p.partition in (select partition from d) order by p.partition for key share),
 locked as materialized (
-  select o.* from ${s}.outbox o join d using (partition, seq, id)
-  join held h on h.partition = d.partition and h.epoch = d.epoch
-  ${isUnhandled} order by o.partition, o.seq for ${lock} of o)`
+  select o.* from (
+    select d.partition, d.seq, d.id from d join held h on h.partition = d.partition and h.epoch = d.epoch
+    order by d.partition, d.seq offset 0) e
+  cross join lateral (
+    select o.ctid as place, o.* from ${s}.outbox o
+    where o.partition = e.partition and o.seq = e.seq and o.id = e.id${isUnhandled} limit 1 for ${lock}) o)`
 }
 
 /**

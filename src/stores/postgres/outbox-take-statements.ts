@@ -23,15 +23,15 @@ noted as (
   select distinct $4::text, k.id from locked k where k.channel in (select channel from shared) order by 2
   on conflict do nothing returning message_id as id),
 gone as (
-  delete from ${s}.outbox o using locked k
-  where o.partition = k.partition and o.seq = k.seq and o.id = k.id and k.channel not in (select channel from shared)
+  delete from ${s}.outbox o where o.ctid = any(array(
+    select k.place from locked k where k.channel not in (select channel from shared)))
   returning o.partition, o.seq, o.id, o.channel),
 mine as (
   select k.partition, k.seq, k.id, k.channel, true as is_shared from locked k join noted using (id)
   union all select g.*, false from gone g)`
     : `
 mine as (
-  delete from ${s}.outbox o using locked k where o.partition = k.partition and o.seq = k.seq and o.id = k.id
+  delete from ${s}.outbox o where o.ctid = any(array(select k.place from locked k))
   returning o.partition, o.seq, o.id, o.channel)`
   return `
 with d as materialized (
