@@ -37,6 +37,8 @@ export class Gathering {
    */
   gather(channel: ChannelState, pool: Pool, now: number, mayRetry: boolean): Entry[] {
     const isProbing = channel.failures > 0
+    // Another server has taken over and has not told its time: what came back from a send since may have expired.
+    if (channel.rules.expiresAfterMs !== undefined && this.#core.serverOffsetMs === null) return []
     if (channel.heldUntil !== null || (isProbing && channel.underway > 0)) return []
     if (isProbing) return this.#probe(channel, pool, now)
     // In turns, so that many of one kind never keep the other waiting (P7).
