@@ -201,6 +201,39 @@ describe.each(['local', 'broker'] as const)('over %s', (over) => {
 })
 
 describe('consumers over local', () => {
+  it('run a blocked head again when it is unblocked after a restart, though its attempts are used up', async () => {
+    const channel = stepsOf({ onPoison: 'block', maxAttempts: 2 })
+    let runs = 0
+    let isMended = false
+    const start = async (): Promise<Waybill<PgClient>> => {
+      const waybill = instance(channel, 'local')
+      await waybill.migrate()
+      waybill.consume(channel, { consumer: 'shipping' }, async ({ payload }) => {
+        runs++
+        if (!isMended) throw new Error('broken')
+        done.push(nameOf(payload))
+      })
+      await waybill.start()
+      return waybill
+    }
+    const isBlocked = async (): Promise<boolean> => (await lines())[0]?.state === 'blocked'
+    const first = await start()
+    await publish(first, channel, 'a1')
+    await until('the line', isBlocked)
+    await first.stop()
+    runs = 0
+    const second = await start()
+    // Not mended yet: it has all its attempts, and is blocked again by them alone.
+    await second.keys.unblock({ key: 'a' })
+    await until('both attempts', async () => runs === 2 && (await isBlocked()))
+    await second.stop()
+    isMended = true
+    const third = await start()
+    await third.keys.unblock({ key: 'a' })
+    await drained()
+    expect([done, runs]).toEqual([['a1'], 3])
+  })
+
   it('are blocked and parked each for itself: another one of the channel has it all', async () => {
     const channel = stepsOf({ onPoison: 'park' })
     const waybill = instance(channel, 'local')

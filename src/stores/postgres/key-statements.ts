@@ -39,10 +39,17 @@ join unnest($1::text[], $2::int[], $3::bigint[]) l(consumer, partition, seq)
 order by b.consumer, b.partition, b.seq for update of b`
 }
 
-/** A later statement than the one that locked them, so it sees what a relay wrote while that one waited. */
+/**
+ * A later statement than the one that locked them, so it sees what a relay wrote while that one waited. With the attempts of a blocked
+ * one goes the count of its starts: a handler that runs alone, as the first ones after a restart do, would else be given up unrun.
+ */
 export function unblockText(s: string): string {
   return `
-with free as (
+with uncounted as (
+  delete from ${s}.attempts a using ${s}.blocked b, unnest($1::text[], $2::int[], $3::bigint[]) l(consumer, partition, seq)
+  where b.consumer = l.consumer and b.partition = l.partition and b.seq = l.seq and b.state = 'blocked'
+    and a.consumer = b.consumer and a.message_id = b.id),
+free as (
   update ${s}.blocked b set state = 'retrying', retry_at = clock_timestamp(),
     attempts = case when b.state = 'blocked' then 0 else b.attempts end
   from unnest($1::text[], $2::int[], $3::bigint[]) l(consumer, partition, seq)
