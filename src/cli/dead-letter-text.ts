@@ -134,7 +134,7 @@ const leftWords: Readonly<Record<LeftReason, string>> = {
     'of a channel that is not registered. Run `waybill migrate` with a configuration that lists it.',
   'no-consumer': 'of a consumer without a subscription. Start its service once.',
   'no-place':
-    'that another consumer has still to get, from partitions that are given up (`waybill migrate --partitions`). Again when it has.',
+    'that another consumer has still to get, from other partitions than those of now (`waybill migrate --partitions`). Again when it has.',
   expired:
     'older than their channel lets be sent (`expiresAfterMs`): they would be deleted unsent. Raise it, or purge them.',
   'asked-already': "asked for already. Their consumer's process takes them when it looks next.",

@@ -96,7 +96,7 @@ export type DeadLetterTarget =
 /**
  * Why a dead letter was left where it is. `key-parked`: its whole key comes back, or none of it · `no-channel`: its channel is
  * not registered · `no-consumer`: its consumer has no subscription any more · `no-place`: its row still waits for another consumer, in
- * partitions that were given up and that its own has left · `expired`: older than its channel lets be sent · `asked-already` · `busy`: its consumer is running it at this moment.
+ * partitions of another layout than its own consumer's · `expired`: older than its channel lets be sent · `asked-already` · `busy`: its consumer is running it at this moment.
  */
 export type LeftReason =
   | 'key-parked'

@@ -91,16 +91,37 @@ export function thereText(s: string): string {
 }
 
 /**
+ * Held by replays into the channels of the dead letters $1, to the end of their transactions. Two consumers may have given up the same
+ * message, and whoever puts its row in anew notes it for the other one: the two must not do so at once. In one order; a replay takes
+ * it before all other locks.
+ */
+export function lockReplaysText(s: string): string {
+  return `
+select pg_advisory_xact_lock(c.hash) from (
+  select distinct ${replayLock(s, 'd.channel')} as hash from ${s}.dead d where d.number = any($1::bigint[]) order by 1) c`
+}
+
+/** The same for one channel. */
+export function lockReplayText(s: string): string {
+  return `select pg_advisory_xact_lock(${replayLock(s, '$1::text')})`
+}
+
+function replayLock(s: string, channel: string): string {
+  return `hashtextextended('waybill replay ${s.replaceAll("'", "''")}' || chr(10) || ${channel}, 0)`
+}
+
+/**
  * Of a parked key, whose dead letters are held by its line: what stands in the way of all of them, for they come back together or not at
- * all. No row where there is none.
+ * all. No row where there is none. A row that waits for another consumer must stand where the others are put, or the two would be read
+ * without regard to their order.
  */
 export function keyPlaceText(s: string, { text }: Which): string {
   return `
+with placed as materialized (${placedText(s, text)})
 select bool_and(${hasChannel(s)}) as has_channel, bool_and(${hasConsumer(s)}) as has_consumer,
-  bool_or(d.consumer <> '' and exists (select from ${s}.outbox o
-    where o.partition = d.partition and o.seq = d.seq and o.id = d.id and ${isLeftBehind(s, 'd.consumer', 'o.partition')}))
-    as is_left_behind, count(*)::int as n
-from ${s}.dead d where ${text} having count(*) > 0`
+  coalesce(bool_or(d.consumer <> '' and (d.stands_in <> d.new_partition or ${isLeftBehind(s, 'd.consumer', 'd.stands_in')})),
+    false) as is_elsewhere, count(*)::int as n
+from placed d having count(*) > 0`
 }
 
 function hasChannel(s: string): string {
@@ -139,14 +160,53 @@ export function allOf(
 }
 
 /**
+ * Partitions in which the row of dead letter `d` may stand, for others: where it stood when this consumer gave it up, or where another
+ * one's replay has put it since, by another layout. A parked key's letters also go on to its consumer's next layout while their rows
+ * stay.
+ */
+function places(s: string): string {
+  return `(select d.partition union
+    select l.first_partition + abs(${hashOf('d', 'k.ordered')} % l.partitions)::int
+    from ${s}.channels k join ${s}.layouts l on l.transport = k.transport where k.channel = d.channel)`
+}
+
+function hashOf(row: string, ordered: string): string {
+  return `hashtextextended(case when ${ordered} then ${row}.channel || chr(10) || ${row}.key else ${row}.id::text end, 0)`
+}
+
+/**
+ * Dead letters with where they are to be put and where their row stands, by its primary key. The partition is reckoned as in
+ * outbox-writer.ts, from the layout of now; while an older one still drains, from that, for what it holds of the key comes after
+ * them.
+ */
+function placedText(s: string, text: string): string {
+  return `
+  select d.*, coalesce(old.first_partition, t.first_partition)
+      + abs(${hashOf('d', 'c.ordered')} % coalesce(old.partitions, t.partitions))::int as new_partition,
+    (select w.partition from ${places(s)} w(partition) cross join lateral (
+      select from ${s}.outbox o where o.partition = w.partition and o.seq = d.seq and o.id = d.id limit 1) o limit 1) as stands_in
+  from ${s}.dead d
+  left join ${s}.channels c on c.channel = d.channel left join ${s}.transports t on t.transport = c.transport
+  left join lateral (
+    select l.first_partition, l.partitions from ${s}.layouts l
+    where l.transport = t.transport and l.consumer = d.consumer and l.state = 'draining' order by l.generation limit 1) old on true
+  where ${text}`
+}
+
+/**
  * Of dead letters of local consumers: holds those of their rows that are still in the outbox for others. FOR UPDATE, which a
- * consumer that takes or notes such a row waits for: what the next statements see of the inbox stays so.
+ * consumer that takes or notes such a row waits for: what the next statements see of the inbox stays so. Each by the primary key and in
+ * its order, in subqueries with LIMIT, which the planner does not turn round into a walk over the outbox (P10).
  */
 export function lockRowsText(s: string, { text }: Which): string {
   return `
-select count(*)::int as n from (
-  select 1 from ${s}.outbox o join ${s}.dead d on d.partition = o.partition and d.seq = o.seq and d.id = o.id
-  where d.consumer <> '' and ${text} order by o.partition, o.seq for update of o) l`
+with d as materialized (
+  select w.partition, d.seq, d.id from ${s}.dead d cross join lateral ${places(s)} w(partition)
+  where d.consumer <> '' and ${text} order by 1, 2),
+held as materialized (
+  select 1 from d cross join lateral (
+    select from ${s}.outbox o where o.partition = d.partition and o.seq = d.seq and o.id = d.id limit 1 for update) o)
+select count(*)::int as n from held`
 }
 
 /**
@@ -156,10 +216,13 @@ select count(*)::int as n from (
  */
 export function clearRowsText(s: string, { text }: Which): string {
   return `
-delete from ${s}.outbox o using ${s}.dead d
-where d.partition = o.partition and d.seq = o.seq and d.id = o.id and d.consumer <> '' and ${text}
-  and not exists (select from ${s}.subscriptions u where u.channel = o.channel
-    and not exists (select from ${s}.inbox n where n.consumer = u.consumer and n.message_id = o.id))`
+delete from ${s}.outbox x where x.ctid = any(array(
+  select f.place from ${s}.dead d cross join lateral ${places(s)} w(partition) cross join lateral (
+    select o.ctid as place from ${s}.outbox o where o.partition = w.partition and o.seq = d.seq and o.id = d.id
+      and not exists (select from ${s}.subscriptions u where u.channel = o.channel
+        and not exists (select from ${s}.inbox n where n.consumer = u.consumer and n.message_id = o.id))
+    limit 1) f
+  where d.consumer <> '' and ${text}))`
 }
 
 /**
@@ -172,27 +235,18 @@ function isLeftBehind(s: string, consumer: string, partition: string): string {
 }
 
 /**
- * Puts dead letters back where they stood, in the order of their old numbers. The partition is reckoned as in outbox-writer.ts,
- * from the layout of now; while an older one still drains, from that, for what it holds of the key comes after them. For a local
- * consumer the row may still be there for others, and stays; where it was not, every other subscriber has had the message and gets
- * an inbox row. This consumer's inbox row goes, and the count of its starts. Of one consumer at a time: another's layout may be another.
+ * Puts dead letters back where they stood, in the order of their old numbers. For a local consumer the row may still be there for others,
+ * and stays; where it was not, every other subscriber has had the message and gets an inbox row. This consumer's inbox row goes, and
+ * the count of its starts. Of one consumer at a time: another's layout may be another.
  *
  * Rows stand below the floors of their readers: the counter of each partition rises, last, for renewals and other effects of the
  * relays wait for it. Returns how many went back.
  */
 export function returnText(s: string, { text }: Which): string {
   return `
-with placed as materialized (
-  select d.*, coalesce(old.first_partition, t.first_partition) + abs(hashtextextended(
-      case when c.ordered then d.channel || chr(10) || d.key else d.id::text end, 0)
-      % coalesce(old.partitions, t.partitions))::int as new_partition,
-    (select o.partition from ${s}.outbox o where o.partition = d.partition and o.seq = d.seq and o.id = d.id) as stands_in
-  from ${s}.dead d join ${s}.channels c on c.channel = d.channel join ${s}.transports t on t.transport = c.transport
-  left join lateral (
-    select l.first_partition, l.partitions from ${s}.layouts l
-    where l.transport = t.transport and l.consumer = d.consumer and l.state = 'draining' order by l.generation limit 1) old on true
-  where ${text}),
-d as materialized (select p.* from placed p where not ${isLeftBehind(s, 'p.consumer', 'p.stands_in')}),
+with placed as materialized (${placedText(s, text)}),
+d as materialized (
+  select p.* from placed p where p.new_partition is not null and not ${isLeftBehind(s, 'p.consumer', 'p.stands_in')}),
 back as (
   insert into ${s}.outbox (partition, seq, id, channel, key, payload, content_type, headers, created_at)
   overriding system value

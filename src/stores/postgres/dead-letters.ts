@@ -25,6 +25,8 @@ import {
   listText,
   lockLettersText,
   lockLineText,
+  lockReplaysText,
+  lockReplayText,
   lockRowsText,
   purgeText,
   returnText,
@@ -98,6 +100,7 @@ async function replayNumbers(
   s: string,
   numbers: readonly number[],
 ): Promise<ReplayResult> {
+  await connection.query({ text: lockReplaysText(s), values: [numbers] }, 'take a turn at replays')
   const { letters, busy } = await lockLetters(connection, s, numbers)
   const left = new Left()
   left.add('busy', busy)
@@ -133,6 +136,7 @@ async function replayKey(
   target: Extract<DeadLetterTarget, { readonly key: KeyName }>,
 ): Promise<ReplayResult> {
   const nothing: ReplayResult = { returned: 0, asked: 0, left: [] }
+  await connection.query({ text: lockReplayText(s), values: [target.key.channel] }, 'take a turn at replays')
   const head = await lockLine(connection, s, target.key)
   // Somebody was faster: with the line the key has gone back as a whole.
   if (head === undefined) return nothing
@@ -151,14 +155,14 @@ async function replayKey(
 interface KeyPlace {
   readonly has_channel: boolean
   readonly has_consumer: boolean
-  readonly is_left_behind: boolean
+  readonly is_elsewhere: boolean
   readonly n: number
 }
 
 function keyObstacle(place: KeyPlace): LeftReason | undefined {
   if (!place.has_channel) return 'no-channel'
   if (!place.has_consumer) return 'no-consumer'
-  return place.is_left_behind ? 'no-place' : undefined
+  return place.is_elsewhere ? 'no-place' : undefined
 }
 
 /** Each statement looks again at what the locks of the one before it have shown. */

@@ -138,6 +138,20 @@ where p.transport = $1 and p.consumer = any($2::text[]) and not p.is_open
     and l.state = 'retired' and ${inRange('p.partition', 'l')})`
 }
 
+/**
+ * Partitions of layouts that consumer $2 has left for good and that still hold rows: for another consumer, or because this one's relay
+ * died between the commit that noted them and their removal. What every subscriber has is swept from there.
+ */
+export function leftBehindText(s: string): string {
+  return `
+select array(
+  select p from ${s}.layouts l cross join generate_series(l.first_partition, l.first_partition + l.partitions - 1) p
+  where l.transport = $1 and l.consumer = $2 and l.state = 'retired'
+    and exists (select from ${s}.layouts r where r.transport = l.transport and r.consumer = '' and r.generation = l.generation
+      and r.state in ('draining', 'lingering'))
+    and exists (select from ${s}.outbox o where o.partition = p)) as partitions`
+}
+
 /** Rows of older layouts by why they stand there; at most $2 of them are looked at, by the primary key. */
 export function remainsText(s: string): string {
   return `

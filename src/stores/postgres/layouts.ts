@@ -13,11 +13,13 @@ import {
   changerLockText,
   changeText,
   layoutLockText,
+  leftBehindText,
   lookText,
   preparedText,
   remainsText,
   sessionsText,
 } from './layout-statements.ts'
+import { sweepText } from './outbox-remove-statements.ts'
 import { registrationLock, tryRegistrationLock } from './schema.ts'
 
 /** Numbers of partitions are 32-bit integers, and never used again. */
@@ -31,6 +33,8 @@ const lockTimeoutMs = 300
 const pauseMs = 500
 const lookEveryMs = 100
 const tellEveryMs = 1000
+/** Rows deleted between two looks: the rest goes at the next. */
+const mostSwept = 5000
 
 const what = 'change the number of partitions'
 
@@ -42,7 +46,7 @@ export async function advance(
   connection: Connection,
   schema: string,
   { transport, consumer }: Lane,
-  logger: Logger,
+  { logger, keeps }: { readonly logger: Logger; readonly keeps: boolean },
 ): Promise<void> {
   const lanes = consumer === '' ? [''] : [consumer, '']
   try {
@@ -51,6 +55,13 @@ export async function advance(
       const [lock] = await run<{ got: boolean }>({ text: `select ${tryRegistrationLock(schema)} as got` })
       if (lock!.got) await run({ text: advanceText(schema), values: [transport, lanes] })
     })
+    if (consumer === '') return
+    // In a retired layout nobody claims a partition any more, and so nobody would sweep it.
+    const left = { text: leftBehindText(schema), values: [transport, consumer] }
+    const [row] = await connection.query<{ partitions: readonly number[] }>(left, 'look at a retired layout')
+    if (row!.partitions.length === 0) return
+    const query = { text: sweepText(schema, keeps), values: [row!.partitions, consumer, mostSwept] }
+    await connection.query(query, 'delete handled rows')
   } catch (error) {
     logger.warn(
       { transport, consumer, error: describeError(error) },

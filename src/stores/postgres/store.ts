@@ -149,7 +149,8 @@ async function joinLane(
   const layouts = connections.open('layouts', {
     timeoutMs: Math.min(statementTimeoutMs, Math.ceil(leaseMs / 4)),
   })
-  const onChanging = (): Promise<void> => advance(layouts, schema, lane, logger)
+  const onChanging = (): Promise<void> =>
+    advance(layouts, schema, lane, { logger, keeps: keepsSent(context) })
   const onGained = (gained: readonly LeasedPartition[]): Promise<void> =>
     connections.lend('sweep', {}, (sweeping) =>
       sweep(sweeping, gained, { schema, lane, logger, budgetMs: leaseMs / 4, keeps: keepsSent(context) }),

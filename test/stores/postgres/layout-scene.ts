@@ -56,6 +56,17 @@ export class LayoutScene {
     return rows[0].partition
   }
 
+  /** Until so many operators' transactions wait for a lock. */
+  async operatorsWait(count: number): Promise<void> {
+    await until(`${count} operators that wait`, async () => {
+      const { rows } = await this.#observer.query(
+        `select count(*)::int as n from pg_stat_activity
+         where datname = current_database() and application_name like '%operator%' and wait_event_type = 'Lock'`,
+      )
+      return rows[0].n === count
+    })
+  }
+
   async isAnnounced(street: Street): Promise<void> {
     await until('the announcement', async () => (await this.layoutOf(street)).changing)
   }

@@ -143,7 +143,11 @@ export class TestReader {
   readonly #outbox: Outbox
   readonly #channels: readonly string[]
 
-  constructor(outbox: Outbox, street: Street, channels: readonly string[] = [street.channel]) {
+  constructor(
+    outbox: Outbox,
+    street: Pick<Street, 'channel' | 'partitions'>,
+    channels: readonly string[] = [street.channel],
+  ) {
     this.#outbox = outbox
     this.#channels = channels
     this.floors = new Map(street.partitions.map((partition) => [partition, 0n]))
