@@ -62,6 +62,20 @@ describe('the envelope on a wire', () => {
     )
   })
 
+  it('has an id in the letters of the store, in which an inbox finds it again', () => {
+    const id = newMessageId()
+    const envelope: Envelope = {
+      id: id.toUpperCase(),
+      channel: 'orders.placed',
+      key: null,
+      payload: new Uint8Array(),
+      contentType: 'application/json',
+      headers: headersFrom([]),
+      createdAt: new Date(0),
+    }
+    expect(decodeEnvelope(arrivalOf(encodeHeaders(envelope, source, prefix)), prefix).id).toBe(id)
+  })
+
   it('drops a header named __proto__ and reaches no prototype', () => {
     const ours = encodeHeaders(envelopeOf({}), source, prefix)
     const { headers } = decodeEnvelope(arrivalOf([...ours, ['__proto__', 'polluted'], ['a', '1']]), prefix)

@@ -87,7 +87,8 @@ export function decodeEnvelope(arrival: Arrival, prefix: string): Envelope {
 function ownId(attributes: ReadonlyMap<string, string>): string {
   const id = attributes.get('id') ?? ''
   if (!isUuid(id)) throw invalid('says that it is Waybill’s and its id is not a UUID.')
-  return id
+  // As the store writes it: an id that comes back in other letters would be taken for none that was admitted.
+  return id.toLowerCase()
 }
 
 function ownChannel(attributes: ReadonlyMap<string, string>): string {
