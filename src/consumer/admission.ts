@@ -86,6 +86,7 @@ function admission<Ref>(handlers: HandlerTable, note: Admit<Ref>): Admission<Ref
   return {
     async admit(transaction, items) {
       const noted = items.filter((item) => isNoted(item.envelope.channel))
+      if (noted.length === items.length && noted.length > 0) return await note(transaction, noted)
       const others = items.filter((item) => !isNoted(item.envelope.channel))
       const admitted = noted.length === 0 ? [] : await note(transaction, noted)
       return new Set([...admitted, ...others.map(idOf)])

@@ -65,7 +65,8 @@ export class BatchProcessor<Ref> {
   ): Promise<void> {
     const ready: Ready<Ref>[] = []
     for (const [i, item] of items.entries()) {
-      const outcome = pass.trouble ?? (await this.#prepare(pass, item, offset + i, ready))
+      const prepared = pass.trouble ?? this.#prepare(pass, item, offset + i, ready)
+      const outcome = prepared instanceof Promise ? await prepared : prepared
       if (outcome !== undefined) pass.outcomes[offset + i] = outcome
     }
     if (ready.length === 0) return
@@ -74,12 +75,12 @@ export class BatchProcessor<Ref> {
   }
 
   /** What cannot be run is known before the transaction begins, and so does not fail the batch it came with. */
-  async #prepare(
+  #prepare(
     pass: Pass,
     item: WorkItem<Ref>,
     index: number,
     ready: Ready<Ref>[],
-  ): Promise<Outcome | undefined> {
+  ): Outcome | undefined | Promise<Outcome | undefined> {
     const { envelope } = item
     if (this.#isStopped(pass, item)) return skipped
     const refusal = this.#options.refuse?.(item)
@@ -90,14 +91,23 @@ export class BatchProcessor<Ref> {
     const entry = this.#options.handlers.get(envelope.channel)
     if (entry === undefined) {
       // Never done (P15): it is tried again, for the handler may come with the next deployment, and then kept as a dead letter.
-      return await this.#count(pass, item, noHandler(this.#options.consumer, envelope))
+      return this.#count(pass, item, noHandler(this.#options.consumer, envelope))
     }
-    try {
-      ready.push({ index, item, entry, message: await decode(envelope, entry.channel) })
-      return undefined
-    } catch (error) {
+    const unreadable = (error: unknown): Outcome => {
       this.#stopKey(pass, item)
       return failed(error, 1, false)
+    }
+    try {
+      const message = decode(envelope, entry.channel)
+      if (message instanceof Promise)
+        return message.then(
+          (decoded) => void ready.push({ index, item, entry, message: decoded }),
+          unreadable,
+        )
+      ready.push({ index, item, entry, message })
+      return undefined
+    } catch (error) {
+      return unreadable(error)
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Clock, Random } from '../kernel/clock.ts'
-import { withDeadline } from '../kernel/deadline.ts'
+import { Deadlines } from '../kernel/deadlines.ts'
 import { isWaybillError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
 import { backoffMs, type Backoff } from '../kernel/retry.ts'
@@ -62,28 +62,28 @@ export async function runOnce<Ref>(
   attempt: number,
   stop: AbortSignal,
 ): Promise<TransactionResult> {
+  const items = ready.map(({ item }) => item)
   const late = new AbortController()
   const signal = AbortSignal.any([stop, late.signal])
   const at: { phase: Phase; thrown: unknown } = { phase: 'admit', thrown: undefined }
   let outcomes: readonly Outcome[]
 
   const work = async ({ handle, executor }: OpenTransaction): Promise<readonly Outcome[]> => {
-    const toRun = await parts.admission?.admit(
-      executor,
-      ready.map(({ item }) => item),
-    )
+    const toRun = await parts.admission?.admit(executor, items)
     failpoint('consumer.after-admit')
     at.phase = 'handler'
     const fresh = firstOfEach(ready, toRun)
     try {
-      await callEach(parts, [...fresh], { tx: handle, attempt }, stop, late)
+      await callEach(parts, fresh, { tx: handle, attempt }, stop, late)
     } catch (error) {
       at.thrown = error
       throw error
     }
     at.phase = 'commit'
     failpoint('consumer.before-commit')
-    return ready.map((one) => (fresh.has(one) ? handled : duplicate))
+    if (fresh.length === ready.length) return ready.map(() => handled)
+    const ran = new Set(fresh)
+    return ready.map((one) => (ran.has(one) ? handled : duplicate))
   }
 
   try {
@@ -95,7 +95,7 @@ export async function runOnce<Ref>(
     // Whatever a handler throws when it is told to stop is no failure of its message.
     return { kind: stop.aborted && kind !== 'commit-unknown' ? 'unavailable' : kind, error }
   }
-  parts.admission?.committed?.(ready.map(({ item }) => item))
+  parts.admission?.committed?.(items)
   failpoint('consumer.after-commit')
   return { kind: 'committed', outcomes }
 }
@@ -109,18 +109,26 @@ export async function callEach<Ref>(
   late: AbortController = new AbortController(),
 ): Promise<void> {
   const call = { consumer: parts.consumer, tx, signal: AbortSignal.any([stop, late.signal]), attempt }
-  for (const together of callsOf(ready)) {
-    try {
-      // The deadline runs before the first line of the call does.
-      const called = Promise.resolve().then(() => callHandler(together, call))
-      await withDeadline(called, timeoutOf(parts, together[0]!), nameOf(together), stop)
-    } catch (error) {
-      // A handler past its time may still use the client. The signal tells it to end, and tells the runner to end the
-      // connection instead of handing it to the next transaction, where those statements would then be committed.
-      if (isWaybillError(error) && error.code === 'WB_TIMED_OUT') late.abort(error)
-      throw error
+  const deadlines = new Deadlines(stop)
+  try {
+    for (const together of callsOf(ready)) {
+      const limitMs = timeoutOf(parts, together[0]!)
+      const called = deadlines.run(
+        () => callHandler(together, call),
+        limitMs,
+        () => nameOf(together),
+      )
+      // Not every call has something to wait for.
+      if (called !== undefined) await called
+      failpoint('consumer.after-handler')
     }
-    failpoint('consumer.after-handler')
+  } catch (error) {
+    // A handler past its time may still use the client. The signal tells it to end, and tells the runner to end the
+    // connection instead of handing it to the next transaction, where those statements would then be committed.
+    if (isWaybillError(error) && error.code === 'WB_TIMED_OUT') late.abort(error)
+    throw error
+  } finally {
+    deadlines.end()
   }
 }
 
@@ -141,14 +149,15 @@ async function lookAgain<Ref>(
 function firstOfEach<Ref>(
   ready: readonly Ready<Ref>[],
   toRun: ReadonlySet<string> | undefined,
-): ReadonlySet<Ready<Ref>> {
-  if (toRun === undefined) return new Set(ready)
+): readonly Ready<Ref>[] {
+  // As many as there are: then no two are the same, and all of them are to be run.
+  if (toRun === undefined || toRun.size === ready.length) return ready
   const byId = new Map<string, Ready<Ref>>()
   for (const one of ready) {
     const { id } = one.item.envelope
     if (toRun.has(id) && !byId.has(id)) byId.set(id, one)
   }
-  return new Set(byId.values())
+  return [...byId.values()]
 }
 
 function timeoutOf<Ref>(

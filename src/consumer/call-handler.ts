@@ -32,34 +32,54 @@ export function callsOf<Ref>(ready: readonly Ready<Ref>[]): readonly (readonly R
   return calls
 }
 
-/** Upcasts what is of an older version, and calls the handler. Rejects with what it throws. */
-export async function callHandler<Ref>(
+/**
+ * Upcasts what is of an older version, and calls the handler. Throws, or rejects with, what that throws; there is a promise only
+ * where something is to be waited for.
+ */
+export function callHandler<Ref>(together: readonly Ready<Ref>[], call: Call): Promise<void> | void {
+  const messages = together.map(messageOf)
+  if (!messages.some((message) => message instanceof Promise)) {
+    return callWith(messages as Message[], together, call)
+  }
+  return Promise.all(messages.map((message) => Promise.resolve(message))).then((decoded) =>
+    callWith(decoded, together, call),
+  )
+}
+
+function callWith<Ref>(
+  messages: readonly Message[],
   together: readonly Ready<Ref>[],
   { consumer, tx, signal, attempt }: Call,
-): Promise<void> {
+): Promise<void> | void {
   const { entry } = together[0]!
-  const messages: Message[] = []
-  for (const one of together) messages.push(await messageOf(one))
-  const [message] = messages
   if (entry.handleAll !== undefined) {
-    const idempotencyKeys = messages.map(({ id }) => idempotencyKey(consumer, id))
-    await entry.handleAll(messages, { tx, signal, attempt, idempotencyKeys })
-    return
+    let keys: readonly string[] | undefined
+    return entry.handleAll(messages, {
+      tx,
+      signal,
+      attempt,
+      // Made when they are asked for: most handlers need none.
+      get idempotencyKeys() {
+        return (keys ??= messages.map(({ id }) => idempotencyKey(consumer, id)))
+      },
+    })
   }
-  await entry.handle(message!, {
+  const [message] = messages
+  return entry.handle(message!, {
     tx,
     signal,
     attempt,
-    // Made when it is asked for: most handlers need none.
     get idempotencyKey() {
       return idempotencyKey(consumer, message!.id)
     },
   })
 }
 
-async function messageOf<Ref>(one: Ready<Ref>): Promise<Message> {
+function messageOf<Ref>(one: Ready<Ref>): Message | Promise<Message> {
   const { channel } = one.entry
-  const message = one.message ?? (await decode(one.item.envelope, channel))
+  const message = one.message ?? decode(one.item.envelope, channel)
   one.message = undefined
-  return upcast(message, channel)
+  return message instanceof Promise
+    ? message.then((decoded) => upcast(decoded, channel))
+    : upcast(message, channel)
 }

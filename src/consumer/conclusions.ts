@@ -54,7 +54,7 @@ export class Conclusions {
   }
 
   /** Moves the entry of an outcome on: out of the way of its key, or to wait. Never rejects. */
-  async conclude({ ref: entry, envelope }: WorkItem<WindowEntry>, outcome: Outcome): Promise<void> {
+  conclude({ ref: entry, envelope }: WorkItem<WindowEntry>, outcome: Outcome): Promise<void> | void {
     const { clock, retry, random } = this.#options
     switch (outcome.outcome) {
       case 'handled':
@@ -81,7 +81,7 @@ export class Conclusions {
         break
       }
       case 'failed':
-        await this.#failed(entry, envelope, outcome)
+        return this.#failed(entry, envelope, outcome)
     }
   }
 

@@ -182,8 +182,12 @@ export class ConsumerRun {
     if (kind === 'broken') await this.#conclude(entries, (entry) => this.#conclusions.buryBroken(entry))
     if (items.length === 0) return true
     const outcomes = await processor.process(items, giveUp)
-    const done = items.map((item, i) => ({ channel: item.envelope.channel, outcome: outcomes[i]!.outcome }))
-    tellDone(this.#options.consumer, done, tell)
+    tellDone(
+      this.#options.consumer,
+      items.map(({ envelope }) => envelope),
+      outcomes,
+      tell,
+    )
     const trouble = outcomes.find(isTrouble)
     await this.#conclude(entries, (_entry, i) => this.#conclusions.conclude(items[i]!, outcomes[i]!))
     if (trouble?.outcome === 'stale') {
@@ -202,10 +206,11 @@ export class ConsumerRun {
   /** In order, and on a stream that is kept in order no further than to the first that is not done: a hole would be for ever. */
   async #conclude(
     entries: readonly WindowEntry[],
-    conclude: (entry: WindowEntry, index: number) => Promise<void>,
+    conclude: (entry: WindowEntry, index: number) => Promise<void> | void,
   ): Promise<void> {
     for (const [i, entry] of entries.entries()) {
-      await conclude(entry, i)
+      const concluding = conclude(entry, i)
+      if (concluding !== undefined) await concluding
       if (isInOrder(entry.form) && entry.state !== 'done') return
     }
   }
@@ -244,5 +249,6 @@ export class ConsumerRun {
 function isTrouble(
   outcome: Outcome,
 ): outcome is Extract<Outcome, { outcome: 'unavailable' | 'stale' | 'reassigned' }> {
-  return ['unavailable', 'stale', 'reassigned'].includes(outcome.outcome)
+  const { outcome: kind } = outcome
+  return kind === 'unavailable' || kind === 'stale' || kind === 'reassigned'
 }

@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer'
 import { describeError, WaybillError } from '../kernel/errors.ts'
 import { payloadVersionHeader, type Envelope, type Message } from '../kernel/message.ts'
 import type { SomeChannel } from '../outbox/channel.ts'
@@ -11,18 +12,32 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 /**
  * An envelope as its handler sees it, but for {@link upcast}: JSON parsed, other content types as bytes. The payload of a
  * message that Waybill wrote is the output of the channel's schema already, and a schema that transforms would refuse its own
- * output; so only foreign messages are validated, and their handler gets what the schema makes of them. Rejects with what no
+ * output; so only foreign messages are validated, and their handler gets what the schema makes of them. Throws, or rejects with, what no
  * retry can change; with a `UnreadableError` where the message is of a version that this channel cannot read, or is a foreign one and
- * no schema says what it has to look like.
+ * no schema says what it has to look like. Only what is validated is waited for: a promise for each message of a batch costs as much
+ * as parsing it.
  */
-export async function decode(envelope: Envelope, channel: SomeChannel): Promise<Message> {
-  const { id, key, headers, createdAt } = envelope
+export function decode(envelope: Envelope, channel: SomeChannel): Message | Promise<Message> {
   const version = versionOf(envelope, channel)
-  let payload = parse(envelope)
-  if (channel.schema !== undefined && envelope.isForeign === true) {
-    payload = await validate(channel.schema, payload, `message ${id} on channel "${channel.name}"`)
-  }
-  return { id, channel: envelope.channel, key, payload, version, headers, createdAt }
+  const payload = parse(envelope)
+  if (channel.schema === undefined || envelope.isForeign !== true)
+    return messageOf(envelope, version, payload)
+  return validated(envelope, channel, version, payload)
+}
+
+async function validated(
+  envelope: Envelope,
+  { name, schema }: SomeChannel,
+  version: number,
+  payload: unknown,
+): Promise<Message> {
+  const valid = await validate(schema!, payload, `message ${envelope.id} on channel "${name}"`)
+  return messageOf(envelope, version, valid)
+}
+
+function messageOf(envelope: Envelope, version: number, payload: unknown): Message {
+  const { id, channel, key, headers, createdAt } = envelope
+  return { id, channel, key, payload, version, headers, createdAt }
 }
 
 /** An upcast threw: it would throw again, whatever else is tried. */
@@ -56,7 +71,9 @@ function versionOf(envelope: Envelope, channel: SomeChannel): number {
       `${which} was not written by Waybill, and the channel has no schema to judge it by.`,
     )
   }
-  const text = envelope.headers[payloadVersionHeader] ?? '1'
+  const header = envelope.headers[payloadVersionHeader]
+  if (header === undefined && channel.version === 1) return 1
+  const text = header ?? '1'
   const version = /^[1-9]\d{0,14}$/u.test(text) ? Number(text) : undefined
   if (version === channel.version) return version
   if (version !== undefined && version < channel.version && channel.hasUpcast) return version
@@ -73,7 +90,7 @@ function versionOf(envelope: Envelope, channel: SomeChannel): number {
 function parse(envelope: Envelope): unknown {
   if (!isJson(envelope.contentType)) return envelope.payload
   try {
-    return JSON.parse(decoder.decode(envelope.payload))
+    return JSON.parse(textOf(envelope.payload))
   } catch {
     // The parser's own sentence quotes the payload (S16).
     throw new WaybillError(
@@ -81,4 +98,10 @@ function parse(envelope: Envelope): unknown {
       `The payload of message ${envelope.id} on channel "${envelope.channel}" says that it is JSON and is not.`,
     )
   }
+}
+
+/** Most JSON is ASCII, and to copy that takes a quarter of the time that decoding does. */
+function textOf(bytes: Uint8Array): string {
+  if (!isAscii(bytes)) return decoder.decode(bytes)
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
 }

@@ -101,16 +101,19 @@ export function guarded(listener: ConsumerListener | undefined): ConsumerListene
   }
 }
 
-/** `handled` and `duplicate` events of a batch, one for each channel that had any. */
+/** `handled` and `duplicate` events of a batch, one for each channel that had any. `outcomes` are those of `messages`, in order. */
 export function tellDone(
   consumer: string,
-  results: Iterable<{ readonly channel: string; readonly outcome: string }>,
+  messages: readonly { readonly channel: string }[],
+  outcomes: readonly { readonly outcome: string }[],
   tell: ConsumerListener,
 ): void {
   for (const type of ['handled', 'duplicate'] as const) {
     const counts = new Map<string, number>()
-    for (const { channel, outcome } of results) {
-      if (outcome === type) counts.set(channel, (counts.get(channel) ?? 0) + 1)
+    for (const [i, { outcome }] of outcomes.entries()) {
+      if (outcome !== type) continue
+      const { channel } = messages[i]!
+      counts.set(channel, (counts.get(channel) ?? 0) + 1)
     }
     for (const [channel, count] of counts) tell({ type, consumer, channel, count })
   }

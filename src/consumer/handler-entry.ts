@@ -47,7 +47,8 @@ export function createEntry(options: EntryOptions, given: EntryHandler): Handler
 export function around<Given, Context>(
   middleware: readonly ConsumeMiddleware<Given, Context>[],
   handler: (given: Given, context: Context) => Promise<void> | void,
-): (given: Given, context: Context) => Promise<void> {
+): (given: Given, context: Context) => Promise<void> | void {
+  if (middleware.length === 0) return (given, context) => handler(given, context)
   return async (given, context) => {
     const run = async (index: number): Promise<void> => {
       const each = middleware[index]

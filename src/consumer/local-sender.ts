@@ -102,8 +102,7 @@ export function createLocalSender(options: LocalSenderOptions): LocalSender {
       try {
         failpoint('consumer.after-receive')
         const outcomes = await sendAll(rows, limit.signal)
-        const done = rows.map(({ channel }, i) => ({ channel, outcome: outcomes[i]!.outcome }))
-        tellDone(consumer, done, tell)
+        tellDone(consumer, rows, outcomes, tell)
         for (const [i, outcome] of outcomes.entries()) {
           if (outcome.outcome !== 'failed') continue
           const { id, channel } = rows[i]!

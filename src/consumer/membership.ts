@@ -64,11 +64,10 @@ export class Membership implements Required<Pick<Subscription, 'receive' | 'sett
     const deliveries = (await subscription?.receive(most, end)) ?? []
     // Of a membership that is over: they were not settled, and come again.
     if (generation !== this.#generation) return []
-    return deliveries.map((delivery) => {
-      const assignment = this.#base + delivery.assignment
-      this.#highest = Math.max(this.#highest, assignment)
-      return { ...delivery, assignment }
-    })
+    const base = this.#base
+    for (const { assignment } of deliveries) this.#highest = Math.max(this.#highest, base + assignment)
+    if (base === 0) return deliveries
+    return deliveries.map((delivery) => ({ ...delivery, assignment: base + delivery.assignment }))
   }
 
   async settle(positions: readonly SettledPosition[]): Promise<readonly boolean[]> {

@@ -48,7 +48,7 @@ export class OnceRunner {
       if (stop.aborted) return this.lost(envelope, 'not-begun', stop.reason)
       const result = await runOnce(this.#parts, [ready], 1, stop)
       if (result.kind !== 'committed') return this.lost(envelope, 'handler-failed', result.error)
-      tellDone(consumer, [{ channel, outcome: 'handled' }], this.#tell)
+      tellDone(consumer, [envelope], result.outcomes, this.#tell)
       return null
     } catch (error) {
       return this.lost({ id, channel }, 'handler-failed', error)

@@ -137,7 +137,7 @@ export class Replayer {
     const result = await runTogether(parts, [ready], replay.starts, this.#giveUp.signal)
     switch (result.kind) {
       case 'committed':
-        tellDone(consumer, [{ channel, outcome: result.outcomes[0]!.outcome }], this.#tell)
+        tellDone(consumer, [replay.envelope], result.outcomes, this.#tell)
         if (result.outcomes[0]!.outcome === 'handled')
           logger.info({ consumer, channel, id, number: replay.number }, 'a dead letter was replayed')
         return

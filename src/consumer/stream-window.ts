@@ -11,9 +11,11 @@ interface Stream {
   readonly assignment: number
   readonly form: StreamForm
   /** In order of position. */
-  entries: WindowEntry[]
+  readonly entries: WindowEntry[]
   last: bigint
   cautiousLeft: number
+  /** Entries that are held. */
+  held: number
 }
 
 /**
@@ -74,7 +76,7 @@ export class StreamWindow {
         if (this.#revoked.get(delivery.stream) === delivery.assignment) continue
         const { assignment } = delivery
         const form = this.#formOf(delivery.stream)
-        stream = { assignment, form, entries: [], last: -1n, cautiousLeft: this.#cautious }
+        stream = { assignment, form, entries: [], last: -1n, cautiousLeft: this.#cautious, held: 0 }
         this.#streams.set(delivery.stream, stream)
       }
       if (delivery.position <= stream.last) continue
@@ -104,6 +106,7 @@ export class StreamWindow {
     const useRetry = found.retry !== undefined && (!this.#lastWasRetry || found.fresh.length === 0)
     this.#lastWasRetry = useRetry
     const entries = useRetry ? [found.retry!] : found.fresh
+    if (useRetry) this.#streams.get(found.retry!.delivery.stream)!.held -= 1
     for (const entry of entries) entry.state = 'running'
     const first = entries[0]?.delivery.stream
     if (first !== undefined) this.#toTheEnd(first)
@@ -169,9 +172,8 @@ export class StreamWindow {
     for (const { stream: name, position, assignment } of positions) {
       const stream = this.#streams.get(name)
       if (stream === undefined || stream.assignment !== assignment) continue
-      const kept = stream.entries.filter((entry) => entry.delivery.position > position)
-      count += stream.entries.length - kept.length
-      stream.entries = kept
+      const kept = stream.entries.findIndex((entry) => entry.delivery.position > position)
+      count += stream.entries.splice(0, kept === -1 ? Infinity : kept).length
     }
     this.#size -= count
     return count
@@ -199,6 +201,8 @@ export class StreamWindow {
     for (const entry of stream.entries) {
       const { state, key } = entry
       if (state === 'done' || (key !== null && closed.has(key))) continue
+      // Nothing more is looked for: a full window is not walked through for each turn.
+      if (stream.held === 0 && found.fresh.length >= most) return
       if (isFull?.(entry) === true) {
         // It may not run now, and neither may what is behind it in its key.
       } else if (state === 'waiting') {
@@ -229,7 +233,10 @@ export class StreamWindow {
   }
 
   #leave(entry: WindowEntry, state: 'done' | 'held' | 'waiting'): void {
-    if (entry.state === 'running') entry.state = state
+    if (entry.state === 'running') {
+      entry.state = state
+      if (state === 'held') this.#streams.get(entry.delivery.stream)!.held += 1
+    }
     if (entry.state !== 'dropped') return
     const name = entry.delivery.stream
     const orphans = this.#orphans.get(name)

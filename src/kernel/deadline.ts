@@ -15,13 +15,11 @@ export async function withDeadline<T>(
   let onAbort: (() => void) | undefined
   const limit = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(
-        new WaybillError('WB_TIMED_OUT', `${what} did not answer within ${ms} ms.`, { retryable: 'unknown' }),
-      )
+      reject(timedOut(what, ms))
     }, ms)
     if (signal !== undefined) {
       onAbort = () => {
-        reject(new WaybillError('WB_ABORTED', `${what} was given up: stopping.`, { retryable: 'unknown' }))
+        reject(gaveUp(what))
       }
       if (signal.aborted) onAbort()
       else signal.addEventListener('abort', onAbort, { once: true })
@@ -34,4 +32,12 @@ export async function withDeadline<T>(
     if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort)
     work.catch(() => {})
   }
+}
+
+export function timedOut(what: string, ms: number): WaybillError {
+  return new WaybillError('WB_TIMED_OUT', `${what} did not answer within ${ms} ms.`, { retryable: 'unknown' })
+}
+
+export function gaveUp(what: string): WaybillError {
+  return new WaybillError('WB_ABORTED', `${what} was given up: stopping.`, { retryable: 'unknown' })
 }

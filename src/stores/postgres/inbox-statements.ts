@@ -2,12 +2,19 @@ import { kept, returned } from './sent-statements.ts'
 
 /**
  * Sorted, so that two batches with the same ids wait for each other in one direction only; the unique index makes the
- * second wait for the end of the first, and then skip what that committed (I3).
+ * second wait for the end of the first, and then skip what that committed (I3). Answers with NULL where all of them were new, as they
+ * nearly always are: a row for each would be a third of what this costs the client.
  */
 export function admitText(s: string): string {
-  return `
-insert into ${s}.inbox (consumer, message_id) select distinct $1::text, i from unnest($2::uuid[]) i order by i
-on conflict do nothing returning message_id as id`
+  return `with ${admitting(s)}`
+}
+
+function admitting(s: string): string {
+  return `noted as (
+  insert into ${s}.inbox (consumer, message_id) select distinct $1::text, i from unnest($2::uuid[]) i order by i
+  on conflict do nothing returning message_id)
+select case when count(*) < cardinality($2::uuid[]) then coalesce(string_agg(message_id::text, ','), '') end as new_ids
+from noted`
 }
 
 /**
@@ -16,8 +23,8 @@ on conflict do nothing returning message_id as id`
  */
 export function admitAloneText(s: string): string {
   return `
-with counted as (delete from ${s}.attempts where consumer = $1 and message_id = any($2::uuid[]))
-${admitText(s)}`
+with counted as (delete from ${s}.attempts where consumer = $1 and message_id = any($2::uuid[])),
+${admitting(s)}`
 }
 
 /**

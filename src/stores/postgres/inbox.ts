@@ -13,6 +13,7 @@ import {
 import { countLossesText, lossColumns } from './loss-statements.ts'
 import { createPurge } from './purge.ts'
 import { named, type Suited, unprepared } from './statement.ts'
+import { uuidArray } from './uuid-array.ts'
 
 /** The inbox. Statements in the handlers' transaction run on its executor; the others on connections of their own. */
 export function createInbox(
@@ -32,8 +33,9 @@ export function createInbox(
   const countLosses = named('count_losses', countLossesText(s))
   return {
     async admit(transaction, consumer, ids) {
-      const rows = await suited(transaction).execute(ids.length === 1 ? admitAlone : admit, [consumer, ids])
-      return new Set(rows.map(idOf))
+      const values = [consumer, uuidArray(ids)]
+      const [row] = await suited(transaction).execute(ids.length === 1 ? admitAlone : admit, values)
+      return new Set(idsIn(row!['new_ids'] as string | null, ids))
     },
     async take(transaction, consumer, rows) {
       const sorted = rows.toSorted((a, b) => a.partition - b.partition || (a.seq < b.seq ? -1 : 1))
@@ -99,6 +101,12 @@ export function createInbox(
 }
 
 const none: ReadonlySet<string> = new Set()
+
+/** `null`: all that were asked for. The empty text splits into one that is none. */
+function idsIn(text: string | null, asked: readonly string[]): readonly string[] {
+  if (text === null) return asked
+  return text === '' ? [] : text.split(',')
+}
 
 function idOf(row: SqlRow): string {
   return String(row['id'])
