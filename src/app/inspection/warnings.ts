@@ -77,7 +77,7 @@ function unowned({ partitions }: Status): Untold[] {
         message: `${which} of ${laneName(transport, consumer)} ${isOne ? 'has' : 'have'} a living owner: what is in ${unownedCount === total ? 'them' : 'those'} waits.`,
         action:
           consumer === ''
-            ? 'Start a relay (waybill relay, or a service that runs one); of one that runs look at its log and /healthz.'
+            ? 'Start a relay (waybill relay, or a service that runs one), or over "local" a service that consumes; of one that runs look at its log and /healthz.'
             : `Start the service that handles consumer "${consumer}"; if it has gone for good, end its subscription.`,
       },
     ]

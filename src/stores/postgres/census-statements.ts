@@ -85,7 +85,8 @@ from ${s}.relays r order by r.transport, r.consumer, r.started_at limit 1000`
 
 /**
  * Every lane's partitions, and those whose lease nobody living holds: by the clock, as a claim would judge. Closed ones are
- * nobody's to hold: their lane's number of partitions is being changed.
+ * nobody's to hold: their lane's number of partitions is being changed. Where a transport's messages go to local consumers each of those
+ * has a lane, and the transport's own one is no relay's.
  */
 export function partitionsText(s: string): string {
   const isUnowned = 'p.is_open and (p.owner is null or p.lease_until < clock_timestamp())'
@@ -93,7 +94,9 @@ export function partitionsText(s: string): string {
 select p.transport, p.consumer, count(*) filter (where p.is_open)::int as total,
   bool_or(not p.is_open) as is_changing, count(*) filter (where ${isUnowned})::int as unowned_count,
   (array_agg(p.partition order by p.partition) filter (where ${isUnowned}))[1:20] as unowned
-from ${s}.partitions p group by 1, 2 order by 1, 2`
+from ${s}.partitions p
+where p.consumer <> '' or not exists (select from ${s}.partitions o where o.transport = p.transport and o.consumer <> '')
+group by 1, 2 order by 1, 2`
 }
 
 export function lossesText(s: string): string {

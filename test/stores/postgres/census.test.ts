@@ -132,6 +132,14 @@ test('lines, dead letters and losses are counted by channel and consumer', async
   })
 })
 
+test('partitions of a transport with local consumers are theirs alone: no relay holds any for the transport', async () => {
+  const street = await openStreet(url, store, { partitions: 2, consumers: ['one'] })
+  const desk = await openDesk(store, street)
+  const own = (await look()).partitions.filter(({ transport }) => transport === street.transport)
+  expect(own).toMatchObject([{ consumer: 'one', total: 2, unownedCount: 0 }])
+  await desk.leases.close()
+})
+
 test('relays are told with what they hold and last said; partitions with who lacks an owner', async () => {
   const street = await openStreet(url, store)
   expect((await look()).partitions).toContainEqual({
