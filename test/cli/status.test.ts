@@ -107,6 +107,15 @@ describe('waybill status', () => {
     for (const line of stdout.trimEnd().split('\n')) expect(JSON.parse(line)).toHaveProperty('channels')
   })
 
+  it('ends without a word when nobody reads what it shows any more', async () => {
+    const watching = startWaybill(['status', '--config', config, '--watch'])
+    await new Promise((resolve) => {
+      watching.process.stdout!.once('data', resolve)
+    })
+    watching.process.stdout!.destroy()
+    expect(await watching.ended).toMatchObject({ code: 0, stderr: '' })
+  })
+
   it('says what to do where the tables are missing, or the database is not there', async () => {
     writeConfig((await postgresDatabase()).url)
     expect(await runWaybill(['status', '--config', config])).toMatchObject({

@@ -7,6 +7,7 @@ import { loadConfig } from '../config-file.ts'
 import { exitCodes } from '../failure.ts'
 import { listenForInterruption } from '../interruption.ts'
 import { Output } from '../output.ts'
+import { readerGone } from '../reader-gone.ts'
 import { addSettingFlags, settingFlags } from '../settings-flags.ts'
 import { statusText } from '../status-text.ts'
 
@@ -55,17 +56,18 @@ async function status(options: StatusOptions): Promise<number> {
     return options.check === true && hasWarning(summary) ? exitCodes.failed : 0
   }
   const interruption = listenForInterruption(() => {})
+  const end = AbortSignal.any([interruption.signal, readerGone(process.stdout)])
   const paint = process.stdout.isTTY && !output.isJson ? createLogUpdate(process.stdout) : undefined
   let isFine = true
   try {
-    while (!interruption.signal.aborted) {
+    while (!end.aborted) {
       const summary = await waybill.inspect()
       isFine = !hasWarning(summary)
       const text = output.isJson ? '' : statusText(summary, output.page)
       if (paint !== undefined) paint(text)
       else if (!output.isJson) output.say(`${text}\n`)
       output.result(summary)
-      await systemClock.sleep(pauseMs, interruption.signal)
+      await systemClock.sleep(pauseMs, end)
     }
   } finally {
     paint?.done()
