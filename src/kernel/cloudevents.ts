@@ -11,24 +11,60 @@ const versionHeader = 'waybill-envelope'
 const version = '1'
 const contentTypeHeader = 'content-type'
 
+/** What a protocol's binding calls the attributes. */
+export interface AttributeNames {
+  readonly prefix: string
+  readonly specversion: string
+  readonly id: string
+  readonly source: string
+  readonly type: string
+  readonly time: string
+  readonly partitionkey: string
+}
+
+export function attributeNames(prefix: string): AttributeNames {
+  return {
+    prefix,
+    specversion: `${prefix}specversion`,
+    id: `${prefix}id`,
+    source: `${prefix}source`,
+    type: `${prefix}type`,
+    time: `${prefix}time`,
+    partitionkey: `${prefix}partitionkey`,
+  }
+}
+
 /** The headers of an envelope, the caller's own first. `source` is the CloudEvents source of this service. */
-export function encodeHeaders(envelope: Envelope, source: string, prefix: string): [string, string][] {
+export function encodeHeaders(envelope: Envelope, source: string, names: AttributeNames): [string, string][] {
   const headers: [string, string][] = []
   // Refused at publish, but other languages write to the outbox too: what Waybill says of the message has to win.
   for (const name in envelope.headers) {
-    if (!isReserved(name, prefix)) headers.push([name, envelope.headers[name]!])
+    if (!isReserved(name, names.prefix)) headers.push([name, envelope.headers[name]!])
   }
   headers.push(
     [versionHeader, version],
-    [`${prefix}specversion`, '1.0'],
-    [`${prefix}id`, envelope.id],
-    [`${prefix}source`, source],
-    [`${prefix}type`, envelope.channel],
-    [`${prefix}time`, envelope.createdAt.toISOString()],
+    [names.specversion, '1.0'],
+    [names.id, envelope.id],
+    [names.source, source],
+    [names.type, envelope.channel],
+    [names.time, isoOf(envelope.createdAt)],
     [contentTypeHeader, envelope.contentType],
   )
-  if (envelope.key !== null) headers.push([`${prefix}partitionkey`, envelope.key])
+  if (envelope.key !== null) headers.push([names.partitionkey, envelope.key])
   return headers
+}
+
+let lastTime = Number.NaN
+let lastIso = ''
+
+/** Messages of one transaction, and their neighbours, share the millisecond. */
+function isoOf(date: Date): string {
+  const time = date.getTime()
+  if (time !== lastTime) {
+    lastIso = date.toISOString()
+    lastTime = time
+  }
+  return lastIso
 }
 
 /** A message as it came from a wire. */

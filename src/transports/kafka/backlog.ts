@@ -1,16 +1,53 @@
 import type { Fate } from '../../ports/transport.ts'
 import type { OutgoingRecord } from './record.ts'
+import type { PlacedRecord } from './sends.ts'
+
+/** What one call of `publish` brought, and what became of it. */
+export class PublishCall {
+  readonly fates: (Fate | undefined)[]
+  readonly #done = Promise.withResolvers<void>()
+  #open: number
+
+  constructor(size: number) {
+    this.fates = Array.from({ length: size }, () => undefined)
+    this.#open = size
+    if (size === 0) this.#done.resolve()
+  }
+
+  /** Resolves when each message has its fate. */
+  get done(): Promise<void> {
+    return this.#done.promise
+  }
+
+  get isDone(): boolean {
+    return this.#open === 0
+  }
+
+  /** The first word counts. */
+  settle(index: number, fate: Fate): void {
+    if (this.fates[index] !== undefined) return
+    this.fates[index] = fate
+    this.#open -= 1
+    if (this.#open === 0) this.#done.resolve()
+  }
+}
 
 /** A message on its way, and the call it belongs to. */
-export interface Entry {
+export interface Entry extends PlacedRecord {
   readonly record: OutgoingRecord
-  /** Topic and key; `null` where there is no order to keep. */
-  readonly orderKey: string | null
-  readonly call: object
-  readonly settle: (fate: Fate) => void
+  /** `null` where there is no order to keep. */
+  readonly key: string | null
+  readonly call: PublishCall
+  readonly index: number
+  /** Set as its topic is found. */
   partition: number
   /** Parts of a refused batch are sent apart from everything else. */
   group: object | undefined
+}
+
+/** What keeps its order: a key in a topic. */
+export function orderOf(topic: string, key: string): string {
+  return `${topic}\0${key}`
 }
 
 /** What waits for its lane, in the order in which it came. */
@@ -53,6 +90,6 @@ export class Backlog {
     const dropped = this.#entries.filter(which)
     if (dropped.length === 0) return
     this.#entries = this.#entries.filter((entry) => !which(entry))
-    for (const entry of dropped) entry.settle(fate)
+    for (const { call, index } of dropped) call.settle(index, fate)
   }
 }

@@ -1,12 +1,14 @@
+import { Reader, readRecordsBatch } from '@platformatic/kafka'
 import { describe, expect, it } from 'vitest'
 import { until } from '../../testing/until.ts'
 import { DispatchCall, type Dispatched, DispatchLine } from './dispatch-line.ts'
 import type { Departure, DispatchProducer } from './dispatch-producer.ts'
 import type { ReadyTopics } from './ready-topics.ts'
-import type { OutgoingRecord } from './record.ts'
+import { recordOf, type OutgoingRecord } from './record.ts'
 
 interface Send {
   readonly partitions: readonly number[]
+  /** Batch after batch. */
   readonly texts: readonly string[]
   readonly departure: Departure
   readonly end: PromiseWithResolvers<void>
@@ -22,7 +24,8 @@ function setUp() {
       send: ({ messages }: { messages: { partition: number; value: Buffer }[] }) => {
         const end = Promise.withResolvers<void>()
         const partitions = messages.map(({ partition }) => partition)
-        sends.push({ partitions, texts: messages.map(({ value }) => value.toString()), departure, end })
+        const texts = messages.flatMap(({ value }) => textsOf(value))
+        sends.push({ partitions, texts, departure, end })
         return end.promise
       },
     },
@@ -48,9 +51,11 @@ function setUp() {
 
 /** `b…` goes to partition 1, all others to 0. */
 function record(text: string): OutgoingRecord {
-  const value = Buffer.from(text)
-  const hash = text.startsWith('b') ? 1 : 0
-  return { topic: 't', key: Buffer.from('k'), hash, value, headers: new Map(), bytes: value.length }
+  return { ...recordOf('t', 'k', Buffer.from(text), []), hash: text.startsWith('b') ? 1 : 0 }
+}
+
+function textsOf(batch: Buffer): string[] {
+  return readRecordsBatch(Reader.from(batch)).records.map(({ value }) => value!.toString())
 }
 
 const outcomes = (call: DispatchCall): (string | undefined)[] => call.results.map((result) => result?.outcome)
@@ -64,7 +69,7 @@ describe('the line of a topic', () => {
     sends[0]!.departure.begin(new Set([0]))
     sends[0]!.end.resolve()
     await sent(2)
-    expect(sends.map(({ texts }) => texts)).toEqual([['a1'], ['a2', 'b1', 'a3']])
+    expect(sends.map(({ texts }) => texts)).toEqual([['a1'], ['a2', 'a3', 'b1']])
     sends[1]!.departure.begin(new Set([0, 1]))
     sends[1]!.end.resolve()
     await Promise.all(calls.map(({ done }) => done))

@@ -1,6 +1,7 @@
 import type { API, Broker, Connection, Producer } from '@platformatic/kafka'
 import { clientOptions, type KafkaLibrary } from './client.ts'
 import type { KafkaSettings } from './options.ts'
+import { batchProduce, type Produce, type ProduceArguments } from './produce-request.ts'
 
 /**
  * Of one send, by partition: `begun`, a request with it was handed to a connection, and may leave · `failed`, it was handed back
@@ -46,7 +47,6 @@ export interface DispatchProducer {
   readonly probe: (topic: string) => Promise<void>
 }
 
-type ProduceArguments = Parameters<KafkaLibrary['produceV11']['api']>
 type ListOffsetsArguments = Parameters<KafkaLibrary['listOffsetsV9']['api']>
 type Answered = (error: Error | null, response?: unknown) => void
 
@@ -62,8 +62,9 @@ export function dispatchProducer(
 ): DispatchProducer {
   const { Producer, UserError } = kafka
   const departures = new Map<string, Departure>()
+  const produce = batchProduce(kafka)
 
-  const watched = (api: (...args: ProduceArguments) => void) => {
+  const watched = (api: Produce): Produce => {
     return (...[connection, acks, timeout, messages, options, done]: ProduceArguments): void => {
       const answered = done as Answered
       const departure = departures.get(messages[0]!.topic)
@@ -87,7 +88,7 @@ export function dispatchProducer(
     ): void {
       super[kafka.kGetApi]<Arguments, Response>(name, (error, api) => {
         if (error || name !== 'Produce' || api === undefined) callback(error, api)
-        else callback(null, watched(api as never) as never)
+        else callback(null, watched(produce(api.version)) as never)
       })
     }
 

@@ -2,7 +2,7 @@ import type { Producer } from '@platformatic/kafka'
 import { withDeadline } from '../../kernel/deadline.ts'
 import { WaybillError } from '../../kernel/errors.ts'
 import { hasKafkaError } from './kafka-error.ts'
-import { messageOf, type PlacedRecord } from './sends.ts'
+import { batchesOf, messagesOf, type PlacedRecord } from './sends.ts'
 import { TransactionLog } from './transaction-log.ts'
 import type { TransactionalProducer } from './transactional-producer.ts'
 
@@ -69,7 +69,7 @@ export class FencedSession {
       this.#failure = { log, over: running }
       this.#producer.watch(log)
       const transaction = await this.client.beginTransaction()
-      for (sending of sends) await transaction.send({ messages: sending.map(messageOf) })
+      for (sending of sends) await transaction.send({ messages: messagesOf(batchesOf(sending)) })
       await lastStep?.(transaction, log)
       await transaction.commit()
       this.#failure = undefined

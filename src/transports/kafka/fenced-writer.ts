@@ -8,7 +8,7 @@ import { kafkaErrorName } from './kafka-error.ts'
 import { decodeNote, encodeNote } from './note.ts'
 import type { Placement } from './placement.ts'
 import type { PositionsTopic } from './positions-topic.ts'
-import type { OutgoingRecord } from './record.ts'
+import { recordOf, type OutgoingRecord } from './record.ts'
 import type { PlacedRecord } from './sends.ts'
 import type { TransactionalProducer } from './transactional-producer.ts'
 import { writeTogether, type BatchLimits } from './write-together.ts'
@@ -102,9 +102,7 @@ export class FencedWriter {
 
   #noteRecord(note: FencedNote): PlacedRecord {
     const { partition, transactionalId, positions } = this.#options
-    const [key, value] = [Buffer.from(transactionalId), encodeNote(note)]
-    const bytes = value.length + key.length + 32
-    const record = { topic: positions.name, key, hash: 0, value, headers: new Map<Buffer, Buffer>(), bytes }
+    const record = recordOf(positions.name, transactionalId, encodeNote(note), [])
     return { record, partition, index: null }
   }
 }

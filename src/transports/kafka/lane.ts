@@ -1,24 +1,22 @@
 import { withDeadline } from '../../kernel/deadline.ts'
 import type { Fate } from '../../ports/transport.ts'
-import { Backlog, type Entry } from './backlog.ts'
+import { Backlog, type Entry, orderOf } from './backlog.ts'
 import { heldBack, notSent, notTaken } from './fates.ts'
 import { kafkaErrorName } from './kafka-error.ts'
 import { bucketOf } from './partitioner.ts'
 import { ProduceLog } from './produce-log.ts'
+import { type Batch, batchesOf, messagesOf } from './sends.ts'
 import type { TopicDesk } from './topic-desk.ts'
 import type { WatchedProducer } from './watched-producer.ts'
 
 interface Flight {
   readonly entries: Entry[]
+  /** None until their topics are found; nothing can have been written before. */
+  batches: readonly Batch<Entry>[]
   readonly log: ProduceLog
   readonly signal: AbortController
   /** Why it has not left yet. */
   trouble: string | undefined
-}
-
-interface Refused {
-  readonly entries: Entry[]
-  readonly fate: Fate
 }
 
 export interface LaneOptions {
@@ -73,6 +71,7 @@ export class Lane {
     if (this.#flight !== undefined || this.#backlog.isEmpty) return
     const flight: Flight = {
       entries: this.#backlog.take(this.#options.maxBytes),
+      batches: [],
       log: new ProduceLog(),
       signal: new AbortController(),
       trouble: undefined,
@@ -107,13 +106,13 @@ export class Lane {
       else counts.set(topic, state.partitions)
     }
     if (flight.entries.length === 0) return
-    const messages = flight.entries.map((entry) => {
-      const { topic, key, hash, value, headers } = entry.record
+    for (const entry of flight.entries) {
+      const { topic, hash } = entry.record
       const count = counts.get(topic)!
-      entry.partition = key === null ? this.#turn++ % count : bucketOf(hash, count)
-      return { topic, value, headers, partition: entry.partition, ...(key === null ? {} : { key }) }
-    })
-    await client.send({ messages })
+      entry.partition = hash === null ? this.#turn++ % count : bucketOf(hash, count)
+    }
+    flight.batches = batchesOf(flight.entries)
+    await client.send({ messages: messagesOf(flight.batches) })
   }
 
   #giveUp(flight: Flight): void {
@@ -125,57 +124,55 @@ export class Lane {
 
   #conclude(flight: Flight): void {
     this.#flight = undefined
-    const { log, entries } = flight
+    const { log, entries, batches } = flight
     let isSpent = log.isSealed || log.isProducerOver
-    const refused = new Map<string, Refused>()
-    for (const entry of entries) {
-      const { topic } = entry.record
-      const verdict = log.verdict(topic, entry.partition)
-      if (verdict.kind === 'not-written') {
-        this.#end(entry, notTaken(flight.trouble ?? 'WB_BROKER_UNREACHABLE'))
-      } else if (verdict.kind === 'fate') {
-        if (verdict.fate.outcome === 'unknown') isSpent = true
-        this.#end(entry, verdict.fate)
-      } else {
-        const place = `${topic}/${entry.partition}`
-        const batch = refused.get(place)
-        if (batch === undefined) refused.set(place, { entries: [entry], fate: verdict.fate })
-        else batch.entries.push(entry)
+    const notWritten = notTaken(flight.trouble ?? 'WB_BROKER_UNREACHABLE')
+    if (batches.length === 0) this.#endAll(entries, notWritten)
+    const refused: (readonly [Batch<Entry>, Fate])[] = []
+    for (const batch of batches) {
+      const verdict = log.verdict(batch.topic, batch.partition)
+      if (verdict.kind === 'refused') {
+        refused.push([batch, verdict.fate])
+        continue
       }
+      const fate = verdict.kind === 'fate' ? verdict.fate : notWritten
+      if (fate.outcome === 'unknown') isSpent = true
+      this.#endAll(batch.records, fate)
     }
-    for (const batch of refused.values()) this.#refuse(batch, log.isSealed)
+    for (const [{ records }, fate] of refused) this.#refuse(records, fate, log.isSealed)
     if (isSpent) void this.#retire()
     this.#next()
   }
 
   /** A message that is refused costs only itself: its batch is sent again in halves, before all else and in order. */
-  #refuse({ entries, fate }: Refused, isLate: boolean): void {
+  #refuse(entries: readonly Entry[], fate: Fate, isLate: boolean): void {
     if (entries.length === 1) {
-      this.#end(entries[0]!, fate)
+      this.#endAll(entries, fate)
     } else if (isLate) {
       const late = notSent(
         'WB_TIMED_OUT',
         'Its batch was refused, and its time was over before it could go alone.',
       )
-      for (const entry of entries) this.#end(entry, late)
+      this.#endAll(entries, late)
     } else {
       this.#backlog.putBackHalved(entries)
     }
   }
 
-  /** Settles an entry; where it was not confirmed, what waits behind it of its key may not go first (B1). */
-  #end(entry: Entry, fate: Fate): void {
-    entry.settle(fate)
-    const { orderKey } = entry
-    if (fate.outcome === 'confirmed' || orderKey === null) return
-    this.#backlog.drop((other) => other.orderKey === orderKey, heldBack)
+  /** Settles entries; where they were not confirmed, what waits behind them of their keys may not go first (B1). */
+  #endAll(entries: readonly Entry[], fate: Fate): void {
+    for (const { call, index } of entries) call.settle(index, fate)
+    if (fate.outcome === 'confirmed') return
+    const orders = new Set<string>()
+    for (const { record, key } of entries) if (key !== null) orders.add(orderOf(record.topic, key))
+    this.#backlog.drop(({ record, key }) => key !== null && orders.has(orderOf(record.topic, key)), heldBack)
   }
 
   #settle(flight: Flight, which: (entry: Entry) => boolean, fate: Fate): void {
     const { entries } = flight
     const ended = entries.filter(which)
     entries.splice(0, entries.length, ...entries.filter((entry) => !which(entry)))
-    for (const entry of ended) this.#end(entry, fate)
+    this.#endAll(ended, fate)
   }
 
   async #retire(): Promise<void> {

@@ -65,7 +65,8 @@ export class Placement {
 
   #placed(record: OutgoingRecord, index: number, counts: ReadonlyMap<string, number>): PlacedRecord {
     const count = counts.get(record.topic)!
-    const partition = record.key === null ? this.#turn++ % count : bucketOf(record.hash, count)
+    const { hash } = record
+    const partition = hash === null ? this.#turn++ % count : bucketOf(hash, count)
     return { record, partition, index }
   }
 

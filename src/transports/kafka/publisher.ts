@@ -1,6 +1,6 @@
 import { systemClock } from '../../kernel/clock.ts'
 import type { Fate, OutboundMessage, Publisher } from '../../ports/transport.ts'
-import type { Entry } from './backlog.ts'
+import { type Entry, orderOf, PublishCall } from './backlog.ts'
 import { heldBack, notRunning } from './fates.ts'
 import { Lane, type LaneOptions } from './lane.ts'
 import { bucketOf } from './partitioner.ts'
@@ -29,48 +29,33 @@ export class KafkaPublisher implements Publisher {
   async publish(batch: readonly OutboundMessage[], timeoutMs: number): Promise<readonly Fate[]> {
     if (this.#isClosed) return batch.map(() => notRunning)
     const { source, maxBytes } = this.#options
-    const fates = batch.map((): Fate | undefined => undefined)
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const call = {}
-    let open = batch.length
-    const settle = (index: number, fate: Fate): void => {
-      if (fates[index] !== undefined) return
-      fates[index] = fate
-      open -= 1
-      if (open === 0) resolve()
-    }
+    const call = new PublishCall(batch.length)
     const parts = this.#lanes.map((): Entry[] => [])
     const failed = new Set<string>()
     for (const [index, message] of batch.entries()) {
-      const { key } = message.envelope
-      const orderKey = key === null ? null : `${message.address}\0${key}`
+      const { address, envelope } = message
+      const { key } = envelope
       // What cannot be sent at all is refused alone; it would fail the send of all others.
       const record = encodeWithin(message, source, maxBytes)
-      if ('outcome' in record || (orderKey !== null && failed.has(orderKey))) {
-        settle(index, 'outcome' in record ? record : heldBack)
-        if (orderKey !== null) failed.add(orderKey)
+      if ('outcome' in record || (failed.size > 0 && key !== null && failed.has(orderOf(address, key)))) {
+        call.settle(index, 'outcome' in record ? record : heldBack)
+        if (key !== null) failed.add(orderOf(address, key))
         continue
       }
-      const lane = key === null ? this.#turn++ % laneCount : bucketOf(record.hash, laneCount)
-      parts[lane]!.push({
-        record,
-        orderKey,
-        call,
-        settle: (fate) => settle(index, fate),
-        partition: 0,
-        group: undefined,
-      })
+      const { hash } = record
+      const lane = hash === null ? this.#turn++ % laneCount : bucketOf(hash, laneCount)
+      parts[lane]!.push({ record, key, call, index, partition: 0, group: undefined })
     }
     for (const [lane, entries] of parts.entries()) if (entries.length > 0) this.#lanes[lane]!.push(entries)
-    if (open > 0) {
+    if (!call.isDone) {
       const done = new AbortController()
       void systemClock.sleep(timeoutMs, done.signal).then(() => {
         if (!done.signal.aborted) for (const lane of this.#lanes) lane.expire(call)
       })
-      await promise
+      await call.done
       done.abort()
     }
-    return fates.map((fate) => fate ?? notRunning)
+    return call.fates.map((fate) => fate ?? notRunning)
   }
 
   async close(): Promise<void> {

@@ -1,41 +1,65 @@
 import type { KafkaRecord } from '@platformatic/kafka'
-import { decodeEnvelope, encodeHeaders } from '../../kernel/cloudevents.ts'
+import { attributeNames, decodeEnvelope, encodeHeaders } from '../../kernel/cloudevents.ts'
 import { describeError } from '../../kernel/errors.ts'
 import type { Delivery, OutboundMessage } from '../../ports/transport.ts'
 import type { Rejected } from './fates.ts'
 import { murmur2 } from './partitioner.ts'
+import { recordOverhead } from './record-batch.ts'
+import { RecordBytes, sizeOfCount, writeCount } from './record-bytes.ts'
 
 const prefix = 'ce_'
+const names = attributeNames(prefix)
 
-/** A message in the form that goes to the broker. */
+/** A message in the form that goes to the broker: the parts of a record, as they stand in a batch. */
 export interface OutgoingRecord {
   readonly topic: string
-  readonly key: Buffer | null
-  /** Of the key; 0 where there is none. */
-  readonly hash: number
-  readonly value: Buffer
-  readonly headers: Map<Buffer, Buffer>
+  /** Of the key; `null` where there is none. */
+  readonly hash: number | null
+  /** The key and the length of the value, encoded. */
+  readonly head: Buffer
+  readonly value: Uint8Array
+  /** Encoded. */
+  readonly headers: Buffer
   /** About what it takes in a batch. */
   readonly bytes: number
 }
+
+/** Filled by one record after another: nothing here waits. */
+const bytes = new RecordBytes()
 
 /**
  * Record timestamps are left to the moment of sending: retention goes by them, and a message that waited in the outbox for
  * days may not be old on arrival. When it was published stands in `ce_time`.
  */
 function encodeRecord({ envelope, address }: OutboundMessage, source: string): OutgoingRecord {
-  const { payload } = envelope
-  const key = envelope.key === null ? null : Buffer.from(envelope.key)
-  const value = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-  const headers = new Map<Buffer, Buffer>()
-  let bytes = value.length + (key?.length ?? 0) + 32
-  for (const [name, text] of encodeHeaders(envelope, source, prefix)) {
-    const nameBytes = cached(name)
-    const textBytes = constants.has(name) ? cached(text) : Buffer.from(text)
-    headers.set(nameBytes, textBytes)
-    bytes += nameBytes.length + textBytes.length + 4
+  return recordOf(address, envelope.key, envelope.payload, encodeHeaders(envelope, source, names))
+}
+
+export function recordOf(
+  topic: string,
+  key: string | null,
+  value: Uint8Array,
+  headers: readonly (readonly [string, string])[],
+): OutgoingRecord {
+  bytes.begin()
+  let hash: number | null = null
+  if (key === null) {
+    bytes.none()
+  } else {
+    const length = bytes.text(key)
+    hash = murmur2(bytes.view(bytes.length - length, bytes.length))
   }
-  return { topic: address, key, hash: key === null ? 0 : murmur2(key), value, headers, bytes }
+  bytes.count(value.length)
+  const headLength = bytes.length
+  bytes.count(headers.length)
+  for (const [name, text] of headers) {
+    bytes.bytes(cached(name))
+    if (constants.has(name)) bytes.bytes(cached(text))
+    else bytes.text(text)
+  }
+  const head = bytes.view(0, headLength)
+  const rest = bytes.view(headLength, bytes.length)
+  return { topic, hash, head, value, headers: rest, bytes: recordOverhead + bytes.length + value.length }
 }
 
 /** The record, or why this message can never be sent. */
@@ -64,15 +88,18 @@ function refuse(code: string, reason: string): Rejected {
 const constants = new Set(['waybill-envelope', 'ce_specversion', 'ce_source', 'ce_type', 'content-type'])
 const cache = new Map<string, Buffer>()
 
-/** Most of what encoding would allocate are these few texts, over and over. */
+/** With its length. Most of what encoding would do are these few texts, over and over. */
 function cached(text: string): Buffer {
-  let bytes = cache.get(text)
-  if (bytes === undefined) {
+  let framed = cache.get(text)
+  if (framed === undefined) {
+    const length = Buffer.byteLength(text)
+    framed = Buffer.alloc(sizeOfCount(length) + length)
+    framed.write(text, writeCount(framed, length, 0))
     // Header names are the caller's, and may be made up for each message.
     if (cache.size >= 1000) cache.clear()
-    cache.set(text, (bytes = Buffer.from(text)))
+    cache.set(text, framed)
   }
-  return bytes
+  return framed
 }
 
 /** Where a record was read. */

@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest'
+import { recordOf } from './record.ts'
 import { cutIntoSends, type PlacedRecord } from './sends.ts'
 
 function placed(topic: string, partition: number, bytes: number, index: number): PlacedRecord {
-  const record = { topic, key: null, hash: 0, value: Buffer.alloc(0), headers: new Map(), bytes }
+  const record = { ...recordOf(topic, null, Buffer.alloc(0), []), bytes }
   return { record, partition, index }
 }
 

@@ -1,3 +1,5 @@
+import type { MessageToProduce } from '@platformatic/kafka'
+import { encodeBatch } from './record-batch.ts'
 import type { OutgoingRecord } from './record.ts'
 
 /** A record with its place. */
@@ -6,6 +8,13 @@ export interface PlacedRecord {
   readonly partition: number
   /** Which message of the call it is; `null`: the note. */
   readonly index: number | null
+}
+
+/** What goes to one partition in one request. */
+export interface Batch<Placed extends PlacedRecord = PlacedRecord> {
+  readonly topic: string
+  readonly partition: number
+  readonly records: Placed[]
 }
 
 /** All batches of one send together: the broker's limit of a request is 100 MB. */
@@ -46,14 +55,35 @@ export function placeOf({ record, partition }: PlacedRecord): string {
   return `${record.topic}/${partition}`
 }
 
-/** As the library takes it. */
-export function messageOf({ record, partition }: PlacedRecord): {
-  topic: string
-  partition: number
-  key?: Buffer
-  value: Buffer
-  headers: Map<Buffer, Buffer>
-} {
-  const { topic, key, value, headers } = record
-  return { topic, partition, value, headers, ...(key === null ? {} : { key }) }
+/** One for each partition, in which the records keep their order. */
+export function batchesOf<Placed extends PlacedRecord>(send: readonly Placed[]): Batch<Placed>[] {
+  const batches: Batch<Placed>[] = []
+  const byTopic = new Map<string, Map<number, Batch<Placed>>>()
+  for (const placed of send) {
+    const { record, partition } = placed
+    const { topic } = record
+    let byPartition = byTopic.get(topic)
+    if (byPartition === undefined) byTopic.set(topic, (byPartition = new Map<number, Batch<Placed>>()))
+    const batch = byPartition.get(partition)
+    if (batch === undefined) {
+      const first = { topic, partition, records: [placed] }
+      byPartition.set(partition, first)
+      batches.push(first)
+    } else {
+      batch.records.push(placed)
+    }
+  }
+  return batches
+}
+
+/** As our own producers take them: the value of each message is a whole batch. */
+export function messagesOf(batches: readonly Batch[]): MessageToProduce<Buffer, Buffer, Buffer, Buffer>[] {
+  const now = Date.now()
+  return batches.map(({ topic, partition, records }) => {
+    const value = encodeBatch(
+      records.map(({ record }) => record),
+      now,
+    )
+    return { topic, partition, value }
+  })
 }

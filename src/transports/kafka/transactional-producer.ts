@@ -1,6 +1,7 @@
 import type { API, Producer } from '@platformatic/kafka'
 import { clientOptions, type KafkaLibrary } from './client.ts'
 import type { KafkaSettings } from './options.ts'
+import { batchProduce } from './produce-request.ts'
 import type { TransactionLog, TransactionStep } from './transaction-log.ts'
 
 /**
@@ -17,6 +18,7 @@ export interface TransactionalProducer {
 }
 
 type Answered = (error: Error | null, response?: unknown) => void
+type Request = (...args: unknown[]) => void
 
 /** Of the library's own requests; `TxnOffsetCommit` is ours. */
 const steps: readonly string[] = [
@@ -35,6 +37,7 @@ export function transactionalProducer(
 ): TransactionalProducer {
   const { Producer, ProduceAcks, UserError } = kafka
   let log: TransactionLog | undefined
+  const produce = batchProduce(kafka)
 
   class Watched extends Producer {
     override [kafka.kGetApi]<Arguments extends unknown[], Response>(
@@ -43,19 +46,19 @@ export function transactionalProducer(
     ): void {
       super[kafka.kGetApi]<Arguments, Response>(name, (error, api) => {
         if (error || !steps.includes(name) || api === undefined) callback(error, api)
-        else callback(null, watched(name as TransactionStep, forClients(name, api as never)) as never)
+        else callback(null, watched(name as TransactionStep, ours(name, api as never)) as never)
       })
     }
   }
 
-  /**
-   * The library takes the newest version there is, and from version 4 on this request is one of brokers among themselves: where
-   * there are access rules it asks for the right to act as one. Version 3 is called in the same way.
-   */
-  const forClients = (name: string, api: (...args: unknown[]) => void): ((...args: unknown[]) => void) =>
-    name === 'AddPartitionsToTxn' ? (kafka.addPartitionsToTxnV3.api as never) : api
+  const ours = (name: string, api: Request & { readonly version: number }): Request => {
+    if (name === 'Produce') return produce(api.version) as never
+    // The library takes the newest version there is, and from version 4 on this request is one of brokers among themselves: where
+    // there are access rules it asks for the right to act as one. Version 3 is called in the same way.
+    return name === 'AddPartitionsToTxn' ? (kafka.addPartitionsToTxnV3.api as never) : api
+  }
 
-  const watched = (step: TransactionStep, api: (...args: unknown[]) => void) => {
+  const watched = (step: TransactionStep, api: Request) => {
     return (...args: unknown[]): void => {
       const own = log
       const answered = args.pop() as Answered

@@ -4,6 +4,7 @@ import { clientOptions } from './client.ts'
 import { responseIn } from './kafka-error.ts'
 import type { KafkaSettings } from './options.ts'
 import { ProduceLog } from './produce-log.ts'
+import { batchProduce, type Produce, type ProduceArguments } from './produce-request.ts'
 
 /** Pause of the library between two of its own attempts. */
 const retryDelayMs = 100
@@ -15,7 +16,6 @@ export interface WatchedProducer {
   readonly watch: (log: ProduceLog) => void
 }
 
-type ProduceArguments = Parameters<KafkaLibrary['produceV11']['api']>
 type Answered = (error: Error | null, response?: unknown) => void
 
 /**
@@ -30,6 +30,7 @@ export function watchedProducer(
 ): WatchedProducer {
   const { Producer, ProduceAcks, UserError } = kafka
   let log = new ProduceLog()
+  const produce = batchProduce(kafka)
 
   class Watched extends Producer {
     override [kafka.kGetApi]<Arguments extends unknown[], Response>(
@@ -38,12 +39,12 @@ export function watchedProducer(
     ): void {
       super[kafka.kGetApi]<Arguments, Response>(name, (error, api) => {
         if (error || name !== 'Produce' || api === undefined) callback(error, api)
-        else callback(null, watched(api as never) as never)
+        else callback(null, watched(produce(api.version)) as never)
       })
     }
   }
 
-  const watched = (api: (...args: ProduceArguments) => void) => {
+  const watched = (api: Produce): Produce => {
     return (...[connection, acks, timeout, messages, options, done]: ProduceArguments): void => {
       const own = log
       const answered = done as Answered

@@ -2,6 +2,7 @@ import { Admin, Consumer } from '@platformatic/kafka'
 import { expect, onTestFinished } from 'vitest'
 import type { Delivery, OutboundMessage, Publisher } from '../../../src/ports/transport.ts'
 import { until } from '../../../src/testing/until.ts'
+import { isUnknownTopic } from '../../../src/transports/kafka/kafka-error.ts'
 import { messagesTo, newTopic, openPublisher, outcomes } from './scene.ts'
 
 /** The client library's own clients, to arrange things at the broker and to look at what is there. */
@@ -17,11 +18,23 @@ export async function createTopic(
   configs: Readonly<Record<string, string>> = {},
 ): Promise<string> {
   const topic = newTopic()
-  await admin(brokers).createTopics({
+  const client = admin(brokers)
+  await client.createTopics({
     topics: [topic],
     partitions,
     replicas: 1,
     configs: Object.entries(configs).map(([name, value]) => ({ name, value })),
+  })
+  // The controller has it; the broker that clients ask learns of it a moment later.
+  await until('the topic, and a leader for each partition', async () => {
+    try {
+      const { topics } = await client.metadata({ topics: [topic], forceUpdate: true, retries: 0 })
+      const found = topics.get(topic)
+      return found?.partitionsCount === partitions && found.partitions.every(({ leader }) => leader >= 0)
+    } catch (error) {
+      if (isUnknownTopic(error)) return false
+      throw error
+    }
   })
   return topic
 }
