@@ -3,6 +3,9 @@ import type { Logger } from '../kernel/logger.ts'
 
 export type OperatorAction = 'dead.replay' | 'dead.purge' | 'keys.unblock' | 'keys.skip' | 'sent.replay'
 
+/** Of a filter, so that a line of a log stays one that is read. */
+const mostIds = 100
+
 /**
  * One line for each thing an operator changed: who, what, how much, and by which filter. Never a payload; a filter has none. Also
  * where it changed nothing, or failed half-way.
@@ -13,7 +16,15 @@ export function audit(
   filter: object,
   result: Readonly<Record<string, unknown>>,
 ): void {
-  logger.info({ action, user: userName(), host: hostname(), filter, ...result }, 'an operator acted')
+  logger.info(
+    { action, user: userName(), host: hostname(), filter: shortened(filter), ...result },
+    'an operator acted',
+  )
+}
+
+function shortened(filter: object): object {
+  const ids = 'ids' in filter && Array.isArray(filter.ids) ? filter.ids : []
+  return ids.length <= mostIds ? filter : { ...filter, ids: [...ids.slice(0, mostIds), `… ${ids.length}`] }
 }
 
 /** Of the process; a user without an entry in the system's list has no name. */

@@ -228,6 +228,36 @@ describe('waybill keys', () => {
     ])
   })
 
+  it('lists page by page, and names the next one', async () => {
+    await client.query(`select waybill.publish('orders', '{}', k) from unnest('{ann,bob,cid}'::text[]) k`)
+    for (const key of ['ann', 'bob', 'cid']) await hold(key, 'blocked')
+    const keys: unknown[] = []
+    for (let after: unknown = null, pages = 0; pages === 0 || after !== null; pages++) {
+      const [, page] = await json(
+        'keys',
+        'list',
+        '--limit',
+        '2',
+        ...(after === null ? [] : ['--after', String(after)]),
+      )
+      keys.push((page['keys'] as { key: string }[]).map(({ key }) => key))
+      after = page['after']
+    }
+    expect(keys.map((page) => (page as string[]).length)).toEqual([2, 1])
+    expect(keys.flat().toSorted()).toEqual(['ann', 'bob', 'cid'])
+    expect(await run('keys', 'list', '--limit', '2')).toMatchObject({
+      stderr: expect.stringMatching(/There may be more: --after :\d+:\d+\n/u),
+    })
+  })
+
+  it('changes those that it has counted and shown, whatever is held since', async () => {
+    const { rows } = await client.query(`select waybill.publish('orders', '{}', 'ann') as id`)
+    await hold('ann', 'blocked')
+    const { stderr } = await run('keys', 'skip', '--state', 'blocked', '--count', '1')
+    const line = stderr.split('\n').find((each) => each.includes('"action":"keys.skip"'))
+    expect(JSON.parse(line!)).toMatchObject({ filter: { state: 'blocked', ids: [rows[0].id] }, skipped: 1 })
+  })
+
   it('skips the head of a parked key, and leaves parked keys blocked', async () => {
     await die(['ann', 'ann', 'ann'])
     await hold('ann', 'parked')
@@ -250,6 +280,7 @@ it.each([
   [['dead', 'list', '--id', 'ann'], 'a number from'],
   [['dead', 'replay', '--id', '1', '01990a5c-6b1e-7c44-9d0e-2f1a8f3f7b10'], 'not both at once'],
   [['keys', 'skip', '--id', '5'], 'It takes a UUID'],
+  [['keys', 'list', '--after', '5'], 'what `waybill keys list` says'],
   [['keys', 'list', '--state', 'held'], 'retrying, blocked, parked'],
 ])('refuses %j as a usage error, and says what to do', async (args, message) => {
   const { code, stdout, stderr } = await run(...args)

@@ -1,6 +1,7 @@
-import { Option, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { KeyDesk } from '../../app/keys.ts'
-import type { HeldKey } from '../../ports/keys.ts'
+import type { KeySelection } from '../../app/operator-filters.ts'
+import type { HeldKey, LineName } from '../../ports/keys.ts'
 import { addConfirmFlags, type ConfirmFlags, confirmed } from '../confirm.ts'
 import { exitCodes } from '../failure.ts'
 import { addFilterFlags, type FilterFlags, keySelection, mustName, wholeNumber } from '../filter-flags.ts'
@@ -14,10 +15,12 @@ interface KeysFlags extends FilterFlags, ConfirmFlags {
   readonly json?: boolean
   readonly config?: string
   readonly limit?: number
+  readonly after?: LineName
 }
 
 /** Of what would be changed, for people to recognise it. */
 const sampled = 10
+const page = 1000
 
 export function addKeys(program: Command, onExitCode: (code: number) => void): void {
   const keys = program
@@ -38,7 +41,10 @@ export function addKeys(program: Command, onExitCode: (code: number) => void): v
 function addList(keys: Command): void {
   addFilterFlags(withConfig(keys.command('list').description('list the keys that are held')), 'keys')
     .optionsGroup('How much:')
-    .addOption(new Option('--limit <number>', 'so many at most').argParser(wholeNumber(1000)).default(50))
+    .addOption(new Option('--limit <number>', 'so many at most').argParser(wholeNumber(page)).default(50))
+    .addOption(
+      new Option('--after <place>', 'only those after this place: the next page').argParser(lineNameOf),
+    )
     .addHelpText(
       'after',
       '\nWhere a channel is not ordered a line is one message that is tried again.\n' +
@@ -49,14 +55,26 @@ function addList(keys: Command): void {
       const output = new Output(flags.json === true)
       const limit = flags.limit ?? 50
       await withWaybill(flags.config, async (waybill) => {
-        const held = await waybill.keys.list(keySelection(flags), { limit })
+        const held = await waybill.keys.list(keySelection(flags), { limit, after: flags.after })
+        const last = held.length === limit ? placeOf(held.at(-1)!) : null
         if (held.length === 0) output.say('No key is held.')
         else output.say([heldKeysText(held, output.sheet, new Date()), '', ...steps(held, output)].join('\n'))
-        if (held.length === limit)
-          output.note(`There may be more than these ${limit}: narrow it, or raise --limit.`)
-        output.result({ keys: held.map(plain) })
+        if (last !== null) output.note(`There may be more: --after ${last}`)
+        output.result({ keys: held.map(plain), after: last })
       })
     })
+}
+
+/** The place of a line in the list; its consumer's name may hold colons itself. */
+function placeOf({ consumer, partition, seq }: LineName): string {
+  return `${consumer}:${partition}:${seq}`
+}
+
+function lineNameOf(text: string): LineName {
+  const [, consumer, partition, seq] = /^(.*):(\d{1,9}):(\d{1,18})$/u.exec(text) ?? []
+  if (consumer === undefined)
+    throw new InvalidArgumentError('It takes what `waybill keys list` says after its last key.')
+  return { consumer, partition: Number(partition), seq: BigInt(seq!) }
 }
 
 function steps(held: readonly HeldKey[], output: Output): readonly string[] {
@@ -147,7 +165,8 @@ async function change(
       output.result({ found: 0, changed: false })
       return
     }
-    const sample = await keys.list(filter, { limit: Math.min(sampled, count) })
+    const held = await first(keys, filter, count)
+    const sample = held.slice(0, sampled)
     output.note(heldKeysText(sample, { ...output.sheet, colors: output.errorColors }, new Date()))
     if (count > sample.length) output.note(`… and ${count - sample.length} more`)
     if (flags.dryRun === true) {
@@ -160,13 +179,27 @@ async function change(
       onExitCode(exitCodes.failed)
       return
     }
+    // Those that were counted: a key that is held only since then nobody has seen.
+    const ids = held.map(({ id }) => id)
     const { report, said, isWhole } = await stoppable(output, onExitCode, (signal) =>
-      run(keys, filter, { limit: count, signal }),
+      run(keys, { ...filter, ids }, { limit: count, signal }),
     )
     output.say(said.join('\n'))
     output.result({ found: count, changed: true, ...report })
     if (!isWhole) onExitCode(exitCodes.failed)
   })
+}
+
+/** So many of what fits, in its order; fewer where some were freed meanwhile. */
+async function first(keys: KeyDesk, filter: KeySelection, count: number): Promise<readonly HeldKey[]> {
+  const held: HeldKey[] = []
+  while (held.length < count) {
+    const limit = Math.min(page, count - held.length)
+    const next = await keys.list(filter, { limit, after: held.at(-1) })
+    held.push(...next)
+    if (next.length < limit) break
+  }
+  return held
 }
 
 function addChange(command: Command): Command {
