@@ -186,6 +186,7 @@ describe('the desk of dead letters', () => {
     [{ ids: ['5'] }, 'ids must be a list of UUIDs'],
     [{ numbers: [1.5] }, 'numbers must be a list of whole numbers'],
     [{ reason: 'bored' }, 'reason must be one of attempts-exhausted'],
+    [{ olderThanMs: 1e15 }, 'of 100 years at most'],
     [{ olderThanMs: -1 }, 'olderThanMs must be a number of milliseconds'],
     [null, 'A filter is an object'],
   ])('refuses the filter %j, and changes nothing', async (filter, message) => {

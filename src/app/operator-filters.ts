@@ -15,13 +15,18 @@ export interface KeySelection extends KeyFilter {
   readonly all?: boolean | undefined
 }
 
+/** How long ago can be meant: a database reckons no time before the first year. */
+export const longestAgoMs: number = 100 * 365 * 86_400_000
+
 type Check = (value: unknown) => string | undefined
 
 const isText: Check = (value) => (typeof value === 'string' ? undefined : 'a text')
 const isCount: Check = (value) =>
   Number.isSafeInteger(value) && (value as number) >= 0 ? undefined : 'a whole number'
 const isDuration: Check = (value) =>
-  typeof value === 'number' && Number.isFinite(value) && value >= 0 ? undefined : 'a number of milliseconds'
+  typeof value === 'number' && value >= 0 && value <= longestAgoMs
+    ? undefined
+    : 'a number of milliseconds, of 100 years at most'
 const isFlag: Check = (value) => (typeof value === 'boolean' ? undefined : 'true or false')
 const oneOf =
   (words: readonly string[]): Check =>

@@ -78,6 +78,10 @@ describe('replaying what was sent', () => {
   it.each([
     [{}, 'names nothing'],
     [{ chanel: 'x' }, 'Did you mean "channel"?'],
+    [{ since: { agoMs: 1e15 } }, '100 years at most'],
+    [{ since: new Date(8.64e15) }, 'the years 1900 to 9999'],
+    [{ since: { agoMs: 1000 }, until: { agoMs: 2000 } }, 'since must be before until'],
+    [{ since: new Date('2026-11-28T00:00Z') }, 'since must be before until'],
     [{ key: 7 }, 'must be a text'],
     [{ since: '2h' }, 'must be a Date or { agoMs }'],
     [{ until: new Date('x') }, 'must be a Date or { agoMs }'],

@@ -4,6 +4,7 @@ import type { Logger } from '../kernel/logger.ts'
 import type { Replayed, SentFilter, SentMessages } from '../ports/sent-messages.ts'
 import { audit } from './audit.ts'
 import { didYouMean } from '../kernel/suggest.ts'
+import { longestAgoMs } from './operator-filters.ts'
 
 /** Messages written again by one statement: their keys are locked to its end. */
 const batch = 500
@@ -117,12 +118,14 @@ async function filterOf(
   const { now } = await sent.count({}, 0)
   const at = (moment: Moment): Date =>
     moment instanceof Date ? moment : new Date(now.getTime() - moment.agoMs)
-  return {
-    channel,
-    key,
-    since: since === undefined ? undefined : at(since),
-    until: until === undefined ? now : at(until),
+  const [from, to] = [since === undefined ? undefined : at(since), until === undefined ? now : at(until)]
+  if (from !== undefined && from >= to) {
+    throw new WaybillError(
+      'WB_INVALID_OPTION',
+      `Nothing was sent since ${from.toISOString()} and before ${to.toISOString()}: since must be before until, which is now unless told.`,
+    )
   }
+  return { channel, key, since: from, until: to }
 }
 
 const names = ['channel', 'key', 'since', 'until', 'all'] as const
@@ -142,7 +145,10 @@ function checked(selection: SentSelection): SentSelection {
     if (text !== undefined && typeof text !== 'string') refuse(`Condition ${name} must be a text.`)
   }
   for (const [name, moment] of Object.entries({ since, until })) {
-    if (moment !== undefined && !isMoment(moment)) refuse(`Condition ${name} must be a Date or { agoMs }.`)
+    if (moment !== undefined && !isMoment(moment))
+      refuse(
+        `Condition ${name} must be a Date or { agoMs }: of the years 1900 to 9999, and 100 years at most.`,
+      )
   }
   if (all !== true && [channel, key, since, until].every((condition) => condition === undefined)) {
     refuse(
@@ -152,8 +158,11 @@ function checked(selection: SentSelection): SentSelection {
   return selection
 }
 
+/** ISO 8601 has other forms beyond them, which PostgreSQL does not read. */
+const [earliest, latest] = [Date.UTC(1900, 0), Date.UTC(9999, 11)]
+
 function isMoment(value: unknown): value is Moment {
-  if (value instanceof Date) return !Number.isNaN(value.getTime())
+  if (value instanceof Date) return value.getTime() >= earliest && value.getTime() <= latest
   const { agoMs } = (value ?? {}) as { agoMs?: unknown }
-  return typeof agoMs === 'number' && Number.isFinite(agoMs) && agoMs >= 0
+  return typeof agoMs === 'number' && agoMs >= 0 && agoMs <= longestAgoMs
 }

@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { durationOf } from '../app/settings-value.ts'
 import { deadReasons, type DeadReason } from '../ports/dead-letters.ts'
-import type { DeadLetterSelection, KeySelection } from '../app/operator-filters.ts'
+import { type DeadLetterSelection, type KeySelection, longestAgoMs } from '../app/operator-filters.ts'
 import { keyStates, type KeyState } from '../ports/keys.ts'
 
 /** What the flags of {@link addFilterFlags} give. */
@@ -87,7 +87,8 @@ function collectIds(of: 'dead' | 'keys') {
 
 function duration(text: string): number {
   const ms = durationOf(text)
-  if (ms === undefined) throw new InvalidArgumentError('It takes a time such as 7d, 2h, 30min or 45s.')
+  if (ms === undefined || ms > longestAgoMs)
+    throw new InvalidArgumentError('It takes a time such as 7d, 2h, 30min or 45s, of 100 years at most.')
   return ms
 }
 

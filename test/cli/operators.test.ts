@@ -276,6 +276,7 @@ describe('waybill keys', () => {
 it.each([
   [['dead', 'list', '--limit', '0'], 'a whole number from 1 to 1000'],
   [['dead', 'list', '--older-than', 'soon'], 'a time such as 7d'],
+  [['dead', 'list', '--older-than', '99999999d'], '100 years at most'],
   [['dead', 'list', '--reason', 'bored'], 'attempts-exhausted'],
   [['dead', 'list', '--id', 'ann'], 'a number from'],
   [['dead', 'replay', '--id', '1', '01990a5c-6b1e-7c44-9d0e-2f1a8f3f7b10'], 'not both at once'],

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
+import { longestAgoMs } from '../../app/operator-filters.ts'
 import type { Moment, SentReplayReport, SentSelection } from '../../app/sent.ts'
 import { durationOf } from '../../app/settings-value.ts'
 import { addConfirmFlags, type ConfirmFlags, confirmed } from '../confirm.ts'
@@ -134,7 +135,7 @@ function moment(text: string): Moment {
   const at = new Date(text)
   if (dated.test(text) && !Number.isNaN(at.getTime())) return at
   const agoMs = /^\d+$/u.test(text.trim()) ? undefined : durationOf(text)
-  if (agoMs !== undefined) return { agoMs }
+  if (agoMs !== undefined && agoMs <= longestAgoMs) return { agoMs }
   throw new InvalidArgumentError(
     'It takes a time with its zone such as 2026-11-27T08:00Z, or how long ago: 7d, 2h, 30min.',
   )
