@@ -34,7 +34,8 @@ export interface KeyDesk {
   unblock(filter: KeySelection, options?: OperationOptions): Promise<UnblockReport>
   /**
    * Gives the head of each key up: it becomes a dead letter, and the key goes on with what stands behind it. Of a parked key the head
-   * stays a dead letter, and its followers come back in their old order. One message for each key.
+   * stays a dead letter, and its followers come back in their old order. One message for each key. A head that is being sent meanwhile
+   * and arrives is no dead letter any more.
    */
   skip(filter: KeySelection, options?: OperationOptions): Promise<SkipReport>
 }

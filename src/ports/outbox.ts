@@ -8,6 +8,12 @@ export interface RowRef {
   readonly id: string
 }
 
+/** A row that the transport has confirmed. */
+export interface DeliveredRow extends RowRef {
+  /** As it was read; absent where only the row's names are known. */
+  readonly attempts?: number
+}
+
 /**
  * How a read came by a row: `upper` above the floor · `late` below it, committed since the last snapshot · `delayed` below
  * it, because its time has come · `retry` because its `blocked` line is due.
@@ -196,7 +202,8 @@ export interface Outbox {
   /**
    * Deletes rows the transport has confirmed, together with their `blocked` lines unless parked (also where the row itself is gone
    * already); where a line went, the partition's rewind counter is raised in the same statement. Needs no epoch: it is right whoever does it. A row whose three names do not
-   * match is left alone. On a consumer's lane a row is deleted only once every subscribed consumer has it.
+   * match is left alone. On a consumer's lane a row is deleted only once every subscribed consumer has it. Where an operator has given a
+   * row up while it was being sent ({@link Keys.skip}), its dead letter goes.
    */
   remove(rows: readonly RowRef[]): Promise<{ readonly removed: number }>
   /** Writes or renews `blocked` lines, one outcome for each, in order. Checks the epoch and locks the row first. */
@@ -230,13 +237,13 @@ export interface Outbox {
   /** By partition, of those asked for. */
   fencedStates(partitions: readonly number[]): Promise<ReadonlyMap<number, FencedState>>
   /**
-   * Deletes the rows of one committed fenced transaction, their lines too, and notes its number and lineage, in one durable
-   * statement. `false`: the epoch no longer holds, and nothing was written.
+   * Deletes the rows of one committed fenced transaction, their lines too, or the dead letters that an operator made of them
+   * meanwhile, and notes its number and lineage, in one durable transaction. `false`: the epoch no longer holds, and nothing was written.
    */
   removeFenced(
     partition: LeasedPartition,
     note: { readonly number: bigint; readonly lineage: string },
-    rows: readonly RowRef[],
+    rows: readonly DeliveredRow[],
   ): Promise<boolean>
   close(): Promise<void>
 }

@@ -119,7 +119,7 @@ function addSkip(keys: Command, onExitCode: (code: number) => void): void {
       'after',
       '\nThe key goes on with what stands behind its head. The head is kept: `waybill dead replay` delivers it later, out of order. Of a\n' +
         'parked key the head stays among the dead letters and its followers come back in their order. One message for each key.\n' +
-        'A head that is being sent at this moment may still arrive.\n' +
+        'A head that is being sent at this moment may still arrive, and is no dead letter then.\n' +
         '\nExamples:\n  $ waybill keys skip --channel orders.placed --key ann\n  $ waybill keys skip --state blocked --dry-run\n',
     )
     .action(async (_own: unknown, self: Command) => {

@@ -1,4 +1,4 @@
-import type { FencedState, RowRef } from '../../ports/outbox.ts'
+import type { DeliveredRow, FencedState } from '../../ports/outbox.ts'
 import type { Fate, TakenOver } from '../../ports/transport.ts'
 import type { Underway } from './verdicts.ts'
 
@@ -40,7 +40,7 @@ export interface Fence {
   batch: FencedBatch | null
   /** What was said in place of an answer to its commit. */
   doubt: Fate | null
-  removal: { readonly number: bigint; readonly rows: readonly RowRef[] } | null
+  removal: { readonly number: bigint; readonly rows: readonly DeliveredRow[] } | null
   /** Renewals that found the lease to be ours since it became doubtful. */
   renewals: number
   reason: string

@@ -5,6 +5,7 @@ import type { LeasedPartition } from '../../ports/lane.ts'
 import type {
   BlockedLine,
   DeadLetter,
+  DeliveredRow,
   ExpiredRow,
   Follower,
   Loss,
@@ -123,7 +124,7 @@ export type Command =
       readonly call: number
       readonly partition: LeasedPartition
       readonly note: { readonly number: bigint; readonly lineage: string }
-      readonly rows: readonly RowRef[]
+      readonly rows: readonly DeliveredRow[]
     }
   /** Not answered. These are not ours any more, and nothing of them is under way at the broker. */
   | { readonly type: 'releaseFenced'; readonly partitions: readonly number[] }

@@ -14,7 +14,7 @@ import { expireText } from './outbox-expire-statement.ts'
 import { lockParkedText, moveFollowersText } from './outbox-follower-statements.ts'
 import { blockText, buryText } from './outbox-line-statements.ts'
 import { outcomesOf, type OutcomeRow, refsOf } from './outbox-refs.ts'
-import { noteText, removeText } from './outbox-remove-statements.ts'
+import { noteText, removeText, withdrawText } from './outbox-remove-statements.ts'
 import { named } from './statement.ts'
 
 /**
@@ -30,6 +30,7 @@ export class OutboxEffects {
   readonly #note: SqlStatement
   readonly #remove: SqlStatement
   readonly #removeBuried: SqlStatement
+  readonly #withdraw: SqlStatement
   readonly #block: SqlStatement
   readonly #bury: SqlStatement
   readonly #expire: SqlStatement
@@ -54,6 +55,7 @@ export class OutboxEffects {
     this.#note = named('note', noteText(schema))
     this.#remove = named('remove', removeText(schema, lane, keeps))
     this.#removeBuried = named('remove', removeText(schema, lane, keeps && 'shared', 'noted'))
+    this.#withdraw = named('withdraw', withdrawText(schema, keeps))
     this.#block = named('block', blockText(schema, lane))
     this.#bury = named('bury', buryText(schema, lane))
     this.#expire = named('expire', expireText(schema, lane))
@@ -63,11 +65,16 @@ export class OutboxEffects {
 
   async remove(rows: readonly RowRef[]): Promise<{ readonly removed: number }> {
     if (rows.length === 0) return { removed: 0 }
+    const isRelays = this.#lane.consumer === ''
     const values = [...refsOf(rows), this.#lane.consumer]
     const what = 'delete delivered rows'
-    if (this.#lane.consumer !== '') await this.#deletes.query({ ...this.#note, values }, what)
+    if (!isRelays) await this.#deletes.query({ ...this.#note, values }, what)
     const [answer] = await this.#deletes.query<{ removed: string }>({ ...this.#remove, values }, what)
-    return { removed: Number(answer!.removed) }
+    const removed = Number(answer!.removed)
+    // A later statement than the one that waited for whoever took a row away: it sees what that one wrote.
+    if (isRelays && removed < rows.length)
+      await this.#deletes.query({ ...this.#withdraw, values: refsOf(rows) }, what)
+    return { removed }
   }
 
   async block(lines: readonly BlockedLine[]): Promise<readonly LineOutcome[]> {

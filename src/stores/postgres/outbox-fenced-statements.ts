@@ -40,5 +40,6 @@ line as (
   returning b.partition),
 rewound as (${rewindText(s, 'line')})
 select (select count(*) from held)::int as held, (select count(*) from noted)::int as noted,
+  (select count(*) from gone)::int as removed,
   (select fenced_number from held) as last`
 }

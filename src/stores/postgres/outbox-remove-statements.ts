@@ -59,6 +59,19 @@ gone as (
 select count(*) as removed from gone`
 }
 
+/**
+ * Takes the letters of rows back that an operator gave up while they were being sent: they have been delivered, and are no dead letters.
+ * A skip's letters only. What another relay gave up let the key go on, or parked it; that stands. By the index on their id.
+ */
+export function withdrawText(s: string, keeps: boolean): string {
+  return `
+with gone as (
+  delete from ${s}.dead o using unnest($1::int[], $2::bigint[], $3::uuid[]) d(partition, seq, id)
+  where o.id = d.id and o.partition = d.partition and o.seq = d.seq and o.consumer = '' and o.reason = 'skipped'
+  ${returned(keeps)})${kept(s, keeps)}
+select count(*)::int as withdrawn from gone`
+}
+
 /** Of row `o`: no subscriber of its channel but consumer $4, who is known to have it, lacks it. */
 function othersHaveIt(s: string): string {
   return `not exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $4

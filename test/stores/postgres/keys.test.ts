@@ -1,8 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { LineName } from '../../../src/ports/keys.ts'
 import type { OutboxRow } from '../../../src/ports/outbox.ts'
+import { skipText } from '../../../src/stores/postgres/key-statements.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
-import { lineOf } from './failures.ts'
+import { letterOf, lineOf } from './failures.ts'
 import { seen, Town } from './operator-scene.ts'
 import { connect, idsOf, openDesk, openStore, untilPurposeWaits } from './support.ts'
 
@@ -163,6 +164,57 @@ describe('skipping', () => {
     expect(await town.store.keys.skip(nameOf(rows[0]!, 'one'))).toBe('skipped')
     expect(await town.ids('outbox', street)).toEqual([])
     expect(await town.ids('dead', street)).toEqual([rows[0]!.id])
+  })
+
+  describe('a head that is being sent', () => {
+    test('is no dead letter any more when it is delivered after all', async () => {
+      const { street, desk, rows } = await town.scene(['a', 'a'])
+      await desk.outbox.block([lineOf(rows[0]!, desk, { retryInMs: 0 })])
+      expect(await town.store.keys.skip(nameOf(rows[0]!))).toBe('skipped')
+      await desk.outbox.remove([rows[0]!])
+      expect(await town.ids('dead', street)).toEqual([])
+      expect(await seen(desk, street)).toEqual([[rows[1]!.id, false]])
+    })
+
+    test('stays one where another row of that id was delivered, or a relay gave it up', async () => {
+      const { street, desk, rows } = await town.scene(['a', 'b'])
+      await desk.outbox.block([lineOf(rows[0]!, desk, { retryInMs: 0 })])
+      expect(await town.store.keys.skip(nameOf(rows[0]!))).toBe('skipped')
+      await desk.outbox.bury([letterOf(rows[1]!, desk)])
+      await desk.outbox.remove([{ ...rows[0]!, seq: rows[0]!.seq + 1n }, rows[1]!])
+      expect(await town.ids('dead', street)).toEqual(idsOf(rows))
+    })
+
+    test('in a fenced transaction is none either, also where the skip commits while its row is deleted', async () => {
+      const { street, desk, rows } = await town.scene(['a'])
+      await desk.outbox.block([lineOf(rows[0]!, desk, { retryInMs: 0 })])
+      const [retry] = await desk.reader.read()
+      const operator = await connect(town.url)
+      await operator.query('begin')
+      const line = ['', retry!.partition, retry!.seq.toString()]
+      expect((await operator.query(skipText('waybill'), line)).rows).toMatchObject([{ letters: 1 }])
+      const partition = { partition: street.first, epoch: desk.epoch(street.first) }
+      const removing = desk.outbox.removeFenced(partition, { number: 1n, lineage: 'log' }, [retry!])
+      await untilPurposeWaits(town.observer, 'deletes')
+      await operator.query('commit')
+      expect(await removing).toBe(true)
+      expect(await town.ids('dead', street)).toEqual([])
+    })
+
+    test('is none either where only the note at the broker names it', async () => {
+      const { street, desk, rows } = await town.scene(['a'])
+      await desk.outbox.block([lineOf(rows[0]!, desk, { retryInMs: 0 })])
+      expect(await town.store.keys.skip(nameOf(rows[0]!))).toBe('skipped')
+      const partition = { partition: street.first, epoch: desk.epoch(street.first) }
+      const { seq, id } = rows[0]!
+      const named = [{ partition: street.first, seq, id }]
+      expect(
+        await desk.outbox.removeFenced({ ...partition, epoch: 0n }, { number: 1n, lineage: 'log' }, named),
+      ).toBe(false)
+      expect(await town.ids('dead', street)).toEqual([id])
+      expect(await desk.outbox.removeFenced(partition, { number: 1n, lineage: 'log' }, named)).toBe(true)
+      expect(await town.ids('dead', street)).toEqual([])
+    })
   })
 
   test('leaves a parked line to the dead letters', async () => {
