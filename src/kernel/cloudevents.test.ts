@@ -74,7 +74,7 @@ describe('the envelope on a wire', () => {
       headers: headersFrom([]),
       createdAt: new Date(0),
     }
-    expect(decodeEnvelope(arrivalOf(encodeHeaders(envelope, source, prefix)), prefix).id).toBe(id)
+    expect(decodeEnvelope(arrivalOf(encodeHeaders(envelope, source, names)), prefix).id).toBe(id)
   })
 
   it('drops a header named __proto__ and reaches no prototype', () => {
