@@ -23,7 +23,7 @@ export function audit(
 }
 
 function shortened(filter: object): object {
-  const ids = 'ids' in filter && Array.isArray(filter.ids) ? filter.ids : []
+  const ids: readonly unknown[] = 'ids' in filter && Array.isArray(filter.ids) ? filter.ids : []
   return ids.length <= mostIds ? filter : { ...filter, ids: [...ids.slice(0, mostIds), `… ${ids.length}`] }
 }
 
