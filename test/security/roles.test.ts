@@ -23,6 +23,8 @@ type Role = (typeof roles)[number]
 
 const orders = defineChannel<{ n: number }>({ name: 'orders.placed', key: ({ n }) => String(n % 3) })
 const bills = defineChannel<{ n: number }>({ name: 'bills.made' })
+const few = defineChannel<{ n: number }>({ name: 'few.made', maxPending: 2 })
+const channels = [orders.via('local'), bills.via('broker'), few.via('broker')]
 
 function as(role: Role): Waybill<PgClient> {
   const own = new URL(url)
@@ -31,7 +33,7 @@ function as(role: Role): Waybill<PgClient> {
     defineConfig({
       store: postgresStore({ connectionString: own.href }),
       transports: { local: localTransport(), broker: noOpTransport() },
-      channels: [orders.via('local'), bills.via('broker')],
+      channels,
       leaseMs: 1000,
       maxAttempts: 1,
       cleanupIntervalMs: 100,
@@ -56,7 +58,7 @@ beforeAll(async () => {
     defineConfig({
       store: postgresStore({ connectionString: url }),
       transports: { local: localTransport(), broker: noOpTransport() },
-      channels: [orders.via('local'), bills.via('broker')],
+      channels,
     }),
     {},
   )
@@ -82,6 +84,7 @@ describe('under roles that have the documented rights and no more (S19)', () => 
     try {
       const forbidden = [
         'select * from waybill.outbox',
+        'select payload from waybill.outbox',
         'delete from waybill.outbox',
         'select * from waybill.dead',
       ]
@@ -89,6 +92,24 @@ describe('under roles that have the documented rights and no more (S19)', () => 
     } finally {
       await client.end()
     }
+  })
+
+  it('a publisher is held back by maxPending, and told where SECURITY.md has the rights it lacks', async () => {
+    await using waybill = as('shop_publisher')
+    const publish = (): Promise<unknown> => waybill.transaction((tx) => waybill.publish(tx, few, { n: 1 }))
+    await until('the channel is full', async () => {
+      try {
+        await publish()
+        return false
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'WB_BACKLOG_FULL' })
+        return true
+      }
+    })
+    await expect(waybill.deadLetters.list()).rejects.toMatchObject({
+      code: 'WB_STORE_FAILED',
+      message: expect.stringContaining('SECURITY.md'),
+    })
   })
 
   it('a relay registers, relays, consumes, buries, cleans up, replays and changes the number of partitions; it makes, empties and alters no table', async () => {
@@ -137,7 +158,11 @@ describe('under roles that have the documented rights and no more (S19)', () => 
   it('an observer sees what is where, and old transactions of others, and changes nothing', async () => {
     await using waybill = as('shop_observer')
     const summary = await waybill.inspect()
-    expect(summary.channels?.map(({ channel }) => channel)).toEqual(['bills.made', 'orders.placed'])
+    expect(summary.channels?.map(({ channel }) => channel)).toEqual([
+      'bills.made',
+      'few.made',
+      'orders.placed',
+    ])
     const client = await connect('shop_observer')
     try {
       for (const table of ['outbox', 'blocked', 'dead', 'relays'])

@@ -42,6 +42,13 @@ export function storeError(error: unknown, what: string): WaybillError {
       { cause: error, retryable: 'yes' },
     )
   }
+  if (code === '42501') {
+    return new WaybillError(
+      'WB_STORE_FAILED',
+      `Could not ${what}: the role it is connected as lacks a right (SQLSTATE ${code}). SECURITY.md lists what to grant to whom.`,
+      { cause: error },
+    )
+  }
   return new WaybillError(
     'WB_STORE_FAILED',
     `Could not ${what}: PostgreSQL refused it (SQLSTATE ${code ?? 'unknown'}).`,
