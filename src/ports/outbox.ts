@@ -20,7 +20,16 @@ export interface DeliveredRow extends RowRef {
  */
 export type RowOrigin = 'upper' | 'late' | 'delayed' | 'retry'
 
-export interface OutboxRow extends Envelope, RowRef {
+/** A row that a read has brought. */
+export interface FoundRow extends RowRef {
+  /**
+   * Where the store found it: the store's own, handed back with `remove` to spare it the search. It names nothing: by then another row
+   * may be there, or this one elsewhere.
+   */
+  readonly place?: string
+}
+
+export interface OutboxRow extends Envelope, FoundRow {
   readonly origin: RowOrigin
   /** When it was published or, where it was delayed, when that ended: by the database's clock. Its age begins then. */
   readonly dueAt: Date
@@ -205,7 +214,7 @@ export interface Outbox {
    * match is left alone. On a consumer's lane a row is deleted only once every subscribed consumer has it. Where an operator has given a
    * row up while it was being sent ({@link Keys.skip}), its dead letter goes.
    */
-  remove(rows: readonly RowRef[]): Promise<{ readonly removed: number }>
+  remove(rows: readonly FoundRow[]): Promise<{ readonly removed: number }>
   /** Writes or renews `blocked` lines, one outcome for each, in order. Checks the epoch and locks the row first. */
   block(lines: readonly BlockedLine[]): Promise<readonly LineOutcome[]>
   /**

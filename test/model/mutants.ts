@@ -1,6 +1,5 @@
 import type { Mark } from '../../src/ports/outbox.ts'
 import { MindCore } from '../../src/relay/mind/core.ts'
-import { entryName } from '../../src/relay/mind/state.ts'
 import type { Invariant } from './broken.ts'
 import type { Seams } from './relay.ts'
 import type { Mutant } from './world.ts'
@@ -247,7 +246,7 @@ export const mutants: readonly NamedMutant[] = [
     patch: patch({
       settle(entry) {
         settle.call(this, entry)
-        entry.partition.entries.delete(entryName(entry.row))
+        entry.partition.entries.delete(entry)
       },
     }),
   },

@@ -1,5 +1,4 @@
 import { MindCore } from '../../src/relay/mind/core.ts'
-import { entryName } from '../../src/relay/mind/state.ts'
 import type { Coverage } from './coverage.ts'
 import type { World } from './world.ts'
 
@@ -7,8 +6,7 @@ import type { World } from './world.ts'
 export function spy(coverage: Coverage): () => void {
   const { accept, close, reopen, drop } = MindCore.prototype
   MindCore.prototype.accept = function (row, partition, read) {
-    if (partition.entries.get(entryName(row))?.state === 'settled')
-      coverage.saw('older read brought a settled row')
+    if (partition.entries.get(row)?.state === 'settled') coverage.saw('older read brought a settled row')
     return accept.call(this, row, partition, read)
   }
   MindCore.prototype.close = function (key, lowest, waitsFor) {

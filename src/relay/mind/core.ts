@@ -1,12 +1,12 @@
 import type { LeasedPartition } from '../../ports/lane.ts'
-import type { OutboxRow, RowRef } from '../../ports/outbox.ts'
+import type { OutboxRow } from '../../ports/outbox.ts'
 import { newFence } from './fence.ts'
 import {
   type ChannelState,
   type Closed,
   type Doubt,
   type Entry,
-  entryName,
+  keysOf,
   type KeyState,
   newChannel,
   newPartition,
@@ -28,7 +28,7 @@ export class MindCore {
   /** Closed keys whose next step is a read. */
   readonly reopening: Set<KeyState> = new Set()
   /** Confirmed rows whose delete has not been asked for yet. They outlive the lease: deleting them is always right. */
-  removals: { readonly row: RowRef; readonly entry: Entry | null }[] = []
+  removals: Entry[] = []
   /** Partitions that another relay turned out to hold; to be told. */
   readonly fenced: LeasedPartition[] = []
   readonly counters: MindCounters = {
@@ -65,7 +65,8 @@ export class MindCore {
   /** Histories of the database seen so far. What was read in an older one may come again in this one. */
   histories = 0
   readonly #isFencing: boolean
-  readonly #settled: { readonly entry: Entry; readonly read: number }[] = []
+  /** By the read that was issued last when they were. */
+  readonly #settled: { readonly read: number; readonly entries: Entry[] }[] = []
   /** Doubts about rows that left memory, so that the next look at them starts where the last one ended. Bounded (S13). */
   readonly #doubts = new Map<string, Doubt>()
 
@@ -85,7 +86,7 @@ export class MindCore {
   /** Forgets a partition: its in-flight state belongs to (partition, epoch) and dies with it. */
   lose(partition: PartitionState): void {
     partition.isHeld = false
-    for (const key of partition.keys.values()) this.forgetKey(key)
+    for (const key of keysOf(partition)) this.forgetKey(key)
     for (const entry of partition.entries.values()) if (entry.state !== 'settled') this.#release(entry)
     partition.entries.clear()
     this.partitions.delete(partition.partition)
@@ -125,19 +126,16 @@ export class MindCore {
   accept(row: OutboxRow, partition: PartitionState, read: number): Entry | null {
     const channel = this.channels.get(row.channel)
     if (channel === undefined || partition.isDraining) return null
-    const name = entryName(row)
-    if (read < channel.acceptsFromRead || partition.entries.has(name)) return null
+    if (read < channel.acceptsFromRead || partition.entries.get(row) !== null) return null
     if (channel.rules.form === 'fence' && read < partition.fence!.acceptsFromRead) return null
     const pool = this.#poolOf(channel, partition)
     const key =
       channel.rules.ordered && row.key !== null ? this.#keyOf(partition, channel, pool, row.key) : null
     if (key !== null && !(row.isParked ? this.#mayMove(key, row) : this.#mayQueue(key, row))) return null
-    const doubt =
-      (this.#doubts.size > 0 ? this.#doubts.get(doubtName(partition, name)) : undefined) ?? noDoubt
+    const doubt = (this.#doubts.size > 0 ? this.#doubts.get(doubtName(row)) : undefined) ?? noDoubt
     const bytes = row.payload.byteLength + 200
     const entry: Entry = {
       row,
-      name,
       partition,
       channel,
       pool,
@@ -146,8 +144,9 @@ export class MindCore {
       history: this.histories,
       state: 'waiting',
       doubt,
+      sameId: null,
     }
-    partition.entries.set(name, entry)
+    partition.entries.add(entry)
     this.held += 1
     this.heldBytes += bytes
     this.averageBytes += (bytes - this.averageBytes) / 64
@@ -207,8 +206,8 @@ export class MindCore {
 
   /** Forgets a waiting row without having delivered it. The caller sees to it that it is read again. */
   drop(entry: Entry): void {
-    if (entry.doubt.times > 0) this.#rememberDoubt(doubtName(entry.partition, entry.name), entry.doubt)
-    entry.partition.entries.delete(entry.name)
+    if (entry.doubt.times > 0) this.#rememberDoubt(doubtName(entry.row), entry.doubt)
+    entry.partition.entries.delete(entry)
     this.#release(entry)
   }
 
@@ -241,16 +240,18 @@ export class MindCore {
     this.#uncount(entry)
     entry.partition.busy -= 1
     entry.state = 'settled'
-    this.#settled.push({ entry, read: this.lastRead })
-    if (this.#doubts.size > 0) this.#doubts.delete(doubtName(entry.partition, entry.name))
+    const last = this.#settled.at(-1)
+    if (last?.read === this.lastRead) last.entries.push(entry)
+    else this.#settled.push({ read: this.lastRead, entries: [entry] })
+    if (this.#doubts.size > 0) this.#doubts.delete(doubtName(entry.row))
   }
 
   /** A read has returned: rows settled before it was issued cannot come back by mistake any more. */
   forgetSettled(read: number): void {
     let count = 0
-    for (const { entry, read: before } of this.#settled) {
+    for (const { read: before, entries } of this.#settled) {
       if (before >= read) break
-      entry.partition.entries.delete(entry.name)
+      for (const entry of entries) entry.partition.entries.delete(entry)
       count += 1
     }
     if (count > 0) this.#settled.splice(0, count)
@@ -262,19 +263,21 @@ export class MindCore {
     if (key.queue.length > 0) this.#makeReady(key)
     else {
       this.unready(key)
-      if (key.closed === null) key.partition.keys.delete(key.id)
+      if (key.closed === null) this.#deleteKey(key)
       else if (key.closed.waitsFor === 'queue') this.reopen(key, true)
     }
   }
 
   unready(key: KeyState): void {
-    for (const lot of lotsOf(key.pool)) lot.ready.delete(key)
+    const { fresh, again } = key.pool
+    fresh.ready.delete(key)
+    again.ready.delete(key)
   }
 
   forgetKey(key: KeyState): void {
     this.unready(key)
     this.reopening.delete(key)
-    key.partition.keys.delete(key.id)
+    this.#deleteKey(key)
   }
 
   #poolOf(channel: ChannelState, partition: PartitionState): Pool {
@@ -289,8 +292,10 @@ export class MindCore {
 
   /** Where its head belongs; where it stands there already it keeps its place. */
   #makeReady(key: KeyState): void {
+    const { fresh, again } = key.pool
     const lot = lotOf(key.pool, key.queue[0]!)
-    for (const other of lotsOf(key.pool)) if (other !== lot) other.ready.delete(key)
+    const other = lot === fresh ? again : fresh
+    other.ready.delete(key)
     lot.ready.add(key)
   }
 
@@ -306,13 +311,18 @@ export class MindCore {
   }
 
   #keyOf(partition: PartitionState, channel: ChannelState, pool: Pool, name: string): KeyState {
-    const id = `${channel.name}\0${name}`
-    let key = partition.keys.get(id)
+    let keys = partition.keys.get(channel)
+    if (keys === undefined) partition.keys.set(channel, (keys = new Map<string, KeyState>()))
+    let key = keys.get(name)
     if (key === undefined) {
-      key = { id, partition, channel, pool, queue: [], sending: 0, moving: 0, closed: null }
-      partition.keys.set(id, key)
+      key = { name, partition, channel, pool, queue: [], sending: 0, moving: 0, closed: null }
+      keys.set(name, key)
     }
     return key
+  }
+
+  #deleteKey({ partition, channel, name }: KeyState): void {
+    partition.keys.get(channel)?.delete(name)
   }
 
   #mayQueue(key: KeyState, row: OutboxRow): boolean {
@@ -360,8 +370,13 @@ export class MindCore {
     const queue = key.queue
     let at = queue.length
     while (at > 0 && queue[at - 1]!.row.seq > entry.row.seq) at -= 1
-    if (at < queue.length) this.counters.disorder += 1
-    queue.splice(at, 0, entry)
+    // The usual one, alone of its key: an array that grows by a push has room for many.
+    if (queue.length === 0) key.queue = [entry]
+    else if (at === queue.length) queue.push(entry)
+    else {
+      this.counters.disorder += 1
+      queue.splice(at, 0, entry)
+    }
     if (key.sending === 0) this.#makeReady(key)
   }
 
@@ -374,6 +389,6 @@ export class MindCore {
   }
 }
 
-function doubtName(partition: PartitionState, name: string): string {
-  return `${partition.partition}/${name}`
+function doubtName({ partition, seq, id }: OutboxRow): string {
+  return `${partition}/${seq}/${id}`
 }

@@ -6,7 +6,7 @@ import type { MindCore } from './core.ts'
 import { compare, type Fence, type FencedBatch } from './fence.ts'
 import type { Gathering } from './gathering.ts'
 import { hold } from './holding.ts'
-import { type ChannelState, isRetry, type PartitionState } from './state.ts'
+import { type ChannelState, isRetry, keysOf, type PartitionState } from './state.ts'
 import type { Command, StoppedFencing } from './types.ts'
 import { codeOf, troubles, type Verdicts } from './verdicts.ts'
 
@@ -367,7 +367,7 @@ export class Fencing {
   }
 
   #forgetWaiting({ partition }: Fenced): void {
-    for (const key of partition.keys.values()) {
+    for (const key of keysOf(partition)) {
       if (key.channel.rules.form !== 'fence') continue
       for (const entry of key.queue) this.#core.drop(entry)
       key.queue = []

@@ -1,15 +1,12 @@
 import { backoffMs } from '../../kernel/retry.ts'
-import type { RowRef } from '../../ports/outbox.ts'
 import type { MindCore } from './core.ts'
 import type { Entry } from './state.ts'
 import type { Command } from './types.ts'
 
-type Removal = { readonly row: RowRef; readonly entry: Entry | null }
-
 /** Deletes of what was confirmed. One that fails is made again: it is right however often it is made. */
 export class Finishing {
   readonly #core: MindCore
-  #removing: { readonly remove: number; readonly removals: readonly Removal[] } | null = null
+  #removing: { readonly remove: number; readonly removals: readonly Entry[] } | null = null
   #lastRemove = 0
   #removeFailures = 0
   #removeAt = 0
@@ -23,10 +20,9 @@ export class Finishing {
   }
 
   confirmed(entry: Entry): void {
-    const isHeld = entry.partition.isHeld
-    if (isHeld) entry.state = 'removing'
+    if (entry.partition.isHeld) entry.state = 'removing'
     else this.#core.counters.lateConfirms += 1
-    this.#core.removals.push({ row: entry.row, entry: isHeld ? entry : null })
+    this.#core.removals.push(entry)
   }
 
   issue(now: number): Command | null {
@@ -34,7 +30,7 @@ export class Finishing {
     const removals = this.#core.removals.splice(0, this.#core.options.removeLimit)
     const remove = (this.#lastRemove += 1)
     this.#removing = { remove, removals }
-    return { type: 'remove', remove, rows: removals.map((removal) => removal.row) }
+    return { type: 'remove', remove, rows: removals.map(({ row }) => row) }
   }
 
   removed(remove: number): void {
@@ -42,8 +38,9 @@ export class Finishing {
     const { removals } = this.#removing
     this.#removing = null
     this.#removeFailures = 0
-    for (const { entry } of removals) {
-      if (entry === null) continue
+    for (const entry of removals) {
+      // Of a lease that was lost nothing is remembered.
+      if (!entry.partition.isHeld) continue
       this.#core.settle(entry)
       // The server that said so may not be the one read now, or the row was not there yet; reads have passed it by since.
       if (entry.history !== this.#core.histories) this.#core.reread(entry.partition, entry.row.seq)

@@ -3,6 +3,7 @@ import {
   type ChannelState,
   type Entry,
   isRetry,
+  keysOf,
   type KeyState,
   type Lot,
   lotOf,
@@ -93,7 +94,7 @@ export class Gathering {
   /** Everything that waits is forgotten; what is under way is left to end. */
   drain(partition: PartitionState): void {
     const core = this.#core
-    for (const key of partition.keys.values()) {
+    for (const key of keysOf(partition)) {
       for (const entry of key.queue) core.drop(entry)
       key.queue = []
       core.unready(key)
@@ -163,7 +164,8 @@ export class Gathering {
     )
       taken += 1
     if (taken === 0) return
-    key.queue.splice(0, taken)
+    if (taken === key.queue.length) key.queue = []
+    else key.queue.splice(0, taken)
     this.#setOut(key, taken)
   }
 

@@ -1,6 +1,6 @@
 import { backoffMs } from '../../kernel/retry.ts'
 import type { MindCore } from './core.ts'
-import type { ChannelState } from './state.ts'
+import { type ChannelState, keysOf } from './state.ts'
 
 /**
  * The destination fails for everyone: it is left alone for a while, and its rows are not marked one by one. They leave
@@ -13,7 +13,7 @@ export function hold(core: MindCore, channel: ChannelState, code: string, now: n
   channel.heldUntil = now + backoffMs(channel.failures, core.options.hold, core.options.random)
   channel.acceptsFromRead = Number.POSITIVE_INFINITY
   for (const partition of core.partitions.values()) {
-    for (const key of partition.keys.values()) {
+    for (const key of keysOf(partition)) {
       if (key.channel !== channel) continue
       for (const entry of key.queue) core.drop(entry)
       key.queue = []

@@ -1,7 +1,7 @@
 import { backoffMs } from '../../kernel/retry.ts'
 import type { OutboxRow, ReadResult, Snapshot } from '../../ports/outbox.ts'
 import type { MindCore } from './core.ts'
-import { type Entry, entryName, newChannel, noDoubt, type PartitionState } from './state.ts'
+import { type Entry, keysOf, newChannel, noDoubt, type PartitionState } from './state.ts'
 import type { Command } from './types.ts'
 import type { Writing } from './writing.ts'
 
@@ -192,7 +192,7 @@ export class Reading {
       if (partition.fence !== null) partition.fence.isOutdated = true
       // Not forgotten: what an operator makes eligible from here on is a rewind, for rows under way are passed by.
       partition.rewind = result.rewinds.get(partition.partition) ?? null
-      for (const key of partition.keys.values()) {
+      for (const key of keysOf(partition)) {
         for (const entry of key.queue) core.drop(entry)
         key.queue = []
         // Lines that are being written keep their key closed; all else is read anew.
@@ -274,8 +274,7 @@ export class Reading {
 
   #takeOrphan(partition: PartitionState, orphan: ReadResult['orphans'][number]): void {
     const core = this.#core
-    const name = entryName(orphan)
-    if (partition.isDraining || partition.entries.has(name)) return
+    if (partition.isDraining || partition.entries.get(orphan) !== null) return
     const rules = { form: 'confirm', ordered: false, maxAttempts: 1, retry: core.options.poll } as const
     const channel = newChannel('', rules)
     const row = { ...orphan, channel: '', key: null, payload: new Uint8Array(), contentType: '', headers: {} }
@@ -288,7 +287,6 @@ export class Reading {
         attempts: 0,
         isParked: false,
       },
-      name,
       partition,
       channel,
       pool: channel.pool,
@@ -297,11 +295,12 @@ export class Reading {
       history: core.histories,
       state: 'removing',
       doubt: noDoubt,
+      sameId: null,
     }
-    partition.entries.set(name, entry)
+    partition.entries.add(entry)
     partition.busy += 1
     core.held += 1
     core.heldRetries += 1
-    core.removals.push({ row: orphan, entry })
+    core.removals.push(entry)
   }
 }

@@ -1,5 +1,6 @@
 import type { Fence } from './fence.ts'
-import type { Mark, OutboxRow, RowRef } from '../../ports/outbox.ts'
+import { Entries } from './entries.ts'
+import type { Mark, OutboxRow } from '../../ports/outbox.ts'
 import type { ChannelRules } from './types.ts'
 
 /**
@@ -12,8 +13,6 @@ export type EntryState = 'waiting' | 'sending' | 'removing' | 'writing' | 'settl
 /** A row the mind knows of. */
 export interface Entry {
   readonly row: OutboxRow
-  /** {@link entryName} of the row. */
-  readonly name: string
   readonly partition: PartitionState
   readonly channel: ChannelState
   readonly pool: Pool
@@ -24,6 +23,8 @@ export interface Entry {
   readonly history: number
   state: EntryState
   doubt: Doubt
+  /** See {@link Entries}. */
+  sameId: Entry | null
 }
 
 /** How often the fate of a row was unknown, and how much its destination had confirmed when that was last so. */
@@ -67,7 +68,8 @@ export interface Pool {
 }
 
 export interface KeyState {
-  readonly id: string
+  /** Its channel's own. */
+  readonly name: string
   readonly partition: PartitionState
   readonly channel: ChannelState
   readonly pool: Pool
@@ -101,8 +103,9 @@ export interface PartitionState {
   isHeld: boolean
   /** Rows sending, removing or writing. */
   busy: number
-  readonly entries: Map<string, Entry>
-  readonly keys: Map<string, KeyState>
+  readonly entries: Entries
+  /** By channel, and by name. */
+  readonly keys: Map<ChannelState, Map<string, KeyState>>
   /** Where channels of this lane have form `fence`. */
   readonly fence: Fence | null
   /** Of channels of form `fence`: their sends are of one partition each. */
@@ -126,10 +129,6 @@ export interface ChannelState {
   acceptsFromRead: number
 }
 
-export function entryName(row: RowRef): string {
-  return `${row.seq}/${row.id}`
-}
-
 export function newPool(): Pool {
   return { fresh: newLot(), again: newLot(), turn: 'fresh' }
 }
@@ -151,6 +150,11 @@ export function lotsOf(pool: Pool): readonly Lot[] {
   return [pool.fresh, pool.again]
 }
 
+/** Whoever looks at them may forget them. */
+export function* keysOf(partition: PartitionState): Iterable<KeyState> {
+  for (const keys of partition.keys.values()) yield* keys.values()
+}
+
 export function newPartition(
   partition: number,
   epoch: bigint,
@@ -170,7 +174,7 @@ export function newPartition(
     isDraining: false,
     isHeld: true,
     busy: 0,
-    entries: new Map(),
+    entries: new Entries(),
     keys: new Map(),
     fence,
     pools: new Map(),

@@ -203,7 +203,7 @@ export class Taking {
       return
     }
     entry.state = 'removing'
-    this.#core.removals.push({ row: entry.row, entry })
+    this.#core.removals.push(entry)
   }
 
   #giveBack(number: number): Take | null {

@@ -8,10 +8,10 @@ import type {
   DeliveredRow,
   ExpiredRow,
   Follower,
+  FoundRow,
   Loss,
   OutboxRow,
   ReadRequest,
-  RowRef,
   TakenRow,
 } from '../../ports/outbox.ts'
 
@@ -86,7 +86,7 @@ export type Command =
       readonly channel: string
       readonly rows: readonly OutboxRow[]
     }
-  | { readonly type: 'remove'; readonly remove: number; readonly rows: readonly RowRef[] }
+  | { readonly type: 'remove'; readonly remove: number; readonly rows: readonly FoundRow[] }
   | { readonly type: 'block'; readonly write: number; readonly lines: readonly BlockedLine[] }
   | { readonly type: 'bury'; readonly write: number; readonly letters: readonly DeadLetter[] }
   | { readonly type: 'move'; readonly write: number; readonly rows: readonly Follower[] }

@@ -65,8 +65,12 @@ export class Connection {
     work: (run: <Row = SqlRow>(query: PgQuery, purpose?: string) => Promise<readonly Row[]>) => Promise<T>,
   ): Promise<T> {
     const connecting = this.#connected(what)
-    const run = <Row>(query: PgQuery, purpose = what): Promise<readonly Row[]> =>
-      this.#run<Row>(purpose, connecting, (client) => client.query(this.#isShared ? unnamed(query) : query))
+    const run = async <Row>(query: PgQuery, purpose = what): Promise<readonly Row[]> => {
+      const { rows } = await this.#run(purpose, connecting, (client) =>
+        client.query(this.#isShared ? unnamed(query) : query),
+      )
+      return rows as readonly Row[]
+    }
     try {
       await this.#run(what, connecting, (client) => client.query(this.#isShared ? this.#begin : begin))
       const result = await work(run)
@@ -84,7 +88,12 @@ export class Connection {
 
   /** The rows of the answer, whose columns the caller knows. Throws `WB_STORE_UNREACHABLE`, `WB_TIMED_OUT`, `WB_STORE_CONFLICT`, `WB_SCHEMA_MISSING` or `WB_STORE_FAILED`. */
   async query<Row = SqlRow>(query: PgQuery, what: string): Promise<readonly Row[]> {
-    return this.#run<Row>(what, this.#connected(what), (client) =>
+    return (await this.result(query, what)).rows as readonly Row[]
+  }
+
+  /** The same with how many rows the statement has met. */
+  async result(query: PgQuery, what: string): Promise<PgResult> {
+    return await this.#run(what, this.#connected(what), (client) =>
       this.#isShared ? this.#asTransaction(client, query) : client.query(query),
     )
   }
@@ -102,17 +111,16 @@ export class Connection {
     return (this.#client ??= this.#connect())
   }
 
-  async #run<Row = SqlRow>(
+  async #run(
     what: string,
     connecting: Promise<PgConnection>,
     work: (client: PgConnection) => Promise<PgResult>,
-  ): Promise<readonly Row[]> {
+  ): Promise<PgResult> {
     const { timeoutMs } = this.#options
     try {
       const client = await withDeadline(connecting, timeoutMs, 'PostgreSQL')
       // The server's own time-out comes first where the connection is sound, and says more.
-      const { rows } = await withDeadline(work(client), timeoutMs + 1000, 'PostgreSQL')
-      return rows as readonly Row[]
+      return await withDeadline(work(client), timeoutMs + 1000, 'PostgreSQL')
     } catch (error) {
       if (isSilence(error) || isConnectionLoss(error) || isStaleSession(error)) this.#lose(connecting)
       throw storeError(error, what)

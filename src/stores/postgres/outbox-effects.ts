@@ -5,6 +5,7 @@ import type {
   ExpiredRow,
   Follower,
   FollowerOutcome,
+  FoundRow,
   LineOutcome,
   RowRef,
 } from '../../ports/outbox.ts'
@@ -13,9 +14,11 @@ import type { Connection } from './connection.ts'
 import { expireText } from './outbox-expire-statement.ts'
 import { lockParkedText, moveFollowersText } from './outbox-follower-statements.ts'
 import { blockText, buryText } from './outbox-line-statements.ts'
-import { outcomesOf, type OutcomeRow, refsOf } from './outbox-refs.ts'
-import { noteText, removeText, withdrawText } from './outbox-remove-statements.ts'
+import { outcomesOf, type OutcomeRow, placesOf, refsOf } from './outbox-refs.ts'
+import { noteText, removeFoundText, removeText, withdrawText } from './outbox-remove-statements.ts'
 import { named } from './statement.ts'
+
+const deleting = 'delete delivered rows'
 
 /**
  * What a relay does to rows and lines. Each effect is one autocommit statement, or one short transaction; on a consumer's lane rows are deleted by a second
@@ -29,6 +32,7 @@ export class OutboxEffects {
   readonly #lane: Lane
   readonly #note: SqlStatement
   readonly #remove: SqlStatement
+  readonly #removeFound: SqlStatement
   readonly #removeBuried: SqlStatement
   readonly #withdraw: SqlStatement
   readonly #block: SqlStatement
@@ -54,6 +58,7 @@ export class OutboxEffects {
     this.#lane = lane
     this.#note = named('note', noteText(schema))
     this.#remove = named('remove', removeText(schema, lane, keeps))
+    this.#removeFound = named('remove_found', removeFoundText(schema, keeps))
     this.#removeBuried = named('remove', removeText(schema, lane, keeps && 'shared', 'noted'))
     this.#withdraw = named('withdraw', withdrawText(schema, keeps))
     this.#block = named('block', blockText(schema, lane))
@@ -63,18 +68,29 @@ export class OutboxEffects {
     this.#move = named('move_followers', moveFollowersText(schema, lane))
   }
 
-  async remove(rows: readonly RowRef[]): Promise<{ readonly removed: number }> {
+  async remove(rows: readonly FoundRow[]): Promise<{ readonly removed: number }> {
     if (rows.length === 0) return { removed: 0 }
-    const isRelays = this.#lane.consumer === ''
-    const values = [...refsOf(rows), this.#lane.consumer]
-    const what = 'delete delivered rows'
-    if (!isRelays) await this.#deletes.query({ ...this.#note, values }, what)
-    const [answer] = await this.#deletes.query<{ removed: string }>({ ...this.#remove, values }, what)
-    const removed = Number(answer!.removed)
+    if (this.#lane.consumer !== '') {
+      const values = [...refsOf(rows), this.#lane.consumer]
+      await this.#deletes.query({ ...this.#note, values }, deleting)
+      return { removed: await this.#removeBy(this.#remove, values) }
+    }
+    const found = rows.filter(({ place }) => place !== undefined)
+    const values = [...refsOf(found), '', placesOf(found)]
+    let removed = found.length === 0 ? 0 : await this.#removeBy(this.#removeFound, values)
+    if (removed === rows.length) return { removed }
+    // Gone already, moved since it was read, or never read: looked for by key, with its line.
+    removed += await this.#removeBy(this.#remove, [...refsOf(rows), ''])
     // A later statement than the one that waited for whoever took a row away: it sees what that one wrote.
-    if (isRelays && removed < rows.length)
-      await this.#deletes.query({ ...this.#withdraw, values: refsOf(rows) }, what)
+    if (removed < rows.length)
+      await this.#deletes.query({ ...this.#withdraw, values: refsOf(rows) }, deleting)
     return { removed }
+  }
+
+  async #removeBy(statement: SqlStatement, values: unknown[]): Promise<number> {
+    const { rows, rowCount } = await this.#deletes.result({ ...statement, values }, deleting)
+    const [answer] = rows as readonly { readonly removed: string }[]
+    return Number(answer?.removed ?? rowCount)
   }
 
   async block(lines: readonly BlockedLine[]): Promise<readonly LineOutcome[]> {

@@ -1,7 +1,10 @@
 import type { Lane } from '../../ports/lane.ts'
 
-/** How a row of the answer came to be there; `meta` is the one row that carries what is said once. */
-export const origins = { meta: 0, late: 1, upper: 2, retry: 3, delayed: 4 } as const
+/**
+ * How a row of the answer came to be there; `meta` is the one row that carries what is said once. Rows above the floor, which nearly
+ * all are, say nothing.
+ */
+export const origins = { meta: 0, late: 1, upper: null, retry: 3, delayed: 4 } as const
 
 /**
  * One read of a lane: everything in it is of one snapshot (PROTOCOLS 4), and it takes no locks. Parameters: partitions, floors,
@@ -15,7 +18,7 @@ export const origins = { meta: 0, late: 1, upper: 2, retry: 3, delayed: 4 } as c
  * - delayed goes by the partial index on `not_before`, from the mark of its partition to now(). A row whose time comes between
  *   two reads is in neither's other parts where the floor has passed it. The mark is the now() of the last read, and where the
  *   limit cut that, the place of its last row. So a database clock that is put back only brings rows again that are known;
- * - what nearly every row has (JSON, no headers, no attempts) travels as null: a text less to make for each;
+ * - what nearly every row has (the first of the channels, JSON, no headers, no attempts) travels as null: a text less to make for each;
  * - payloads travel as base64: the driver reads text only, and bytea's own text is half as long again;
  * - retry goes by the index on `retry_at`, and on a key with several lines takes the lowest;
  * - while no line is there, which is nearly always, none is looked for. A parked one counts wherever it is: its key may live in
@@ -44,9 +47,9 @@ export function readStatement(s: string, lane: Lane): string {
   const isParked = `case when not (select none from holds) then (
     select true from ${s}.blocked b where b.consumer = $9 and b.channel = o.channel and b.key = o.key
       and b.state = 'parked' limit 1) end`
-  const columns = `o.partition, o.seq, o.id, o.channel, o.key, encode(o.payload, 'base64'),
+  const columns = `o.partition, o.seq, o.id, nullif(o.channel, ($8::text[])[1]), o.key, encode(o.payload, 'base64'),
   nullif(o.content_type, 'application/json'), nullif(o.headers, '{}'),
-  date_part('epoch', o.created_at) * 1000, date_part('epoch', o.not_before) * 1000`
+  date_part('epoch', o.created_at) * 1000, date_part('epoch', o.not_before) * 1000, o.place`
   const short = 'o.partition, o.seq, o.id, o.channel, o.key, o.not_before'
   return `
 with p as materialized (
@@ -79,7 +82,7 @@ due as materialized (
   order by d.retry_at limit $7::int)
 select ${origins.meta} as origin, null::int as partition, null::bigint as seq, null::uuid as id, null as channel,
   null as key, null::text as payload, null as content_type, null::jsonb as headers, null::float8 as created_at, null::float8 as not_before,
-  null::int as attempts, null::boolean as parked, json_build_object(
+  null::tid as place, null::int as attempts, null::boolean as parked, json_build_object(
     'now', date_part('epoch', clock_timestamp()) * 1000,
     'snapshot', pg_current_snapshot()::text,
     'inRecovery', pg_is_in_recovery(),
@@ -101,20 +104,20 @@ select ${origins.meta} as origin, null::int as partition, null::bigint as seq, n
         where o.partition = d.partition and o.seq = d.seq and o.id = d.id ${isNew} limit 1) is null))::text as meta
 union all
 select ${origins.late}, ${columns}, null, ${isParked}, null from late l cross join lateral (
-  select o.* from ${s}.outbox o where o.partition = l.partition and o.seq = l.seq limit 1) o
+  select o.ctid as place, o.* from ${s}.outbox o where o.partition = l.partition and o.seq = l.seq limit 1) o
 union all
 select ${origins.upper}, ${columns}, null, ${isParked}, null from p cross join lateral (
-  select o.* from ${s}.outbox o where o.partition = p.partition and o.seq > p.floor and ${isEligible}${isFree}
+  select o.ctid as place, o.* from ${s}.outbox o where o.partition = p.partition and o.seq > p.floor and ${isEligible}${isFree}
   order by o.seq limit $5::int) o
 union all
 select ${origins.delayed}, ${columns}, null, ${isParked}, (extract(epoch from o.not_before) * 1000000)::bigint::text
 from p cross join lateral (
-  select o.* from ${s}.outbox o
+  select o.ctid as place, o.* from ${s}.outbox o
   where o.partition = p.partition and o.not_before is not null and o.not_before <= now()
     and (o.not_before, o.seq) > (p.mark, p.mark_seq) and o.seq <= p.floor and ${isEligible}${isFree}
   order by o.not_before, o.seq limit $5::int) o
 union all
 select ${origins.retry}, ${columns}, d.attempts, null, null from due d cross join lateral (
-  select o.* from ${s}.outbox o
+  select o.ctid as place, o.* from ${s}.outbox o
   where o.partition = d.partition and o.seq = d.seq and o.id = d.id and ${isEligible} limit 1) o`
 }

@@ -70,22 +70,27 @@ function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult 
   const rows: Record<Exclude<RowOrigin, 'delayed'>, OutboxRow[]> = { late: [], upper: [], retry: [] }
   const delayed: Due[] = []
   let meta: Meta | undefined
+  const usualChannel = request.channels[0] ?? ''
+  const rowOf = (columns: Columns, origin: RowOrigin): OutboxRow =>
+    new StoredRow(columns, origin, usualChannel)
   for (const columns of answer) {
-    switch (Number(columns[0])) {
+    const [origin] = columns
+    if (origin === origins.upper) {
+      rows.upper.push(rowOf(columns, 'upper'))
+      continue
+    }
+    switch (Number(origin)) {
       case origins.meta:
-        meta = JSON.parse(columns[13]!) as Meta
+        meta = JSON.parse(columns[14]!) as Meta
         break
       case origins.late:
         rows.late.push(rowOf(columns, 'late'))
-        break
-      case origins.upper:
-        rows.upper.push(rowOf(columns, 'upper'))
         break
       case origins.retry:
         rows.retry.push(rowOf(columns, 'retry'))
         break
       case origins.delayed:
-        delayed.push({ time: BigInt(columns[13]!), row: rowOf(columns, 'delayed') })
+        delayed.push({ time: BigInt(columns[14]!), row: rowOf(columns, 'delayed') })
         break
     }
   }
@@ -140,21 +145,47 @@ function byPlace(a: OutboxRow, b: OutboxRow): number {
   return a.seq < b.seq ? -1 : 1
 }
 
-function rowOf(columns: Columns, origin: RowOrigin): OutboxRow {
-  return {
-    origin,
-    partition: Number(columns[1]),
-    seq: BigInt(columns[2]!),
-    id: columns[3]!,
-    channel: columns[4]!,
-    key: columns[5] ?? null,
-    payload: Buffer.from(columns[6]!, 'base64'),
-    contentType: columns[7] ?? 'application/json',
-    headers: headersOf(columns[8] ?? null),
-    createdAt: new Date(Number(columns[9])),
-    dueAt: new Date(Math.max(Number(columns[9]), Number(columns[10] ?? 0))),
-    attempts: Number(columns[11] ?? 0),
-    isParked: columns[12] === 't',
+/** Its times are made when somebody asks for them: most rows come and go without. */
+class StoredRow implements OutboxRow {
+  readonly origin: RowOrigin
+  readonly partition: number
+  readonly seq: bigint
+  readonly id: string
+  readonly channel: string
+  readonly key: string | null
+  readonly payload: Uint8Array
+  readonly contentType: string
+  readonly headers: MessageHeaders
+  readonly attempts: number
+  readonly isParked: boolean
+  readonly place: string
+  readonly #createdMs: number
+  readonly #notBeforeMs: number
+
+  /** `usualChannel`: what no channel stands for. */
+  constructor(columns: Columns, origin: RowOrigin, usualChannel: string) {
+    this.origin = origin
+    this.partition = Number(columns[1])
+    this.seq = BigInt(columns[2]!)
+    this.id = columns[3]!
+    this.channel = columns[4] ?? usualChannel
+    this.key = columns[5] ?? null
+    this.payload = Buffer.from(columns[6]!, 'base64')
+    this.contentType = columns[7] ?? 'application/json'
+    this.headers = headersOf(columns[8] ?? null)
+    this.#createdMs = Number(columns[9])
+    this.#notBeforeMs = Number(columns[10] ?? 0)
+    this.place = columns[11]!
+    this.attempts = Number(columns[12] ?? 0)
+    this.isParked = columns[13] === 't'
+  }
+
+  get createdAt(): Date {
+    return new Date(this.#createdMs)
+  }
+
+  get dueAt(): Date {
+    return new Date(Math.max(this.#createdMs, this.#notBeforeMs))
   }
 }
 

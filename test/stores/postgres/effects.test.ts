@@ -87,6 +87,40 @@ describe('removing', () => {
     expect(await rewind(a.partition)).toBe(1)
   })
 
+  test('deletes a row that is not where a read found it, and none that is there now', async () => {
+    const { street, desk, rows } = await scene('a', 'b')
+    const [a, b] = [rows[0]!, rows[1]!]
+    expect(a.place).toBeDefined()
+    // By hand: Waybill never updates a row. It moves to another place.
+    await observer.query(`update waybill.outbox set headers = '{"by": "hand"}' where id = $1`, [a.id])
+    const stray = { ...a, place: b.place! }
+    expect(await desk.outbox.remove([stray])).toEqual({ removed: 1 })
+    expect(await count('outbox', 'id = $1', b.id)).toBe(1)
+    // Rewritten as by VACUUM FULL: nothing is where it was, and the first place has another row.
+    await publish(store, observer, street.channel, message('c'))
+    await observer.query('vacuum full waybill.outbox')
+    expect(
+      await desk.outbox.remove([
+        { ...a, place: '(0,1)' },
+        { ...b, place: '(7,1)' },
+      ]),
+    ).toEqual({ removed: 1 })
+    expect(await count('outbox', 'channel = $1', street.channel)).toBe(1)
+  })
+
+  test('takes lines away with rows where they were found, those of rows that are gone too', async () => {
+    const { desk, rows } = await scene('a', 'b', 'c')
+    const [a, b, c] = [rows[0]!, rows[1]!, rows[2]!]
+    await desk.outbox.block([a, b].map((row) => lineOf(row, desk)))
+    const nowhere = { partition: c.partition, seq: c.seq, id: c.id }
+    expect(await desk.outbox.remove([a, nowhere])).toEqual({ removed: 2 })
+    expect(await count('blocked', 'partition = $1', a.partition)).toBe(1)
+    expect(await rewind(a.partition)).toBe(1)
+    expect(await desk.outbox.remove([b])).toEqual({ removed: 1 })
+    expect(await count('blocked', 'partition = $1', a.partition)).toBe(0)
+    expect(await rewind(a.partition)).toBe(2)
+  })
+
   test('needs no lease: a zombie may delete what the broker has confirmed', async () => {
     const { street, desk, rows } = await scene('a')
     await desk.leases.close()

@@ -1,7 +1,11 @@
 import { expect, test } from 'vitest'
 import { Connections } from '../../../src/stores/postgres/connections.ts'
 import { countText } from '../../../src/stores/postgres/gauge.ts'
-import { removeText, sweepText } from '../../../src/stores/postgres/outbox-remove-statements.ts'
+import {
+  removeFoundText,
+  removeText,
+  sweepText,
+} from '../../../src/stores/postgres/outbox-remove-statements.ts'
 import { expireText } from '../../../src/stores/postgres/outbox-expire-statement.ts'
 import { moveFollowersText } from '../../../src/stores/postgres/outbox-follower-statements.ts'
 import { blockText, buryText } from '../../../src/stores/postgres/outbox-line-statements.ts'
@@ -36,6 +40,7 @@ test.for([
       const [s, lane] = ['"waybill"', { transport: street.transport, consumer }]
       const read = await prepare(reads, 'read_rows', readStatement(s, lane))
       const remove = await prepare(effects, 'remove_rows', removeText(s, lane, false))
+      const removeFound = await prepare(effects, 'remove_found', removeFoundText(s, false))
       const block = await prepare(effects, 'block_rows', blockText(s, lane))
       const bury = await prepare(effects, 'bury_rows', buryText(s, lane))
       const follow = await prepare(effects, 'move_followers', moveFollowersText(s, lane))
@@ -76,6 +81,9 @@ test.for([
       const { rows: known } = await client.query(
         'select partition, seq::text, id from waybill.outbox where seq between 30001 and 31000',
       )
+      const { rows: found } = await client.query(
+        'select partition, seq::text, id, ctid::text as place from waybill.outbox where seq between 40001 and 41000',
+      )
       const { rows: now } = await client.query('select pg_snapshot_xmax(pg_current_snapshot())::text as xmax')
       const refs = [
         known.map((row) => row.partition),
@@ -85,8 +93,17 @@ test.for([
 
       const ofSome = refs.map((each) => each.slice(500, 990))
       const plans = {
-        // A consumer's lane has no fenced transactions.
-        ...(consumer === '' && { fenced: await fenced([...ofSome, consumer, street.first, 0, 1, 'log']) }),
+        // A consumer's lane has no fenced transactions, and deletes by key.
+        ...(consumer === '' && {
+          fenced: await fenced([...ofSome, consumer, street.first, 0, 1, 'log']),
+          removeFound: await removeFound([
+            found.map((row) => row.partition),
+            found.map((row) => row.seq),
+            found.map((row) => row.id),
+            consumer,
+            found.map((row) => `"${row.place}"`),
+          ]),
+        }),
         read: await read(request(20_000, now[0].xmax)),
         block: await block([
           ...refs.map((each) => each.slice(0, 10)),
@@ -120,9 +137,9 @@ test.for([
         expect(blocks(plan), name).toBeGreaterThan(0)
       }
       const { rows: left } = await client.query(
-        'select count(*)::int as n from waybill.outbox where seq between 30001 and 31000',
+        'select count(*)::int as n from waybill.outbox where seq between 30001 and 31000 or seq between 40001 and 41000',
       )
-      expect(left[0].n).toBe(consumer === '' ? 0 : 1000)
+      expect(left[0].n).toBe(consumer === '' ? 0 : 2000)
       if (consumer !== '') expect(fullPasses(await sweep([street.partitions, consumer, 100]))).toEqual([])
     } finally {
       await connections.closeAll()
