@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { FakeClock } from '../../test/fakes/clock.ts'
+import { FakeClock, VirtualClock } from '../../test/fakes/clock.ts'
 import { envelope, idOf } from '../../test/fakes/messages.ts'
 import { FakeStore, type FakeTransaction } from '../../test/fakes/store.ts'
 import { systemClock } from '../kernel/clock.ts'
@@ -7,6 +7,7 @@ import { CommitOutcomeUnknownError } from '../kernel/errors.ts'
 import type { ConsumerForm } from '../guarantees/plan.ts'
 import { defineChannel } from '../outbox/channel.ts'
 import type { OutboxRow } from '../ports/outbox.ts'
+import type { Fate } from '../ports/transport.ts'
 import type { ConsumerEvent } from './events.ts'
 import { RetryLater } from './handler-errors.ts'
 import { createLocalSender, type LocalSenderOptions } from './local-sender.ts'
@@ -194,11 +195,56 @@ describe('a send that is out of time', () => {
     ran.length = 0
     expect(await sender.send([row('b'), row('c'), row('slow'), row('d')], 1000)).toMatchObject([
       { outcome: 'confirmed' },
-      { outcome: 'confirmed' },
+      expected,
       expected,
       expected,
     ])
-    expect(store.effects).toEqual(['b', 'c'])
+    expect(store.effects).toEqual(['b'])
+  })
+})
+
+describe('a handler that takes its time', () => {
+  const names = Array.from({ length: 40 }, (_, i) => `m${i}`)
+  const rows = names.map((name) => row(name))
+  const confirmed = (fates: readonly Fate[]): number =>
+    fates.filter(({ outcome }) => outcome === 'confirmed').length
+
+  it('runs for no message in vain: what does not fit into a send is left to the next one, which need not wait', async () => {
+    const clock = new VirtualClock()
+    const { store, ran, sender } = setUp({ clock, batchSize: 100, handle: () => clock.sleep(100) })
+    const done: number[] = []
+    while (store.effects.length < rows.length) {
+      const fates = await sender.send(rows.slice(store.effects.length), 1000)
+      const count = confirmed(fates)
+      for (const fate of fates.slice(count))
+        expect(fate).toMatchObject({ outcome: 'rejected', scope: 'send', retryable: true })
+      done.push(count)
+    }
+    expect([ran, store.effects, store.rollbacks]).toEqual([names, names, 0])
+    expect(done.slice(0, -1).every((count) => count >= 7)).toBe(true)
+  })
+
+  it('is called even where it takes nearly all the time that a send has', async () => {
+    const clock = new VirtualClock()
+    const { store, sender } = setUp({ clock, batchSize: 100, handle: () => clock.sleep(900) })
+    const done: number[] = []
+    for (let i = 0; i < 6; i++)
+      done.push(confirmed(await sender.send(rows.slice(store.effects.length).slice(0, 8), 1000)))
+    // Cut off with eight, then with fewer; from then on one at a time, and none in vain.
+    expect(done.slice(-2)).toEqual([1, 1])
+    expect(store.effects).toEqual(names.slice(0, store.effects.length))
+  })
+
+  it('runs on more messages in a transaction the faster it is', async () => {
+    const clock = new VirtualClock()
+    let ms = 100
+    const { store, sender } = setUp({ clock, batchSize: 100, handle: () => clock.sleep(ms) })
+    await sender.send(rows.slice(0, 5), 1000)
+    ms = 1
+    await sender.send(rows.slice(5), 1000)
+    expect(store.effects).toEqual(names)
+    // Five in half a second; so the next five, and then all.
+    expect(store.commits).toBe(3)
   })
 })
 

@@ -10,7 +10,8 @@ import type { BrokerConsumerOptions } from './consumer-options.ts'
 import { guarded, tellDone } from './events.ts'
 import { orderKey } from './handler.ts'
 import { keyGroups } from './key-groups.ts'
-import { notDone, skipped, type Outcome } from './outcome.ts'
+import { notDone, type Outcome, skipped } from './outcome.ts'
+import { Pace } from './pace.ts'
 
 export type LocalSenderOptions = Pick<
   BrokerConsumerOptions,
@@ -44,7 +45,8 @@ export function createLocalSender(options: LocalSenderOptions): LocalSender {
   const processor = new BatchProcessor<OutboxRow>({ ...options, admission })
   const tell = guarded(options.onEvent)
   const seen = new Map<number, number>()
-  let most = batchSize
+  /** Of each channel with a handler. */
+  const paces = new Map([...handlers.keys()].map((channel) => [channel, new Pace(batchSize)]))
 
   /** The first rows of a partition run alone: one that kills its process is counted then, this time or a restart later (O6). */
   const itemOf = (row: OutboxRow): WorkItem<OutboxRow> => {
@@ -56,27 +58,36 @@ export function createLocalSender(options: LocalSenderOptions): LocalSender {
   const keyOf = (item: WorkItem<OutboxRow>): string | null => orderKey(handlers, item.envelope)
 
   /** The groups side by side, each in as many transactions as it takes. */
-  const sendAll = async (rows: readonly OutboxRow[], limit: AbortSignal): Promise<Outcome[]> => {
+  const sendAll = async (rows: readonly OutboxRow[], limit: Limit): Promise<Told[]> => {
     const items = rows.map(itemOf)
-    const concurrency = handlers.get(rows[0]?.channel ?? '')?.concurrency ?? 1
-    const outcomes = new Map<WorkItem<OutboxRow>, Outcome>()
+    const channel = rows[0]?.channel ?? ''
+    const concurrency = handlers.get(channel)?.concurrency ?? 1
+    const pace = paces.get(channel) ?? new Pace(batchSize)
+    const outcomes = new Map<WorkItem<OutboxRow>, Told>()
     const work = keyGroups(items, keyOf, concurrency).map(async (group) => {
-      const results = await sendGroup(group, limit)
+      const results = await sendGroup(group, pace, limit)
       for (const [i, item] of group.entries()) outcomes.set(item, results[i]!)
     })
     await Promise.all(work)
     return items.map((item) => outcomes.get(item)!)
   }
 
-  const sendGroup = async (items: readonly WorkItem<OutboxRow>[], limit: AbortSignal): Promise<Outcome[]> => {
+  const sendGroup = async (
+    items: readonly WorkItem<OutboxRow>[],
+    pace: Pace,
+    { signal, until }: Limit,
+  ): Promise<Told[]> => {
     const outcomes: Outcome[] = []
     const stopped = new Set<string>()
     let trouble: Outcome | undefined
-    while (outcomes.length < items.length && trouble === undefined && !limit.aborted) {
-      const chunk = items.slice(outcomes.length, outcomes.length + most)
+    while (outcomes.length < items.length && trouble === undefined && !signal.aborted) {
+      const began = clock.now()
+      const size = outcomes.length === 0 ? pace.fitsFirst(until - began) : pace.fits(until - began)
+      if (size === 0) break
+      const chunk = items.slice(outcomes.length, outcomes.length + size)
       const keys = chunk.map(keyOf)
       const runnable = chunk.filter((_, i) => keys[i] === null || !stopped.has(keys[i]!))
-      const results = await processor.process(runnable, limit)
+      const results = await processor.process(runnable, signal)
       let next = 0
       for (const [i, item] of chunk.entries()) {
         const outcome: Outcome = item === runnable[next] ? results[next++]! : skipped
@@ -84,11 +95,11 @@ export function createLocalSender(options: LocalSenderOptions): LocalSender {
         if (keys[i] !== null && outcome.outcome !== 'handled' && outcome.outcome !== 'duplicate')
           stopped.add(keys[i]!)
       }
-      // A batch that could not end in time is smaller the next time, down to one: so there is always progress.
-      most = limit.aborted ? Math.max(1, Math.floor(chunk.length / 2)) : Math.min(batchSize, most * 2)
+      if (signal.aborted) pace.wasCut(runnable.length, clock.now() - began)
+      else if (runnable.length > 0) pace.took(runnable.length, clock.now() - began)
       trouble = results.find(({ outcome }) => outcome === 'unavailable')
     }
-    const left = trouble ?? notDone('unavailable', outOfTime(consumer))
+    const left = trouble ?? (signal.aborted ? notDone('unavailable', outOfTime(consumer)) : untried)
     return items.map((_, i) => outcomes[i] ?? left)
   }
 
@@ -101,7 +112,7 @@ export function createLocalSender(options: LocalSenderOptions): LocalSender {
       })
       try {
         failpoint('consumer.after-receive')
-        const outcomes = await sendAll(rows, limit.signal)
+        const outcomes = await sendAll(rows, { signal: limit.signal, until: clock.now() + timeoutMs })
         tellDone(consumer, rows, outcomes, tell)
         for (const [i, outcome] of outcomes.entries()) {
           if (outcome.outcome !== 'failed') continue
@@ -121,7 +132,19 @@ export function createLocalSender(options: LocalSenderOptions): LocalSender {
   }
 }
 
-function fateOf(outcome: Outcome, { retry, random }: Pick<LocalSenderOptions, 'retry' | 'random'>): Fate {
+/** `untried`: nothing has begun, for there was no time left for it. */
+type Told = Outcome | typeof untried
+
+const untried = { outcome: 'untried' } as const
+
+/** The end of a send: what is running then is given up. */
+interface Limit {
+  readonly signal: AbortSignal
+  /** The clock's reading at it. */
+  readonly until: number
+}
+
+function fateOf(outcome: Told, { retry, random }: Pick<LocalSenderOptions, 'retry' | 'random'>): Fate {
   switch (outcome.outcome) {
     case 'handled':
     case 'duplicate':
@@ -145,6 +168,10 @@ function fateOf(outcome: Outcome, { retry, random }: Pick<LocalSenderOptions, 'r
     case 'skipped': {
       const reason = 'an earlier message of the key failed'
       return { outcome: 'rejected', scope: 'message', retryable: true, code: 'WB_HANDLER_FAILED', reason }
+    }
+    case 'untried': {
+      const reason = 'there was no time left for it in this send'
+      return { outcome: 'rejected', scope: 'send', retryable: true, code: 'WB_TIMED_OUT', reason }
     }
     case 'unknown':
       return outcome

@@ -57,13 +57,13 @@ export interface OutboundMessage {
  * have it (no answer, connection lost).
  *
  * `scope` of a rejection: `message`, this one is the trouble, others may pass; `destination`, nothing passes now (broker
- * unreachable, topic missing).
+ * unreachable, topic missing); `send`, nobody is: this send had no time left to try it, and the next one may at once.
  */
 export type Fate =
   | { readonly outcome: 'confirmed' }
   | {
       readonly outcome: 'rejected'
-      readonly scope: 'message' | 'destination'
+      readonly scope: 'message' | 'destination' | 'send'
       readonly retryable: boolean
       readonly code: string
       readonly reason: string

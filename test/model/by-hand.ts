@@ -35,8 +35,9 @@ export const unknown: Fate = { outcome: 'unknown', code: 'NO_ANSWER', reason: 'n
 export const refused: Fate = rejection('message', true)
 export const refusedForGood: Fate = rejection('message', false)
 export const unreachable: Fate = rejection('destination', true)
+export const untried: Fate = rejection('send', true)
 
-function rejection(scope: 'message' | 'destination', retryable: boolean): Fate {
+function rejection(scope: 'message' | 'destination' | 'send', retryable: boolean): Fate {
   return { outcome: 'rejected', scope, retryable, code: 'NO', reason: 'no' }
 }
 

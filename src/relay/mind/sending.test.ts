@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest'
-import { ByHand, confirmed, lease, refused, row, unknown, unreachable } from '../../../test/model/by-hand.ts'
+import {
+  ByHand,
+  confirmed,
+  lease,
+  refused,
+  row,
+  unknown,
+  unreachable,
+  untried,
+} from '../../../test/model/by-hand.ts'
 
 describe('what goes into a send', () => {
   it('has a run of each key, and a key in one send at a time', () => {
@@ -96,6 +105,20 @@ describe('an unknown fate', () => {
     hand.decide()
     expect(hand.mind.counters).toMatchObject({ confirmed: 1, unknown: 1 })
     expect(hand.send(confirmed)).toEqual(['m2'])
+  })
+})
+
+describe('what a send had no time to try', () => {
+  it('goes into the next one at once, in its order, counts no attempt and holds nothing', () => {
+    const hand = new ByHand()
+    hand.read([row(1, 'a'), row(2, 'a'), row(3, 'b'), row(4, 'a')])
+    expect(hand.send(confirmed, untried)).toEqual(['m1', 'm2', 'm4', 'm3'])
+    expect(hand.send(untried)).toEqual(['m2', 'm4', 'm3'])
+    expect(hand.send(confirmed)).toEqual(['m2', 'm4', 'm3'])
+    expect(hand.has('block')).toBe(false)
+    while (hand.has('remove')) hand.remove()
+    expect(hand.asked().channels).toEqual(['orders', 'views'])
+    expect(hand.mind.inMemory).toBe(0)
   })
 })
 

@@ -89,7 +89,7 @@ export class Verdicts {
     const attempts = entry.row.attempts + 1
     const isLast = attempts >= entry.channel.rules.maxAttempts
     if (fate.outcome === 'rejected') {
-      if (fate.scope === 'destination') return 'again'
+      if (fate.scope !== 'message') return 'again'
       if (fate.retryInMs !== undefined) return 'line'
       return !fate.retryable || isLast ? 'dead' : 'line'
     }
