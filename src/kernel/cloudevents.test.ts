@@ -100,6 +100,17 @@ describe('the envelope on a wire', () => {
     })
   })
 
+  it.each([0, 999, 1000, 1_700_000_000_007, 1_700_000_000_070, -1, 8.64e15])(
+    'writes the time %i as a date does, whatever time came before',
+    (time) => {
+      const createdAt = new Date(time)
+      for (const at of [new Date(5_000_000), createdAt, createdAt]) {
+        const headers = Object.fromEntries(encodeHeaders(envelopeOf({ createdAt: at }), source, names))
+        expect(headers['ce_time']).toBe(at.toISOString())
+      }
+    },
+  )
+
   it('carries no partition key where there is no key', () => {
     const headers = encodeHeaders(envelopeOf({ key: null }), source, names)
     expect(headers.map(([name]) => name)).not.toContain('ce_partitionkey')

@@ -54,17 +54,19 @@ export function encodeHeaders(envelope: Envelope, source: string, names: Attribu
   return headers
 }
 
-let lastTime = Number.NaN
-let lastIso = ''
+const milliseconds = Array.from({ length: 1000 }, (_, i) => `${String(i).padStart(3, '0')}Z`)
+let lastSecond = Number.NaN
+let untilSecond = ''
 
-/** Messages of one transaction, and their neighbours, share the millisecond. */
+/** As `toISOString`, which takes longer than all else here: messages that go together share the second. */
 function isoOf(date: Date): string {
   const time = date.getTime()
-  if (time !== lastTime) {
-    lastIso = date.toISOString()
-    lastTime = time
+  const second = Math.floor(time / 1000)
+  if (second !== lastSecond) {
+    untilSecond = date.toISOString().slice(0, -4)
+    lastSecond = second
   }
-  return lastIso
+  return untilSecond + milliseconds[time - second * 1000]!
 }
 
 /** A message as it came from a wire. */

@@ -23,11 +23,16 @@ export function encodeNote({ epoch, number, rows }: FencedNote): Buffer {
   for (const { seq } of rows) {
     const difference = seq - previous
     previous = seq
+    if (difference >= 0n && difference < 64n) {
+      // Neighbours, and so nearly all.
+      bytes[at++] = Number(difference) << 1
+      continue
+    }
     let rest = difference < 0n ? (-difference << 1n) - 1n : difference << 1n
     for (; rest > 127n; rest >>= 7n) bytes[at++] = Number(rest & 127n) | 128
     bytes[at++] = Number(rest)
   }
-  for (const { id } of rows) at += bytes.write(id.replaceAll('-', ''), at, idBytes, 'hex')
+  for (const { id } of rows) at = writeUuid(bytes, id, at)
   return bytes.subarray(0, at)
 }
 
@@ -54,6 +59,22 @@ export function decodeNote(bytes: Buffer): FencedNote {
   if (bytes.length !== at + count * idBytes) throw unreadable()
   const rows = seqs.map((seq, i) => ({ seq, id: uuidAt(bytes, at + i * idBytes) }))
   return { epoch, number, rows }
+}
+
+const dash = 45
+/** By character code. */
+const digits = Uint8Array.from({ length: 128 }, (_, code) => {
+  const digit = Number.parseInt(String.fromCodePoint(code), 16)
+  return Number.isNaN(digit) ? 0 : digit
+})
+
+/** Answers where the next one goes. No text is made for it. */
+function writeUuid(bytes: Buffer, id: string, at: number): number {
+  for (let i = 0; i < id.length; i += 2) {
+    if (id.charCodeAt(i) === dash) i += 1
+    bytes[at++] = (digits[id.charCodeAt(i)]! << 4) | digits[id.charCodeAt(i + 1)]!
+  }
+  return at
 }
 
 function uuidAt(bytes: Buffer, at: number): string {

@@ -31,19 +31,18 @@ export function cutIntoSends<Placed extends PlacedRecord>(
 ): Placed[][] {
   const sends: Placed[][] = []
   let current: Placed[] = []
-  let batches = new Map<string, number>()
+  let batches = new Places<number>()
   let total = 0
   for (const placed of records) {
     const { topic, bytes } = placed.record
-    const place = placeOf(placed)
-    const before = batches.get(place) ?? 0
+    const before = batches.get(placed) ?? 0
     if ((before > 0 && before + bytes > limitOf(topic)) || (total > 0 && total + bytes > sendBytes)) {
       sends.push(current)
       current = []
-      batches = new Map()
+      batches = new Places()
       total = 0
     }
-    batches.set(place, (batches.get(place) ?? 0) + bytes)
+    batches.set(placed, (batches.get(placed) ?? 0) + bytes)
     total += bytes
     current.push(placed)
   }
@@ -55,19 +54,31 @@ export function placeOf({ record, partition }: PlacedRecord): string {
   return `${record.topic}/${partition}`
 }
 
+/** By topic and partition, without a text made for each record that is looked up. */
+class Places<Value> {
+  readonly #topics = new Map<string, Map<number, Value>>()
+
+  get({ record, partition }: PlacedRecord): Value | undefined {
+    return this.#topics.get(record.topic)?.get(partition)
+  }
+
+  set({ record, partition }: PlacedRecord, value: Value): void {
+    const partitions = this.#topics.get(record.topic)
+    if (partitions === undefined) this.#topics.set(record.topic, new Map([[partition, value]]))
+    else partitions.set(partition, value)
+  }
+}
+
 /** One for each partition, in which the records keep their order. */
 export function batchesOf<Placed extends PlacedRecord>(send: readonly Placed[]): Batch<Placed>[] {
   const batches: Batch<Placed>[] = []
-  const byTopic = new Map<string, Map<number, Batch<Placed>>>()
+  const places = new Places<Batch<Placed>>()
   for (const placed of send) {
-    const { record, partition } = placed
-    const { topic } = record
-    let byPartition = byTopic.get(topic)
-    if (byPartition === undefined) byTopic.set(topic, (byPartition = new Map<number, Batch<Placed>>()))
-    const batch = byPartition.get(partition)
+    const batch = places.get(placed)
     if (batch === undefined) {
-      const first = { topic, partition, records: [placed] }
-      byPartition.set(partition, first)
+      const { record, partition } = placed
+      const first = { topic: record.topic, partition, records: [placed] }
+      places.set(placed, first)
       batches.push(first)
     } else {
       batch.records.push(placed)
