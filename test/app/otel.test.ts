@@ -24,12 +24,14 @@ import {
   type WaybillConfig,
 } from '../../src/index.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
+import { kafkaTransport } from '../../src/kafka.ts'
 import { localTransport } from '../../src/local.ts'
 import { otelMonitor, otelTracing } from '../../src/otel.ts'
 import { postgresStore, type PgClient } from '../../src/postgres.ts'
 import { until } from '../../src/testing.ts'
 import { noOpTransport } from '../../bench/no-op-transport.ts'
-import { postgresDatabase } from '../setup/servers.ts'
+import { describeWithKafka, kafkaBrokers, postgresDatabase } from '../setup/servers.ts'
+import { newTopic } from '../transports/kafka/scene.ts'
 
 const spans = new InMemorySpanExporter()
 const figures = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
@@ -268,5 +270,30 @@ it('a relay’s batch is one span with a bounded number of links, and the metric
       'waybill.outbox.lag',
       'waybill.store.up',
     ].every((name) => names.includes(name))
+  })
+})
+
+describeWithKafka('over Kafka', () => {
+  it('a published message carries its span’s context and baggage to the handler as well (M4, W9)', async () => {
+    const shipped = defineChannel<{ n: number }>({ name: 'orders.shipped', address: newTopic() })
+    let traceparent: string | undefined
+    let baggage: string | undefined
+    const waybill = await traced(
+      (own) =>
+        own.consume(shipped, { consumer: 'linked' }, (message) => {
+          traceparent = message.headers['traceparent']
+          baggage = propagation.getActiveBaggage()?.getEntry('tenant')?.value
+        }),
+      { transports: { kafka: kafkaTransport({ brokers: await kafkaBrokers() }) }, channels: [shipped] },
+    )
+    const tenant = propagation.createBaggage({ tenant: { value: 'blue' } })
+    await context.with(propagation.setBaggage(context.active(), tenant), () =>
+      waybill.transaction((tx) => waybill.publish(tx, shipped, { n: 1 })),
+    )
+    const [publish] = await finished('publish orders.shipped')
+    const [process] = await finished('process orders.shipped')
+    expect(traceparent).toContain(idOf(publish!))
+    expect(linksOf(process!)).toEqual([idOf(publish!)])
+    expect(baggage).toBe('blue')
   })
 })

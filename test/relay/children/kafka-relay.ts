@@ -1,0 +1,3 @@
+import { type KafkaPlace, open } from '../kafka-scene.ts'
+
+await open(JSON.parse(process.argv[2]!) as KafkaPlace, true).run()
