@@ -1,7 +1,13 @@
 import { hostname, userInfo } from 'node:os'
 import type { Logger } from '../kernel/logger.ts'
 
-export type OperatorAction = 'dead.replay' | 'dead.purge' | 'keys.unblock' | 'keys.skip' | 'sent.replay'
+export type OperatorAction =
+  | 'dead.replay'
+  | 'dead.purge'
+  | 'keys.unblock'
+  | 'keys.skip'
+  | 'sent.replay'
+  | 'subscriptions.end'
 
 /** Of a filter, so that a line of a log stays one that is read. */
 const mostIds = 100

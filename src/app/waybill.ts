@@ -32,6 +32,7 @@ import { startRelays } from './relays.ts'
 import type { Running, TransactionOptions, WaybillStatus } from './running.ts'
 import { Sends } from './sends.ts'
 import { createSentDesk, type SentDesk } from './sent.ts'
+import { createSubscriptionDesk, type SubscriptionDesk } from './subscriptions.ts'
 import { untilSignal } from './signals.ts'
 import type { SettingsSources } from './settings.ts'
 import { withoutStore } from './transforms.ts'
@@ -67,6 +68,8 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
   readonly keys: KeyDesk
   /** Messages that were kept after they were sent: to be replayed. Works without `start()`. */
   readonly sent: SentDesk
+  /** Subscriptions of consumers over `local`: to be ended where one has gone for good. Works without `start()`. */
+  readonly subscriptions: SubscriptionDesk
   /** Deletes what is past its retention at once. Works without `start()`. */
   readonly cleanup: CleanupDesk
   /** Waits until the relays have sent what is in the outbox now. */
@@ -143,6 +146,7 @@ class Instance<Handle> implements Waybill<Handle> {
   readonly deadLetters: DeadLetterDesk
   readonly keys: KeyDesk
   readonly sent: SentDesk
+  readonly subscriptions: SubscriptionDesk
   readonly cleanup: CleanupDesk
   readonly partitions: PartitionDesk
   readonly drain: Drain
@@ -197,6 +201,7 @@ class Instance<Handle> implements Waybill<Handle> {
     this.deadLetters = createDeadLetterDesk(desk)
     this.keys = createKeyDesk(desk)
     this.sent = createSentDesk({ ...desk, clock: systemClock })
+    this.subscriptions = createSubscriptionDesk(desk)
     this.cleanup = createCleanupDesk(desk.store, settings)
     this.partitions = createPartitionDesk(config, desk.store)
     this.drain = createDrain(config, desk.store, () => this.status())

@@ -17,11 +17,12 @@ export interface ConfirmFlags {
   readonly count?: number
 }
 
-/** Gives a command that changes something the flags by which it is let to. */
-export function addConfirmFlags(command: Command): Command {
+/** Gives a command that changes something the flags by which it is let to; one that is told by flags what is meant also takes all. */
+export function addConfirmFlags(command: Command, isChosen: 'by flags' | 'by name' = 'by flags'): Command {
+  command.optionsGroup('Before it changes anything:')
+  if (isChosen === 'by flags')
+    command.option('--all', 'all there are; without it at least one of the flags above is needed')
   return command
-    .optionsGroup('Before it changes anything:')
-    .option('--all', 'all there are; without it at least one of the flags above is needed')
     .option('--dry-run', 'tell what it would do, and change nothing')
     .option('--yes', 'do not ask')
     .addOption(

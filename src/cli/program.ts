@@ -11,6 +11,7 @@ import { addMigrate } from './commands/migrate.ts'
 import { addRelay } from './commands/relay.ts'
 import { addReplay } from './commands/replay.ts'
 import { addStatus } from './commands/status.ts'
+import { addUnsubscribe } from './commands/unsubscribe.ts'
 import { exitCodes, tellFailure } from './failure.ts'
 import { Output } from './output.ts'
 
@@ -61,6 +62,7 @@ function createProgram(onExitCode: (code: number) => void): Command {
     addKeys,
     addReplay,
     addCleanup,
+    addUnsubscribe,
   ]
   for (const add of commands) add(program, onExitCode)
   // A command inherits these only when it is made by `program.command`, before which they are set.

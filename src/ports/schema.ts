@@ -31,6 +31,15 @@ export interface SchemaStatus {
   readonly oldestCode: number
 }
 
+/** A local consumer's subscription to a channel that has ended, or would. */
+export interface EndedSubscription {
+  readonly channel: string
+  /** Messages that waited for nobody else, and go with it; counted just before. */
+  readonly released: number
+  /** Nobody else subscribes: what waits is kept for whoever does next. */
+  readonly isLast: boolean
+}
+
 /** The tables and their versions. Migrations are append-only and run under a lock, one process at a time (G5). */
 export interface SchemaAdmin {
   /** Brings the schema to the version of this code. Returns the versions applied, oldest first. */
@@ -52,6 +61,12 @@ export interface SchemaAdmin {
     subscriptions: readonly LocalSubscription[],
     partitions: number,
   ): Promise<readonly DifferingPartitions[]>
-  /** Ends a local subscription and releases the rows that waited only for it. */
-  unsubscribe(consumer: string): Promise<void>
+  /**
+   * Ends the subscriptions of a local consumer and releases the rows that waited only for it; its dead letters stay. With `isDryRun` it
+   * only tells what it would end. Throws `WB_STORE_CONFLICT` where a process of that consumer lives.
+   */
+  unsubscribe(
+    consumer: string,
+    options?: { readonly isDryRun?: boolean },
+  ): Promise<readonly EndedSubscription[]>
 }

@@ -100,6 +100,7 @@ export function createRecorder(config: ResolvedConfig, scratchSchema: string | n
     },
     sent: { count: refuse('sent'), replay: refuse('sent') },
     cleanup: { look: refuse('cleanup'), run: refuse('cleanup') },
+    subscriptions: { look: refuse('subscriptions'), end: refuse('subscriptions') },
     partitions: { change: refuse('partitions') },
     drain: refuse('drain()'),
     transaction: refuse('transaction()'),

@@ -273,6 +273,36 @@ describe('waybill keys', () => {
   })
 })
 
+describe('waybill unsubscribe', () => {
+  it('tells what it would end, ends it once that is confirmed, and says who did', async () => {
+    await client.query(
+      `insert into waybill.subscriptions (consumer, channel) values ('old', 'orders'), ('new', 'orders')`,
+    )
+    const [row] = (
+      await client.query(`select waybill.publish('orders', '{"note":"${secret}"}', 'ann') as id`)
+    ).rows
+    await client.query(`insert into waybill.inbox (consumer, message_id) values ('new', $1)`, [row.id])
+    const dry = await run('unsubscribe', 'old', '--dry-run')
+    expect(dry).toMatchObject({ code: 0, stdout: 'It would end 1 of consumer "old". Nothing was changed.\n' })
+    expect(dry.stderr).toMatch(/orders +1 +wait only for it and are deleted/u)
+    expect(await run('unsubscribe', 'old')).toMatchObject({ code: 2, stdout: '' })
+    expect(await count('outbox')).toBe(1)
+    const { code, stdout, stderr } = await run('unsubscribe', 'old', '--count', '1')
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: 'Ended: 1 of consumer "old". Messages that waited only for it: 1.\n',
+    })
+    expect(stderr).toContain('"action":"subscriptions.end"')
+    expect(stderr).not.toContain(secret)
+    expect(await count('outbox')).toBe(0)
+    expect(await json('unsubscribe', 'new', '--yes')).toMatchObject([
+      0,
+      { changed: true, ended: [{ channel: 'orders', released: 0, isLast: true }] },
+    ])
+    expect((await run('unsubscribe', 'new')).stdout).toContain('has no subscription: nothing to do')
+  })
+})
+
 it.each([
   [['dead', 'list', '--limit', '0'], 'a whole number from 1 to 1000'],
   [['dead', 'list', '--older-than', 'soon'], 'a time such as 7d'],
@@ -299,6 +329,7 @@ it.each([
   'keys list',
   'keys unblock',
   'keys skip',
+  'unsubscribe',
 ])('waybill %s has a help with examples', async (name) => {
   const { code, stdout } = await run(...name.split(' '), '--help')
   expect(code).toBe(0)

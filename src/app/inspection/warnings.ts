@@ -78,7 +78,7 @@ function unowned({ partitions }: Status): Untold[] {
         action:
           consumer === ''
             ? 'Start a relay (waybill relay, or a service that runs one), or over "local" a service that consumes; of one that runs look at its log and /healthz.'
-            : `Start the service that handles consumer "${consumer}"; if it has gone for good, end its subscription.`,
+            : `Start the service that handles consumer "${consumer}"; if it has gone for good, waybill unsubscribe ${consumer}.`,
       },
     ]
   })

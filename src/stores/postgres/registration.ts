@@ -1,6 +1,11 @@
 import { WaybillError } from '../../kernel/errors.ts'
 import type { Queries } from './connection.ts'
-import type { ChannelRegistration, DifferingPartitions, LocalSubscription } from '../../ports/schema.ts'
+import type {
+  ChannelRegistration,
+  DifferingPartitions,
+  EndedSubscription,
+  LocalSubscription,
+} from '../../ports/schema.ts'
 import { addLossesText } from './loss-statements.ts'
 import { kept, returned } from './sent-statements.ts'
 
@@ -140,6 +145,37 @@ function differingText(s: string): string {
   return `select transport, partitions from ${s}.transports where transport = any($1::text[]) and partitions <> $2 order by 1`
 }
 
+/** Of row `o`: another consumer than $1 subscribes to its channel, and no other one lacks it. */
+function waitsForNobodyElse(s: string): string {
+  return `exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $1)
+  and not exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $1
+    and not exists (select from ${s}.inbox n where n.consumer = u.consumer and n.message_id = o.id))`
+}
+
+/** What the end of consumer $1's subscriptions would release, of each channel. */
+function releasedText(s: string): string {
+  return `
+select e.channel, (
+    select count(*) from ${s}.outbox o where o.channel = e.channel and ${waitsForNobodyElse(s)}
+      and not exists (select from ${s}.inbox n where n.consumer = $1 and n.message_id = o.id))::float8 as released,
+  not exists (select from ${s}.subscriptions u where u.channel = e.channel and u.consumer <> $1) as "isLast"
+from ${s}.subscriptions e where e.consumer = $1 order by 1`
+}
+
+/** A process of this consumer would go on without its lane, and subscribe again at its next start. */
+async function refuseLiving(connection: Queries, s: string, consumer: string): Promise<void> {
+  const text = `select host, pid from ${s}.relays where consumer = $1 and lease_until >= clock_timestamp() limit 1`
+  const query = { text, values: [consumer] }
+  const [living] = await connection.query<{ host: string; pid: number }>(query, 'look for a living consumer')
+  if (living === undefined) return
+  throw new WaybillError(
+    'WB_STORE_CONFLICT',
+    `Consumer "${consumer}" runs on ${living.host}, process ${living.pid}, or ran there until a moment ago. Stop it, and when its ` +
+      'lease has ended (leaseMs) end its subscriptions.',
+    { retryable: 'yes' },
+  )
+}
+
 /**
  * Ends a consumer's subscriptions with its lane, and deletes the rows that waited only for it. Where it was the last one its
  * rows stay: nobody has had them.
@@ -148,8 +184,14 @@ export async function unsubscribe(
   connection: Queries,
   s: string,
   consumer: string,
-  keeps: boolean,
-): Promise<void> {
+  options: { readonly keeps: boolean; readonly isDryRun: boolean },
+): Promise<readonly EndedSubscription[]> {
+  const { keeps, isDryRun } = options
+  await refuseLiving(connection, s, consumer)
+  const what = `unsubscribe consumer "${consumer}"`
+  const query = { text: releasedText(s), values: [consumer] }
+  const ended = await connection.query<EndedSubscription>(query, what)
+  if (isDryRun) return ended
   const text = `
 with ended as (delete from ${s}.subscriptions where consumer = $1 returning channel),
 lane as (delete from ${s}.partitions where consumer = $1),
@@ -163,9 +205,8 @@ counted as (${addLossesText(s, 'lost')}),
 counters as (delete from ${s}.rewinds where consumer = $1),
 gone as (
   delete from ${s}.outbox o using ended e where o.channel = e.channel
-  and exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $1)
-  and not exists (select from ${s}.subscriptions u where u.channel = o.channel and u.consumer <> $1
-    and not exists (select from ${s}.inbox n where n.consumer = u.consumer and n.message_id = o.id)) ${returned(keeps)})${kept(s, keeps)}
+  and ${waitsForNobodyElse(s)} ${returned(keeps)})${kept(s, keeps)}
 select count(*) from gone`
-  await connection.query({ text, values: [consumer] }, `unsubscribe consumer "${consumer}"`)
+  await connection.query({ text, values: [consumer] }, what)
+  return ended
 }

@@ -85,9 +85,9 @@ export function createSchemaAdmin(withConnection: LendConnection, s: string, kee
       inTransaction('short', 'register channels', (connection) =>
         register(connection, s, { channels, subscriptions, partitions }),
       ),
-    unsubscribe: (consumer) =>
+    unsubscribe: (consumer, { isDryRun = false } = {}) =>
       inTransaction('long', `unsubscribe consumer "${consumer}"`, (connection) =>
-        unsubscribe(connection, s, consumer, keeps),
+        unsubscribe(connection, s, consumer, { keeps, isDryRun }),
       ),
   }
 }

@@ -220,8 +220,12 @@ describe('the end of a subscription', () => {
     await one.outbox.remove(rows.slice(0, 2))
     await two.outbox.remove(rows.slice(0, 1))
     expect(await there(street.channel)).toEqual([a, b, c])
-    await store.schema.unsubscribe('leaving')
+    const ended = [{ channel: street.channel, released: 1, isLast: false }]
+    expect(await store.schema.unsubscribe('leaving', { isDryRun: true })).toEqual(ended)
+    expect(await there(street.channel)).toEqual([a, b, c])
+    expect(await store.schema.unsubscribe('leaving')).toEqual(ended)
     expect(await there(street.channel)).toEqual([b, c])
+    expect(await store.schema.unsubscribe('leaving')).toEqual([])
     expect(
       await (await store.openLeases({ transport: street.transport, consumer: 'leaving' })).survey(),
     ).toMatchObject({
@@ -232,7 +236,23 @@ describe('the end of a subscription', () => {
   test('keeps every row where it was the last subscriber: nobody has had them', async () => {
     const street = await openStreet(url, store, { consumers: ['last'], partitions: 1 })
     const ids = await publish(store, observer, street.channel, message('a'))
-    await store.schema.unsubscribe('last')
+    const ended = [{ channel: street.channel, released: 0, isLast: true }]
+    expect(await store.schema.unsubscribe('last')).toEqual(ended)
     expect(await there(street.channel)).toEqual(ids)
+  })
+
+  test('is refused while a process of the consumer lives, and goes through when that has left', async () => {
+    const street = await openStreet(url, store, { consumers: ['living', 'other'], partitions: 1 })
+    const ids = await publish(store, observer, street.channel, message('a'))
+    const living = await openDesk(store, street, 'living')
+    for (const isDryRun of [true, false]) {
+      await expect(store.schema.unsubscribe('living', { isDryRun })).rejects.toMatchObject({
+        code: 'WB_STORE_CONFLICT',
+        message: expect.stringContaining(`process ${process.pid}`),
+      })
+    }
+    expect(await living.reader.read()).toMatchObject([{ id: ids[0] }])
+    await living.leases.close()
+    expect(await store.schema.unsubscribe('living')).toMatchObject([{ channel: street.channel }])
   })
 })
