@@ -36,7 +36,7 @@ describe('a relay whose connections to the database are half-open', { timeout: 9
   it('goes on after its time-outs over the local transport, with nothing lost or doubled', async () => {
     const { url, throughProxy, proxy } = await route()
     await using _proxy = proxy
-    const options = { producerUrl: url, relayUrl: throughProxy, brokers: null, orders: 2500, isPatient: true }
+    const options = { producerUrl: url, relayUrl: throughProxy, brokers: null, orders: 1500, isPatient: true }
     await using scene = await Scene.open(options)
     scene.start('consumer')
     scene.start('writer')

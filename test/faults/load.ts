@@ -62,7 +62,7 @@ export async function overKafka(
   relays: readonly string[] = ['relay'],
   relayUrl: string = url,
 ): Promise<Scene> {
-  const scene = await Scene.open({ producerUrl: url, relayUrl, brokers, orders: 2500, isPatient: true })
+  const scene = await Scene.open({ producerUrl: url, relayUrl, brokers, orders: 1500, isPatient: true })
   for (const name of relays) scene.start('relay', name)
   scene.start('consumer')
   scene.start('writer')
