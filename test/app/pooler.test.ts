@@ -3,7 +3,9 @@ import { expect, it, onTestFinished } from 'vitest'
 import { createWaybill, defineChannel, many, type Waybill } from '../../src/index.ts'
 import { localTransport } from '../../src/local.ts'
 import { type PgClient, postgresStore } from '../../src/postgres.ts'
-import { startPgbouncer, until } from '../../src/testing.ts'
+import { httpMonitor } from '../../src/monitor.ts'
+import type { Health } from '../../src/monitor/health.ts'
+import { freePort, startPgbouncer, startProxy, until } from '../../src/testing.ts'
 import { describeWithPgbouncer, postgresDatabase } from '../setup/servers.ts'
 
 interface Order {
@@ -79,5 +81,46 @@ describeWithPgbouncer('services behind a pooler in transaction mode', () => {
       const { rows: waiting } = await client.query('select count(*)::int as n from waybill.outbox')
       return waiting[0].n === 0
     })
+  })
+
+  it('are counted and well, and are not while the pooler answers nobody', async () => {
+    const { url } = await postgresDatabase()
+    const pooler = await startPgbouncer({ target: url, settings: { default_pool_size: '6' } })
+    onTestFinished(() => pooler.stop())
+    await using proxy = await startProxy({ port: Number(new URL(pooler.url).port) })
+    const through = new URL(pooler.url)
+    through.port = String(proxy.port)
+    const httpPort = await freePort()
+    const waybill = createWaybill(
+      {
+        store: postgresStore({ connectionString: through.href }),
+        transports: { local: localTransport() },
+        channels: [orders],
+        leaseMs: 1000,
+        pollMaxMs: 20,
+        statementTimeoutMs: 1000,
+        monitor: httpMonitor({ healthTimeoutMs: 1500 }),
+        httpPort,
+        logLevel: 'silent' as const,
+      },
+      {},
+    )
+    onTestFinished(() => waybill.stop())
+    await waybill.migrate()
+    waybill.consume(orders, { consumer: 'shipping' }, () => {})
+    await waybill.start()
+    const health = async (): Promise<{ status: number; unwell: string[] }> => {
+      const response = await fetch(`http://127.0.0.1:${httpPort}/healthz`)
+      const { components } = (await response.json()) as Health
+      const unwell = components.filter(({ isHealthy }) => !isHealthy).map(({ name }) => name)
+      return { status: response.status, unwell }
+    }
+    await until('good health', async () => (await health()).status === 200)
+    const { relays } = await waybill.inspect()
+    expect(relays).toMatchObject([{ consumer: 'shipping', isAlive: true, isPooled: true }])
+    proxy.halfOpen()
+    await until('bad health', async () => (await health()).unwell.includes('database'))
+    await proxy.heal()
+    await until('good health again', async () => (await health()).status === 200)
   })
 })

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { CensusReport } from '../../../src/kernel/census.ts'
 import { silentLogger, type Logger } from '../../../src/kernel/logger.ts'
 import { type PgbouncerServer, startPgbouncer } from '../../../src/testing/pgbouncer-server.ts'
 import { startProxy } from '../../../src/testing/proxy.ts'
@@ -207,6 +208,45 @@ describeWithPgbouncer('a store behind a pooler in transaction mode', () => {
     expect(await replaying).toMatchObject({ returned: 1 })
     const { rows } = await observer.query('select id from waybill.outbox')
     expect(rows).toEqual([{ id }])
+    expect(await residue()).toEqual([clean, clean, clean])
+  })
+
+  test('counts what waits, dies and works as a look past it does, and answers a ping', async () => {
+    const store = openStore({ connectionString: pooler.url })
+    const street = await openStreet(url, store)
+    const { outbox, reader, epoch } = await openDesk(store, street)
+    await publish(store, await connect(url), street.channel, message('a'), message('b'), message('b'))
+    const [row] = (await reader.read()).filter(({ key }) => key === 'a')
+    const failure = { attempts: 1, errorCode: 'NO', error: 'no', epoch: epoch(row!.partition) }
+    await outbox.bury([{ ...row!, ...failure, reason: 'rejected' }])
+    const old = await connect(pooler.url)
+    await old.query('begin')
+    await append(store, old, street.channel, message('c'))
+    const request = { mostRows: 1000, oldTransactionMs: 0 }
+    const pooled = await store.census.look(request)
+    const direct = await openStore({ connectionString: url }).census.look(request)
+    for (const { lanes, dead, relays } of [pooled, direct]) {
+      expect(lanes).toContainEqual(
+        expect.objectContaining({ channel: street.channel, pending: 2, isAtLeast: false }),
+      )
+      expect(dead).toContainEqual(expect.objectContaining({ channel: street.channel, count: 1 }))
+      expect(relays).toContainEqual(
+        expect.objectContaining({
+          transport: street.transport,
+          isAlive: true,
+          isPooled: true,
+          partitions: 4,
+        }),
+      )
+    }
+    // Beside other sessions' reads, which end by themselves.
+    const writing = (report: CensusReport): unknown[] =>
+      report.transactions.filter(({ hasWritten }) => hasWritten).map(({ pid }) => pid)
+    expect(writing(pooled)).toHaveLength(1)
+    expect(writing(pooled)).toEqual(writing(direct))
+    await store.census.ping()
+    await old.query('rollback')
+    await old.end()
     expect(await residue()).toEqual([clean, clean, clean])
   })
 
