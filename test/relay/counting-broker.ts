@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, readFileSync, writeSync } from 'node:fs'
 import { systemClock } from '../../src/kernel/clock.ts'
-import type { TransportCapabilities } from '../../src/kernel/capabilities.ts'
 import type { OutboundMessage, TransportDefinition } from '../../src/ports/transport.ts'
+import { publishing } from '../fakes/publishing.ts'
 
 /** What a message of these tests says. */
 export interface Counted {
@@ -14,23 +14,6 @@ export interface Copy extends Counted {
   readonly id: string
   /** The process that sent it. */
   readonly pid: number
-}
-
-const capabilities: TransportCapabilities = {
-  ordersBatch: true,
-  isLocal: false,
-  maxBytes: 1_048_576,
-  confirms: true,
-  dispatches: false,
-  fences: false,
-  transforms: false,
-  keepsOrder: true,
-  settles: true,
-  seeks: false,
-  redeliveryMs: 0,
-  deduplicatesMs: null,
-  transactionTimeoutMs: null,
-  producerExpiryMs: null,
 }
 
 /**
@@ -48,16 +31,7 @@ export function countingBroker(ledger: string, options: { readonly hangs: boolea
     await systemClock.sleep(4)
     return batch.map(() => ({ outcome: 'confirmed' }))
   }
-  return {
-    kind: 'counting',
-    capabilities,
-    open: () => ({
-      kind: 'counting',
-      capabilities,
-      openPublisher: async () => ({ publish, close: async () => {} }),
-      close: async () => {},
-    }),
-  }
+  return publishing('counting', publish)
 }
 
 function copyOf({ envelope }: OutboundMessage): Copy {

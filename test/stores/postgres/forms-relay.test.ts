@@ -1,15 +1,14 @@
 import { beforeAll, expect, test } from 'vitest'
 import type pg from 'pg'
-import { systemClock } from '../../../src/kernel/clock.ts'
-import { silentLogger } from '../../../src/kernel/logger.ts'
 import type { OutboxRow } from '../../../src/ports/outbox.ts'
 import type { Store } from '../../../src/ports/store.ts'
 import type { FencedNote, TakenOver } from '../../../src/ports/transport.ts'
 import type { ChannelRules } from '../../../src/relay/mind/types.ts'
-import { Relay, type RelayOptions } from '../../../src/relay/relay.ts'
+import type { Relay, RelayOptions } from '../../../src/relay/relay.ts'
 import type { FencedSender, OnceSender } from '../../../src/relay/sender.ts'
 import { until } from '../../../src/testing/until.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
+import { smallRelay } from './small-relay.ts'
 import { connect, openStore, openStreet, type Street } from './support.ts'
 import { Deliveries, runWorkload, seeded } from './workload.ts'
 
@@ -64,34 +63,8 @@ function relayOn(
   form: ChannelRules['form'],
   senders: Pick<RelayOptions, 'once' | 'fenced'>,
 ): Relay {
-  const retry = { initialMs: 1, maxMs: 5 }
-  return new Relay({
-    lane: street.lane,
-    store,
-    sender: { send: () => Promise.reject(new Error('nothing here is sent and confirmed')) },
-    ...senders,
-    leaseMs: 10_000,
-    stopTimeoutMs: 20_000,
-    clock: systemClock,
-    random: seeded(7),
-    logger: silentLogger,
-    mind: {
-      channels: new Map([[street.channel, { form, ordered: true, maxAttempts: 1000, retry }]]),
-      ordersBatch: true,
-      batchSize: 20,
-      // Small, so that every limit is met.
-      readLimit: 10,
-      lateLimit: 3,
-      maxInFlight: 100,
-      maxInFlightBytes: 1_000_000,
-      maxKeyBacklog: 8,
-      maxSends: 3,
-      removeLimit: 50,
-      sendTimeoutMs: 2000,
-      poll: { initialMs: 1, maxMs: 10 },
-      hold: { initialMs: 1, maxMs: 10 },
-    },
-  })
+  const sender = { send: () => Promise.reject(new Error('nothing here is sent and confirmed')) }
+  return smallRelay(street, { store, sender, form, ...senders })
 }
 
 async function count(text: string, street: Street): Promise<number> {

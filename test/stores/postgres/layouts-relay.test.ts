@@ -1,55 +1,26 @@
 import { expect, test } from 'vitest'
 import { systemClock } from '../../../src/kernel/clock.ts'
 import { isWaybillError } from '../../../src/kernel/errors.ts'
-import { silentLogger } from '../../../src/kernel/logger.ts'
 import type { OutboxRow } from '../../../src/ports/outbox.ts'
 import type { Store } from '../../../src/ports/store.ts'
-import { Relay } from '../../../src/relay/relay.ts'
+import type { Fate } from '../../../src/ports/transport.ts'
+import type { Relay } from '../../../src/relay/relay.ts'
 import { until } from '../../../src/testing/until.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
+import { smallRelay } from './small-relay.ts'
 import { append, connect, message, openStore, openStreet, type Street } from './support.ts'
-import { countingReads, Deliveries, runWorkload, seeded } from './workload.ts'
+import { countingReads, Deliveries, runWorkload } from './workload.ts'
 
 function relayOn(
   store: Store,
   street: Street,
   deliver: (rows: readonly OutboxRow[]) => Promise<void>,
 ): Relay {
-  return new Relay({
-    lane: street.lane,
-    store,
-    sender: {
-      async send(rows) {
-        await deliver(rows)
-        return rows.map(() => ({ outcome: 'confirmed' }))
-      },
-    },
-    leaseMs: 4000,
-    stopTimeoutMs: 20_000,
-    clock: systemClock,
-    random: seeded(7),
-    logger: silentLogger,
-    mind: {
-      channels: new Map([
-        [
-          street.channel,
-          { form: 'confirm', ordered: true, maxAttempts: 9, retry: { initialMs: 1, maxMs: 5 } },
-        ],
-      ]),
-      ordersBatch: true,
-      batchSize: 20,
-      readLimit: 10,
-      lateLimit: 3,
-      maxInFlight: 100,
-      maxInFlightBytes: 1_000_000,
-      maxKeyBacklog: 8,
-      maxSends: 3,
-      removeLimit: 50,
-      sendTimeoutMs: 2000,
-      poll: { initialMs: 1, maxMs: 10 },
-      hold: { initialMs: 1, maxMs: 10 },
-    },
-  })
+  const send = async (rows: readonly OutboxRow[]): Promise<readonly Fate[]> => {
+    await deliver(rows)
+    return rows.map(() => ({ outcome: 'confirmed' }))
+  }
+  return smallRelay(street, { store, sender: { send }, leaseMs: 4000 })
 }
 
 test('two relays deliver each message once and each key in commit order while 4 partitions become 16 and then 5', async () => {

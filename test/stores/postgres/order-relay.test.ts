@@ -1,13 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import type pg from 'pg'
-import { systemClock } from '../../../src/kernel/clock.ts'
-import { silentLogger } from '../../../src/kernel/logger.ts'
 import type { OutboxRow } from '../../../src/ports/outbox.ts'
 import type { Store } from '../../../src/ports/store.ts'
 import type { Fate } from '../../../src/ports/transport.ts'
-import { Relay, type RelayOptions } from '../../../src/relay/relay.ts'
+import type { Relay } from '../../../src/relay/relay.ts'
 import { until } from '../../../src/testing/until.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
+import { smallRelay } from './small-relay.ts'
 import { append, connect, message, openStore, openStreet, type Street } from './support.ts'
 import { countingReads, Deliveries, runWorkload, seeded } from './workload.ts'
 
@@ -51,35 +50,7 @@ class Destination {
 }
 
 function relayOn(street: Street, sender: Destination): Relay {
-  const retry = { initialMs: 1, maxMs: 5 }
-  const rules = { form: 'confirm', ordered: true, maxAttempts: 1000, retry } as const
-  const options: RelayOptions = {
-    lane: street.lane,
-    store: counted.store,
-    sender,
-    leaseMs: 10_000,
-    stopTimeoutMs: 20_000,
-    clock: systemClock,
-    random: seeded(7),
-    logger: silentLogger,
-    mind: {
-      channels: new Map([[street.channel, rules]]),
-      ordersBatch: true,
-      batchSize: 20,
-      // Small, so that every limit is met.
-      readLimit: 10,
-      lateLimit: 3,
-      maxInFlight: 100,
-      maxInFlightBytes: 1_000_000,
-      maxKeyBacklog: 8,
-      maxSends: 3,
-      removeLimit: 50,
-      sendTimeoutMs: 2000,
-      poll: { initialMs: 1, maxMs: 10 },
-      hold: { initialMs: 1, maxMs: 10 },
-    },
-  }
-  return new Relay(options)
+  return smallRelay(street, { store: counted.store, sender })
 }
 
 async function waiting(street: Street): Promise<number> {
