@@ -73,6 +73,7 @@ export function withoutStore(): ConsumerStore & { readonly transactions: Transac
         if (count > 0) starts.set(key, count - 1)
       },
       purge: async () => 0,
+      holdsLease: none,
       countLosses: none,
     },
     checkpoints: { find: none, advance: none },

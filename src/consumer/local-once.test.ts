@@ -24,6 +24,9 @@ function row(name: string, more: Partial<OutboxRow> = {}): OutboxRow {
   }
 }
 
+/** Of the leases under which the rows were taken. */
+const epochs = Array.from({ length: 10 }, () => 7n)
+
 interface SetUp {
   readonly store: FakeStore
   readonly events: ConsumerEvent[]
@@ -72,7 +75,7 @@ function setUp(
 describe('rows that were taken for their one run', () => {
   it('are run in order, each in a transaction of its own, without a note', async () => {
     const { store, once, events } = setUp()
-    expect(await once.send([row('a'), row('b')], 5000)).toEqual([null, null])
+    expect(await once.send([row('a'), row('b')], 5000, epochs)).toEqual([null, null])
     expect([store.effects, store.commits, store.handled.size]).toEqual([['a', 'b'], 2, 0])
     expect(events.map(({ type }) => type)).toEqual(['handled', 'handled'])
   })
@@ -84,7 +87,7 @@ describe('rows that were taken for their one run', () => {
       return name === 'a1' ? gate.promise : undefined
     })
     const rows = [row('a1'), row('a2'), row('b1', { key: 'B' })]
-    expect(await once.send(rows, 5000)).toEqual([null, null, null])
+    expect(await once.send(rows, 5000, epochs)).toEqual([null, null, null])
     expect(ran).toEqual(['a1', 'b1', 'a2'])
     expect(store.commits).toBe(3)
   })
@@ -104,6 +107,7 @@ describe('rows that were taken for their one run', () => {
       await once.send(
         names.map((name) => row(name)),
         5000,
+        epochs,
       ),
     ).toEqual([
       { cause: 'handler-failed', code: 'E_STOCK' },
@@ -121,18 +125,28 @@ describe('rows that were taken for their one run', () => {
     expect(store.losses).toEqual([])
   })
 
+  it('of an ordered channel are not run any more when their partition is another’s', async () => {
+    const { store, ran, once, events } = setUp()
+    store.epochs.set(0, 8n)
+    const rows = [row('a'), row('b', { partition: 1 }), row('c')]
+    const lost = { cause: 'not-begun', code: 'WB_STORE_CONFLICT' }
+    expect(await once.send(rows, 5000, epochs)).toEqual([lost, null, lost])
+    expect([ran, store.effects]).toEqual([['b'], ['b']])
+    expect(events.filter(({ type }) => type === 'lost')).toMatchObject([{ id: idOf('a') }, { id: idOf('c') }])
+  })
+
   it('are all lost while the store is down', async () => {
     const { store, ran, once } = setUp()
     store.isDown = true
     const lost = { cause: 'handler-failed', code: 'WB_STORE_UNREACHABLE' }
-    expect(await once.send([row('a'), row('b')], 5000)).toEqual([lost, lost])
+    expect(await once.send([row('a'), row('b')], 5000, epochs)).toEqual([lost, lost])
     expect(ran).toEqual([])
   })
 
   it('that cannot be run at all are dead letters', async () => {
     const { store, once } = setUp()
     const bad = row('bad', { payload: new Uint8Array([123]) })
-    expect(await once.send([bad, row('x', { channel: 'elsewhere' })], 5000)).toEqual([null, null])
+    expect(await once.send([bad, row('x', { channel: 'elsewhere' })], 5000, epochs)).toEqual([null, null])
     expect(store.dead.map(({ errorCode }) => errorCode).toSorted()).toEqual([
       'WB_ENVELOPE_INVALID',
       'WB_UNKNOWN_CHANNEL',
@@ -143,14 +157,17 @@ describe('rows that were taken for their one run', () => {
     // A sleep is over at once: the time of a send is up as soon as its handler waits.
     const { ran, once } = setUp(() => new Promise<void>(() => {}), { clock: new FakeClock() })
     const lost = { cause: 'not-begun', code: 'WB_TIMED_OUT' }
-    expect(await once.send([row('slow'), row('b')], 1000)).toMatchObject([{ cause: 'handler-failed' }, lost])
+    expect(await once.send([row('slow'), row('b')], 1000, epochs)).toMatchObject([
+      { cause: 'handler-failed' },
+      lost,
+    ])
     expect(ran).toEqual(['slow'])
   })
 
   it('are answered for, whatever breaks', async () => {
     const { once, ran } = setUp()
     using _armed = armFailpoint('consumer.after-receive', 'throw')
-    expect(await once.send([row('a')], 5000)).toMatchObject([{ cause: 'handler-failed' }])
+    expect(await once.send([row('a')], 5000, epochs)).toMatchObject([{ cause: 'handler-failed' }])
     expect(ran).toEqual([])
   })
 })

@@ -13,9 +13,14 @@ export interface LocalOnce {
   /**
    * Each row is run once, those of a key in the order given, in a transaction of its own. One answer for each: `null`, or how it was lost. Never
    * rejects. What has not ended after `timeoutMs` is lost too: the rows may soon be another's to account for, and nobody
-   * may still be running them then.
+   * may still be running them then. So is one of an ordered channel whose partition is another's by now, who may have run what comes
+   * after it: `epochs` are of the leases under which the rows were taken.
    */
-  send(rows: readonly OutboxRow[], timeoutMs: number): Promise<readonly (Answer | null)[]>
+  send(
+    rows: readonly OutboxRow[],
+    timeoutMs: number,
+    epochs: readonly bigint[],
+  ): Promise<readonly (Answer | null)[]>
 }
 
 type Answer = Pick<Loss, 'cause' | 'code'>
@@ -24,15 +29,19 @@ export function createLocalOnce(options: LocalOnceOptions): LocalOnce {
   const { consumer, clock, handlers } = options
   const runner = new OnceRunner(options, guarded(options.onEvent))
   return {
-    async send(rows, timeoutMs) {
+    async send(rows, timeoutMs, epochs) {
       const limit = new AbortController()
       const ended = new AbortController()
       void clock.sleep(timeoutMs, ended.signal).then(() => {
         if (!ended.signal.aborted) limit.abort(outOfTime(consumer))
       })
       const answers = new Map<OutboxRow, Answer | null>()
+      const leases = new Map(rows.map((row, i) => [row, { partition: row.partition, epoch: epochs[i]! }]))
       const runAll = async (group: readonly OutboxRow[]): Promise<void> => {
-        for (const row of group) answers.set(row, answerOf(await runner.run(row, limit.signal)))
+        for (const row of group) {
+          const lease = orderKey(handlers, row) === null ? undefined : leases.get(row)
+          answers.set(row, answerOf(await runner.run(row, limit.signal, lease)))
+        }
       }
       try {
         failpoint('consumer.after-receive')

@@ -1,6 +1,8 @@
-import { describeError } from '../kernel/errors.ts'
+import { describeError, WaybillError } from '../kernel/errors.ts'
 import type { Envelope } from '../kernel/message.ts'
+import type { LeasedPartition } from '../ports/lane.ts'
 import type { Loss, LossCause } from '../ports/outbox.ts'
+import type { Admission } from './admission.ts'
 import { runOnce, type TransactionParts } from './batch-transaction.ts'
 import type { Ready } from './call-handler.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
@@ -37,8 +39,11 @@ export class OnceRunner {
     this.#tell = tell
   }
 
-  /** `null`: handled, or among the dead letters because it could not be run at all. Else what was lost. Never rejects. */
-  async run(envelope: Envelope, stop: AbortSignal): Promise<Loss | null> {
+  /**
+   * `null`: handled, or among the dead letters because it could not be run at all. Else what was lost. Never rejects. Under a
+   * `lease` it is run only while its partition is nobody else's, and nobody claims that meanwhile.
+   */
+  async run(envelope: Envelope, stop: AbortSignal, lease?: LeasedPartition): Promise<Loss | null> {
     const { consumer, handlers } = this.#options
     const { id, channel } = envelope
     const entry = handlers.get(channel)
@@ -46,12 +51,25 @@ export class OnceRunner {
       const ready = entry === undefined ? noHandler(consumer, envelope) : await prepare(envelope, entry)
       if (ready instanceof Error) return await this.#bury(envelope, ready)
       if (stop.aborted) return this.lost(envelope, 'not-begun', stop.reason)
-      const result = await runOnce(this.#parts, [ready], 1, stop)
+      const admission = lease === undefined ? undefined : this.#admissionUnder(lease)
+      const result = await runOnce({ ...this.#parts, admission }, [ready], 1, stop)
       if (result.kind !== 'committed') return this.lost(envelope, 'handler-failed', result.error)
+      if (result.outcomes[0]!.outcome !== 'handled')
+        return this.lost(envelope, 'not-begun', overtaken(consumer))
       tellDone(consumer, [envelope], result.outcomes, this.#tell)
       return null
     } catch (error) {
       return this.lost({ id, channel }, 'handler-failed', error)
+    }
+  }
+
+  #admissionUnder(lease: LeasedPartition): Admission<null> {
+    const { inbox, consumer } = this.#options
+    return {
+      async admit(transaction, items) {
+        const isOurs = await inbox.holdsLease(transaction, consumer, lease)
+        return new Set(isOurs ? items.map(({ envelope }) => envelope.id) : [])
+      },
     }
   }
 
@@ -84,6 +102,11 @@ export class OnceRunner {
     }
     return null
   }
+}
+
+function overtaken(consumer: string): WaybillError {
+  const message = `Its partition has another owner now, who may have run what comes after it; consumer "${consumer}" does not run it any more.`
+  return new WaybillError('WB_STORE_CONFLICT', message)
 }
 
 async function prepare(envelope: Envelope, entry: HandlerEntry): Promise<Ready<null> | Error> {

@@ -1,4 +1,5 @@
 import type { Envelope } from '../kernel/message.ts'
+import type { LeasedPartition } from './lane.ts'
 import type { Loss, RowRef } from './outbox.ts'
 import type { SqlExecutor } from './sql.ts'
 
@@ -49,6 +50,11 @@ export interface Inbox {
    * that is at it meanwhile gets 0.
    */
   purge(olderThanMs: number, limit: number): Promise<number>
+  /**
+   * In the handler's transaction: whether the lease under which a row of `consumer` was taken is still its partition's last one. If
+   * so, nobody claims the partition before the transaction has ended: what runs in it runs before anything a successor does.
+   */
+  holdsLease(transaction: SqlExecutor, consumer: string, lease: LeasedPartition): Promise<boolean>
   /** Adds to `losses`, in a transaction of its own: what a consumer at a broker lost. */
   countLosses(consumer: string, losses: readonly Loss[]): Promise<void>
 }

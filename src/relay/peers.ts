@@ -96,8 +96,8 @@ function boundedOnce(once: OnceSender, calls: Calls): OnceSender {
               bounded(once.isReady!(channel, timeoutMs), timeoutMs),
             ),
         }),
-    send: (rows, timeoutMs) =>
-      calls.noted('transport', sending(rows), () => bounded(once.send(rows, timeoutMs), timeoutMs)),
+    send: (rows, timeoutMs, epochs) =>
+      calls.noted('transport', sending(rows), () => bounded(once.send(rows, timeoutMs, epochs), timeoutMs)),
   }
 }
 

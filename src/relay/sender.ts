@@ -24,9 +24,13 @@ export interface OnceSender {
   isReady?(channel: string, timeoutMs: number): Promise<boolean>
   /**
    * One result for each row, in order, within `timeoutMs` and a little; what has no result, and everything where it rejects,
-   * is counted as lost. Sends may overlap, but never two of one key.
+   * is counted as lost. Sends may overlap, but never two of one key. `epochs` are of the leases under which the rows were taken.
    */
-  send(rows: readonly OutboxRow[], timeoutMs: number): Promise<readonly OnceResult[]>
+  send(
+    rows: readonly OutboxRow[],
+    timeoutMs: number,
+    epochs: readonly bigint[],
+  ): Promise<readonly OnceResult[]>
 }
 
 /** Where a relay hands rows for fenced transactions: a transport's fenced publisher, told where each channel goes. */

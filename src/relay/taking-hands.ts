@@ -56,13 +56,13 @@ export class TakingHands {
     }
   }
 
-  async dispatch({ take, channel, rows }: CommandOf<'dispatch'>): Promise<void> {
+  async dispatch({ take, channel, rows, epochs }: CommandOf<'dispatch'>): Promise<void> {
     const { once, mind, clock, watch, onceTimeoutMs = mind.sendTimeoutMs } = this.#options
     const startedAt = clock.now()
     watch.sendStarted(channel, rows.length)
     let results: readonly OnceResult[]
     try {
-      results = await once!.send(rows, onceTimeoutMs)
+      results = await once!.send(rows, onceTimeoutMs, epochs)
       failpoint('relay.after-dispatch')
     } catch (error) {
       const { code } = describeError(error)

@@ -24,6 +24,8 @@ export class FakeStore {
   readonly starts: Map<string, number> = new Map()
   readonly dead: RefusedMessage[] = []
   readonly losses: Loss[] = []
+  /** Of the last claim of each partition. */
+  readonly epochs: Map<number, bigint> = new Map()
   readonly checkpoints: FakeCheckpoints = new FakeCheckpoints()
   /** Signals of the transactions run, in order. */
   readonly signals: AbortSignal[] = []
@@ -71,6 +73,8 @@ export class FakeStore {
       return true
     },
     purge: async () => 0,
+    holdsLease: async (_transaction, _consumer, { partition, epoch }) =>
+      epoch >= (this.epochs.get(partition) ?? 0n),
     countLosses: async (_consumer, losses) => {
       this.#mustBeUp()
       this.losses.push(...losses)

@@ -171,7 +171,8 @@ export class Taking {
     if (entries.length > 0) {
       this.#sending.set(take, { channel, entries, losses })
       const rows = entries.map((entry) => entry.row)
-      this.#dispatches.push({ type: 'dispatch', take, channel: channel.name, rows })
+      const epochs = entries.map((entry) => entry.partition.epoch)
+      this.#dispatches.push({ type: 'dispatch', take, channel: channel.name, rows, epochs })
       return
     }
     channel.underway -= 1

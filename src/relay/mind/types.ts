@@ -104,6 +104,8 @@ export type Command =
       readonly take: number
       readonly channel: string
       readonly rows: readonly OutboxRow[]
+      /** Of the lease under which each was taken. */
+      readonly epochs: readonly bigint[]
     }
   | { readonly type: 'endTaken'; readonly take: number; readonly losses: readonly Loss[] }
   /** Form `fence`: makes this relay the partition's only writer at the broker. */

@@ -11,6 +11,7 @@ import {
   takeText,
 } from './inbox-statements.ts'
 import { countLossesText, lossColumns } from './loss-statements.ts'
+import { holdLeaseText } from './lease-statements.ts'
 import { createPurge } from './purge.ts'
 import { named, type Suited, unprepared } from './statement.ts'
 import { uuidArray } from './uuid-array.ts'
@@ -30,6 +31,7 @@ export function createInbox(
   const countStart = named('count_start', countStartText(s))
   const takeBackStart = named('take_back_start', takeBackStartText(s))
   const refuse = named('refuse', refuseText(s))
+  const holdLease = named('hold_lease', holdLeaseText(s))
   const countLosses = named('count_losses', countLossesText(s))
   return {
     async admit(transaction, consumer, ids) {
@@ -60,6 +62,10 @@ export function createInbox(
       await connection.query({ ...takeBackStart, values: [consumer, id] }, 'take an attempt back')
     },
     purge: createPurge(connections.cleanup, s),
+    async holdsLease(transaction, consumer, { partition, epoch }) {
+      const rows = await suited(transaction).execute(holdLease, [consumer, partition, epoch.toString()])
+      return rows.length > 0
+    },
     async countLosses(consumer, losses) {
       if (losses.length === 0) return
       const values = [consumer, ...lossColumns(losses)]

@@ -45,6 +45,15 @@ from free where p.consumer = free.consumer and p.partition = free.partition retu
 }
 
 /**
+ * Of a partition whose last lease is this one: held until the transaction ends against a claim, which asks FOR UPDATE and passes it by.
+ * The owner's renewals go on beside it. A claim that is just ending is waited for, and found.
+ */
+export function holdLeaseText(s: string): string {
+  return `
+select 1 from ${s}.partitions p where p.consumer = $1 and p.partition = $2::int and p.epoch = $3::bigint for key share`
+}
+
+/**
  * Relays whose lease has ended do not count, nor those that leave, nor those whose session lock nobody holds. Looked up, not
  * tried: of two surveys at once each would take the other's try for the dead relay's life.
  */

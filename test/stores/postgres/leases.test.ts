@@ -5,6 +5,7 @@ import type { Lane, LeasedPartition } from '../../../src/ports/lane.ts'
 import type { Store } from '../../../src/ports/store.ts'
 import { spawnChild } from '../../../src/testing/child.ts'
 import { until } from '../../../src/testing/until.ts'
+import { pgExecutor } from '../../../src/transactions/pg.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
 import { connect, openStore, openStreet } from './support.ts'
 
@@ -42,6 +43,30 @@ async function cutSessions(): Promise<void> {
      where application_name = 'test leases' and datname = current_database()`,
   )
 }
+
+describe('a lease under which a handler runs', () => {
+  test('is held against claims, and not against renewals, until the transaction ends; an older one is refused', async () => {
+    const { lane, partitions } = await openStreet(url, store, { partitions: 2 })
+    const [one, two] = [await join(lane), await join(lane)]
+    const held = await one.claim(2)
+    const lease = held.find(({ partition }) => partition === partitions[0])!
+    const holds = async (client: pg.Client, of: LeasedPartition): Promise<boolean> =>
+      await store.inbox.holdsLease(pgExecutor(client), lane.consumer, of)
+    const [client, later] = [await connect(url), await connect(url)]
+    await client.query('begin')
+    expect(await holds(client, lease)).toBe(true)
+    expect(await holds(client, { ...lease, epoch: lease.epoch - 1n })).toBe(false)
+    expect(numbers(await one.renew(held, false))).toEqual(partitions)
+    await end(lane, ...partitions)
+    expect(numbers(await two.claim(2))).toEqual([partitions[1]])
+    await client.query('commit')
+    const [next] = await two.claim(2)
+    expect(next).toEqual({ partition: partitions[0], epoch: lease.epoch + 1n })
+    expect([await holds(later, lease), await holds(later, next!)]).toEqual([false, true])
+    await one.close()
+    await two.close()
+  })
+})
 
 describe('a claim', () => {
   test('takes at most what it may, and of what is free only', async () => {
