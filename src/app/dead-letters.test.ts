@@ -199,4 +199,20 @@ describe('the desk of dead letters', () => {
   it.each([0, 1.5, 1001])('lists no page of %d', async (limit) => {
     await expect(setUp([]).desk.list({}, { limit })).rejects.toThrow('a whole number from 1 to 1000')
   })
+
+  it.each([
+    [{ limitt: 5 }, 'A page has no "limitt". Did you mean "limit"?'],
+    [{ after: -1 }, 'after must be a whole number'],
+    [{ after: 'x' }, 'after must be a whole number'],
+  ])('lists no page %j', async (page, message) => {
+    await expect(setUp([]).desk.list({}, page as never)).rejects.toThrow(message)
+  })
+
+  it('changes nothing where what was to bound it is misspelt', async () => {
+    const { desk, letters } = setUp(['a'])
+    const options = { limti: 1 } as never
+    await expect(desk.replay({ all: true }, options)).rejects.toThrow('Did you mean "limit"?')
+    await expect(desk.purge({ all: true }, options)).rejects.toThrow('Did you mean "limit"?')
+    expect(letters.targets).toEqual([])
+  })
 })

@@ -10,7 +10,15 @@ import type {
   LeftReason,
 } from '../ports/dead-letters.ts'
 import { audit } from './audit.ts'
-import { checkDeadLetters, checkLimit, checkSelected, type DeadLetterSelection } from './operator-filters.ts'
+import {
+  checkDeadLetters,
+  checkLimit,
+  checkOptions,
+  checkPage,
+  checkSelected,
+  isLetterNumber,
+  type DeadLetterSelection,
+} from './operator-filters.ts'
 
 /** Dead letters in one transaction: short, so that it holds up nobody. */
 const batch = 500
@@ -83,8 +91,8 @@ export interface DeskParts {
 export function createDeadLetterDesk(parts: DeskParts): DeadLetterDesk {
   const port = (): DeadLetters => parts.store().deadLetters
   return {
-    async list(filter = {}, { after, limit = 50 } = {}) {
-      return await port().list(checkDeadLetters(filter), { after, limit: checkLimit(limit, mostListed) })
+    async list(filter = {}, page = {}) {
+      return await port().list(checkDeadLetters(filter), checkPage(page, isLetterNumber))
     },
     async show(name) {
       if (typeof name === 'number') {
@@ -99,6 +107,7 @@ export function createDeadLetterDesk(parts: DeskParts): DeadLetterDesk {
     },
     async replay(filter, options = {}) {
       const own = checkSelected(filter, checkDeadLetters)
+      checkOptions(options)
       const report = { returned: 0, asked: 0, keys: 0, left: new LeftCounts() }
       const apply = async (target: DeadLetterTarget): Promise<void> => {
         const { returned, asked, left } = await port().replay(target)
@@ -126,6 +135,7 @@ export function createDeadLetterDesk(parts: DeskParts): DeadLetterDesk {
     },
     async purge(filter, options = {}) {
       const own = checkSelected(filter, checkDeadLetters)
+      checkOptions(options)
       const report = { purged: 0, keys: 0, left: new LeftCounts() }
       const apply = async (target: DeadLetterTarget): Promise<void> => {
         const { purged, left } = await port().purge(target)

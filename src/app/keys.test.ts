@@ -128,4 +128,13 @@ describe('the desk of held keys', () => {
     await expect(desk.count(filter as never)).rejects.toThrow(message)
     expect([...lines.unblocked, ...lines.skipped]).toEqual([])
   })
+
+  it('changes nothing where what was to bound it is misspelt, and lists no page after what is no key', async () => {
+    const { lines, desk } = setUp([['a', 'blocked']])
+    const options = { limti: 1 } as never
+    await expect(desk.unblock({ all: true }, options)).rejects.toThrow('Did you mean "limit"?')
+    await expect(desk.skip({ all: true }, options)).rejects.toThrow('Did you mean "limit"?')
+    expect([...lines.unblocked, ...lines.skipped]).toEqual([])
+    await expect(desk.list({}, { after: 'a' as never })).rejects.toThrow('after must be a key of the list')
+  })
 })

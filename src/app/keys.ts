@@ -3,10 +3,17 @@ import type { DeadLetters } from '../ports/dead-letters.ts'
 import type { HeldKey, KeyFilter, KeyPage, Keys, LineName } from '../ports/keys.ts'
 import { audit } from './audit.ts'
 import type { OperationOptions } from './dead-letters.ts'
-import { checkKeys, checkLimit, checkSelected, type KeySelection } from './operator-filters.ts'
+import {
+  checkKeys,
+  checkLimit,
+  checkOptions,
+  checkPage,
+  checkSelected,
+  isLineName,
+  type KeySelection,
+} from './operator-filters.ts'
 
 const batch = 500
-const mostListed = 1000
 
 export interface UnblockReport {
   readonly unblocked: number
@@ -49,12 +56,13 @@ export interface KeyDeskParts {
 
 export function createKeyDesk({ store, logger, onReturned }: KeyDeskParts): KeyDesk {
   return {
-    async list(filter = {}, { after, limit = 50 } = {}) {
-      return await store().keys.list(checkKeys(filter), { after, limit: checkLimit(limit, mostListed) })
+    async list(filter = {}, page = {}) {
+      return await store().keys.list(checkKeys(filter), checkPage(page, isLineName))
     },
     count: async (filter) => await store().keys.count(checkSelected(filter, checkKeys)),
     async unblock(filter, options = {}) {
       const own = checkSelected(filter, checkKeys)
+      checkOptions(options)
       const report = { unblocked: 0, parked: 0 }
       try {
         await walk(store().keys, own, options, async (lines) => {
@@ -70,6 +78,7 @@ export function createKeyDesk({ store, logger, onReturned }: KeyDeskParts): KeyD
     },
     async skip(filter, options = {}) {
       const own = checkSelected(filter, checkKeys)
+      checkOptions(options)
       const report = { skipped: 0, gone: 0, returned: 0, left: 0 }
       const met = new Set<string>()
       try {

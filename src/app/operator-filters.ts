@@ -92,17 +92,49 @@ function checked<Filter extends object>(
   if (typeof filter !== 'object' || filter === null) {
     throw new WaybillError('WB_INVALID_OPTION', 'A filter is an object such as { channel: "orders.placed" }.')
   }
-  for (const [name, value] of Object.entries(filter)) {
+  checkEach('A filter', filter, checks)
+  const { all: _all, ...own } = filter
+  return own
+}
+
+function checkEach(what: string, given: object, checks: Readonly<Record<string, Check>>): void {
+  for (const [name, value] of Object.entries(given)) {
     const check = Object.hasOwn(checks, name) ? checks[name] : undefined
     if (check === undefined) {
       const hint = didYouMean(name, Object.keys(checks))
-      throw new WaybillError('WB_INVALID_OPTION', `A filter has no ${JSON.stringify(name)}.${hint}`)
+      throw new WaybillError('WB_INVALID_OPTION', `${what} has no ${JSON.stringify(name)}.${hint}`)
     }
     const wanted = value === undefined ? undefined : check(value)
     if (wanted !== undefined) throw new WaybillError('WB_INVALID_OPTION', `${name} must be ${wanted}.`)
   }
-  const { all: _all, ...own } = filter
-  return own
+}
+
+/** Lines in one page, at most. */
+const mostListed = 1000
+
+/** A page of a list as it was asked for. Throws `WB_INVALID_OPTION`. */
+export function checkPage<After>(
+  page: { readonly after?: After | undefined; readonly limit?: number | undefined },
+  after: Check,
+): { readonly after: After | undefined; readonly limit: number } {
+  checkEach('A page', page, { after, limit: () => undefined })
+  return { after: page.after, limit: checkLimit(page.limit ?? 50, mostListed) }
+}
+
+/** What bounds a change: misspelt, it would bound nothing. Throws `WB_INVALID_OPTION`. */
+export function checkOptions(options: object): void {
+  const isAny: Check = () => undefined
+  checkEach('An operation', options, { limit: isAny, signal: isAny })
+}
+
+/** A number of a dead letter: 0 is before the first. */
+export const isLetterNumber: Check = isCount
+
+export const isLineName: Check = (value) => {
+  const { consumer, partition, seq } = (value ?? {}) as Readonly<Record<string, unknown>>
+  return typeof consumer === 'string' && isCount(partition) === undefined && typeof seq === 'bigint'
+    ? undefined
+    : 'a key of the list, or its { consumer, partition, seq }'
 }
 
 /** Throws `WB_INVALID_OPTION`. */
