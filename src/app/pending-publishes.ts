@@ -1,6 +1,6 @@
 import { CommitOutcomeUnknownError } from '../kernel/errors.ts'
 import type { StartedPublish } from '../outbox/publish.ts'
-import type { TransactionRunner } from '../ports/transaction-runner.ts'
+import { type TransactionRunner, wrapBehind } from '../ports/transaction-runner.ts'
 
 /** Told how a transaction of Waybill's own ended in which something was published. */
 export interface PublishedListener {
@@ -40,7 +40,8 @@ export class PendingPublishes {
       run: async (options, work) => {
         const pending: StartedPublish[] = []
         try {
-          const result = await runner.run(options, async (transaction) => {
+          const wrapped = wrapBehind(options, (behind) => this.watch(behind))
+          const result = await runner.run(wrapped, async (transaction) => {
             const { handle } = transaction
             if (typeof handle !== 'object' || handle === null) return await work(transaction)
             this.#open.set(handle, pending)

@@ -1,7 +1,12 @@
 import { WaybillError } from '../kernel/errors.ts'
 import type { Envelope } from '../kernel/message.ts'
 import type { Inbox } from '../ports/inbox.ts'
-import { runTogether, type TransactionParts, type TransactionResult } from './batch-transaction.ts'
+import {
+  type Place,
+  runTogether,
+  type TransactionParts,
+  type TransactionResult,
+} from './batch-transaction.ts'
 import type { Ready } from './call-handler.ts'
 import { decode, UpcastError } from './decode.ts'
 import { isRejection, pauseOf } from './handler-errors.ts'
@@ -43,9 +48,40 @@ export class BatchProcessor<Ref> {
     this.#options = options
   }
 
-  /** One outcome for each item, in order. `stop` gives up what is running: it rolls back and is `unavailable`. */
-  async process(items: readonly WorkItem<Ref>[], stop: AbortSignal): Promise<readonly Outcome[]> {
-    const pass: Pass = { outcomes: [], stoppedKeys: new Set(), trouble: undefined }
+  /**
+   * Decodes items that are to run together, before it is their turn. `undefined` where that is not all there is to do before their
+   * transaction: something of them has to be waited for, refused or counted.
+   */
+  readyAhead(items: readonly WorkItem<Ref>[]): readonly Ready<Ref>[] | undefined {
+    const ready: Ready<Ref>[] = []
+    for (const [index, item] of items.entries()) {
+      const entry = this.#options.handlers.get(item.envelope.channel)
+      if (item.isAlone || entry === undefined || this.#options.refuse?.(item) !== undefined) return undefined
+      try {
+        const message = decode(item.envelope, entry.channel)
+        if (!(message instanceof Promise)) ready.push({ index, item, entry, message })
+        else return void message.catch(() => {})
+      } catch {
+        return undefined
+      }
+    }
+    return ready
+  }
+
+  /**
+   * One outcome for each item, in order. `stop` gives up what is running: it rolls back and is `unavailable`. What was made ready for
+   * a `place` in a row begins in this very call.
+   */
+  async process(
+    items: readonly WorkItem<Ref>[],
+    stop: AbortSignal,
+    place?: Place & { readonly ready?: readonly Ready<Ref>[] },
+  ): Promise<readonly Outcome[]> {
+    const pass: Pass = { outcomes: [], stoppedKeys: new Set(), trouble: undefined, place }
+    if (place?.ready !== undefined) {
+      await this.#runReady(pass, place.ready, stop)
+      return pass.outcomes
+    }
     for (let from = 0; from < items.length;) {
       const isAlone = items[from]!.isAlone
       let to = from + 1
@@ -70,7 +106,15 @@ export class BatchProcessor<Ref> {
       if (outcome !== undefined) pass.outcomes[offset + i] = outcome
     }
     if (ready.length === 0) return
-    if (!isAlone && (await this.#together(pass, ready, stop))) return
+    if (isAlone) await this.#oneByOne(pass, ready, stop)
+    else await this.#runReady(pass, ready, stop)
+  }
+
+  async #runReady(pass: Pass, ready: readonly Ready<Ref>[], stop: AbortSignal): Promise<void> {
+    if (!(await this.#together(pass, ready, stop))) await this.#oneByOne(pass, ready, stop)
+  }
+
+  async #oneByOne(pass: Pass, ready: readonly Ready<Ref>[], stop: AbortSignal): Promise<void> {
     for (const one of ready) pass.outcomes[one.index] = pass.trouble ?? (await this.#alone(pass, one, stop))
   }
 
@@ -113,13 +157,16 @@ export class BatchProcessor<Ref> {
 
   /** `false`: the batch failed, and is to be redone one by one. */
   async #together(pass: Pass, ready: readonly Ready<Ref>[], stop: AbortSignal): Promise<boolean> {
-    const result = await this.#run(ready, 1, stop)
+    const result = await this.#run(ready, 1, stop, pass.place)
     switch (result.kind) {
       case 'committed':
         for (const [i, one] of ready.entries()) pass.outcomes[one.index] = result.outcomes[i]!
         return true
       case 'commit-unknown':
         for (const one of ready) pass.outcomes[one.index] = notDone('unknown', result.error)
+        return true
+      case 'passed-over':
+        for (const one of ready) pass.outcomes[one.index] = skipped
         return true
       case 'moved':
       case 'stale':
@@ -181,6 +228,8 @@ export class BatchProcessor<Ref> {
       case 'commit-unknown':
         this.#stopKey(pass, item)
         return notDone('unknown', result.error)
+      case 'passed-over':
+        return skipped
       case 'message':
       case 'conflict':
         this.#stopKey(pass, item)
@@ -200,8 +249,16 @@ export class BatchProcessor<Ref> {
     }
   }
 
-  #run(ready: readonly Ready<Ref>[], attempt: number, stop: AbortSignal): Promise<TransactionResult> {
-    return this.#options.elsewhere?.(ready, attempt, stop) ?? runTogether(this.#options, ready, attempt, stop)
+  #run(
+    ready: readonly Ready<Ref>[],
+    attempt: number,
+    stop: AbortSignal,
+    place?: Place,
+  ): Promise<TransactionResult> {
+    return (
+      this.#options.elsewhere?.(ready, attempt, stop) ??
+      runTogether(this.#options, ready, attempt, stop, place)
+    )
   }
 
   #isStopped(pass: Pass, item: WorkItem<Ref>): boolean {
@@ -227,6 +284,8 @@ interface Pass {
   readonly stoppedKeys: Set<string>
   /** The store cannot be reached, or the consumer stops: nothing more is run. */
   trouble: Outcome | undefined
+  /** Of its batch. */
+  readonly place: Place | undefined
 }
 
 function canSucceed(error: unknown): boolean {

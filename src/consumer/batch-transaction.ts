@@ -22,10 +22,21 @@ export interface TransactionParts<Ref> {
   readonly random: Random
 }
 
+/** Where a transaction stands in a row of them, each sent behind the COMMIT of the one before. */
+export interface Place {
+  /** Begins it behind the one before; where there is none, or in a further try, it begins for itself. */
+  readonly behind?: TransactionRunner
+  /** Its admission has been sent, and another may follow it: what that takes can be done while the server is at work. */
+  readonly onAdmitting?: () => void
+  /** See {@link RunOptions.onCommitSent}. */
+  readonly onCommitSent?: (behind: TransactionRunner) => void
+}
+
 export type TransactionResult =
   | { readonly kind: 'committed'; readonly outcomes: readonly Outcome[] }
   /** `reassigned`: nothing is known of it here, and its stream comes anew (transforms only). */
-  | { readonly kind: FailureKind | 'stale' | 'reassigned'; readonly error: unknown }
+  /** `passed-over`: the one before it in its row was not committed, so nothing of this one was run. */
+  | { readonly kind: FailureKind | 'stale' | 'reassigned' | 'passed-over'; readonly error: unknown }
 
 /** Conflicts in a row after which a batch is redone one by one, and a message that runs alone counts as failed. */
 const conflictLimit = 5
@@ -40,9 +51,12 @@ export async function runTogether<Ref>(
   ready: readonly Ready<Ref>[],
   attempt: number,
   stop: AbortSignal,
+  place: Place = {},
 ): Promise<TransactionResult> {
-  for (let failures = 1; ; failures++) {
-    const result = await runOnce(parts, ready, attempt, stop)
+  for (let failures = 1, at = place; ; failures++) {
+    const result = await runOnce(parts, ready, attempt, stop, at)
+    const { behind: _, ...alone } = place
+    at = alone
     const isDecidable = result.kind === 'commit-unknown' && parts.admission !== undefined
     if (result.kind === 'moved') {
       const found = await lookAgain(parts.admission, result.error)
@@ -61,15 +75,26 @@ export async function runOnce<Ref>(
   ready: readonly Ready<Ref>[],
   attempt: number,
   stop: AbortSignal,
+  { behind = parts.transactions, onAdmitting, onCommitSent }: Place = {},
 ): Promise<TransactionResult> {
   const items = ready.map(({ item }) => item)
   const late = new AbortController()
   const signal = AbortSignal.any([stop, late.signal])
-  const at: { phase: Phase; thrown: unknown } = { phase: 'admit', thrown: undefined }
+  const at: { phase: Phase; thrown: unknown; before: Promise<void> | undefined } = {
+    phase: 'admit',
+    thrown: undefined,
+    before: undefined,
+  }
   let outcomes: readonly Outcome[]
 
-  const work = async ({ handle, executor }: OpenTransaction): Promise<readonly Outcome[]> => {
-    const toRun = await parts.admission?.admit(executor, items)
+  const work = async (transaction: OpenTransaction): Promise<readonly Outcome[]> => {
+    const { handle, executor, predecessor, canBeFollowed } = transaction
+    at.before = predecessor
+    const admitting = parts.admission?.admit(executor, items)
+    if (canBeFollowed === true) onAdmitting?.()
+    const toRun = await admitting
+    // No handler before that: it may have failed, and then what is of one key with its messages has to wait for them.
+    await predecessor
     failpoint('consumer.after-admit')
     at.phase = 'handler'
     const fresh = firstOfEach(ready, toRun)
@@ -87,8 +112,11 @@ export async function runOnce<Ref>(
   }
 
   try {
-    outcomes = await parts.transactions.run({ idleTimeoutMs: idleTimeoutOf(parts, ready), signal }, work)
+    const options = { idleTimeoutMs: idleTimeoutOf(parts, ready), signal }
+    outcomes = await behind.run(onCommitSent === undefined ? options : { ...options, onCommitSent }, work)
   } catch (error) {
+    // Whatever came of its own admission: it may have been lost with the connection of the one before.
+    if (at.phase === 'admit' && (await hasFailed(at.before))) return { kind: 'passed-over', error }
     // A runner that reports something else than what the handler threw knows better: its connection was lost under it.
     const phase = at.phase === 'handler' && error !== at.thrown ? 'commit' : at.phase
     const kind = failureKind(error, phase)
@@ -130,6 +158,14 @@ export async function callEach<Ref>(
   } finally {
     deadlines.end()
   }
+}
+
+async function hasFailed(before: Promise<void> | undefined): Promise<boolean> {
+  if (before === undefined) return false
+  return await before.then(
+    () => false,
+    () => true,
+  )
 }
 
 /** `undefined`: the admission has learned where its checkpoint is, and the batch is to be tried again. */

@@ -3,6 +3,7 @@ import { failpoint } from '../kernel/failpoint.ts'
 import { backoffMs } from '../kernel/retry.ts'
 import type { Delivery } from '../ports/transport.ts'
 import type { BatchProcessor } from './batch-processor.ts'
+import type { Place } from './batch-transaction.ts'
 import { Conclusions } from './conclusions.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
 import { tellDone, type ConsumerListener } from './events.ts'
@@ -10,6 +11,7 @@ import { orderKey } from './handler.ts'
 import type { Membership } from './membership.ts'
 import { OnceDesk } from './once-desk.ts'
 import type { Outcome } from './outcome.ts'
+import { type Ahead, type RowHands, Successor, type UnderWay } from './row.ts'
 import { Settlement } from './settlement.ts'
 import { Slots } from './slots.ts'
 import type { StreamCheckpoints } from './stream-checkpoints.ts'
@@ -47,6 +49,14 @@ export class ConsumerRun {
   /** One for each slot. */
   readonly #workers: readonly Wake[]
   readonly #room: Wake
+  readonly #row: RowHands
+  /**
+   * Whether transactions are sent in a row, each behind the COMMIT of the one before. Not beside others: what is running would not be
+   * what a turn was taken behind. Nor where a stream is settled first, or keeps its position in a transaction.
+   */
+  readonly #isInRow: boolean
+  /** The last turn that ended left no pause due. */
+  #isCalm = true
 
   constructor(options: BrokerConsumerOptions, parts: RunParts) {
     const { window, membership, tell } = parts
@@ -59,6 +69,15 @@ export class ConsumerRun {
     this.#slots = new Slots(options.handlers)
     this.#workers = Array.from({ length: this.#slots.count }, () => new Wake(options.clock))
     this.#room = new Wake(options.clock)
+    const forms = [...options.handlers.values()].map(({ form }) => form)
+    this.#isInRow =
+      this.#slots.count === 1 && forms.every((form) => form === 'inbox' || form === 'settle-after')
+    this.#row = {
+      takeAhead: () => this.#takeAhead(),
+      mayBegin: () => this.#isCalm && !this.#stop.signal.aborted,
+      begin: ({ turn, ready }, behind) => this.#begin(turn, { behind, ready }),
+      release: (turn) => this.#release(turn),
+    }
   }
 
   /** Resolves when its loops have ended, after `stop`. Never rejects. */
@@ -118,14 +137,19 @@ export class ConsumerRun {
   /** One of several that take turns side by side. Which entries they take never overlap, and no two hold the same key. */
   async #handleAll(work: Wake): Promise<void> {
     const stop = this.#stop.signal
+    let underWay: UnderWay | undefined
     for (let failures = 0; ;) {
       const { clock, trouble } = this.#options
       const now = clock.now()
-      let turn = this.#take(now)
-      if (turn === undefined && stop.aborted) return
-      // With nothing to run there may still be a settlement that has failed before.
-      const { entries } = (turn ??= { kind: 'batch', entries: [] })
-      const isCalm = await this.#slots.during(entries, () => this.#work(turn))
+      if (underWay === undefined) {
+        const turn = this.#take(now)
+        if (turn === undefined && stop.aborted) return
+        // With nothing to run there may still be a settlement that has failed before.
+        underWay = this.#begin(turn ?? { kind: 'batch', entries: [] })
+      }
+      const { entries } = underWay.turn
+      const isCalm: boolean = await underWay.done
+      underWay = underWay.next
       if (entries.length > 0) this.#wakeOthers(work)
       failures = isCalm ? 0 : failures + 1
       if (failures > 0) {
@@ -149,21 +173,51 @@ export class ConsumerRun {
     return turn.entries.length > 0 ? turn : undefined
   }
 
+  #takeAhead(): Ahead | undefined {
+    const { window, processor } = this.#parts
+    if (!this.#row.mayBegin()) return undefined
+    const turn = window.takeBehind(this.#options.batchSize, this.#options.clock.now())
+    if (turn === undefined) return undefined
+    const ready = processor.readyAhead(itemsOf(turn))
+    if (ready !== undefined) return { turn, ready }
+    this.#release(turn)
+    return undefined
+  }
+
+  #begin(turn: Turn, place: Place & Partial<Ahead> = {}): UnderWay {
+    const isInRow = this.#isInRow && turn.kind === 'batch' && turn.entries.length > 0
+    const successor = isInRow ? new Successor(this.#row) : undefined
+    const done = this.#slots.during(turn.entries, () => this.#work(turn, place, successor))
+    return {
+      turn,
+      done,
+      get next() {
+        return successor?.underWay
+      },
+    }
+  }
+
   /** `false`: a pause is due. Never rejects. */
-  async #work(turn: Turn): Promise<boolean> {
+  async #work(turn: Turn, place: Place, successor: Successor | undefined): Promise<boolean> {
     if (turn.kind === 'owed') return await this.#once.run(turn.entries, this.#parts.giveUp)
     let isCalm = false
     try {
-      isCalm = await this.#run(turn)
+      isCalm = await this.#run(turn, { ...place, ...successor?.place })
+      successor?.end()
       await this.#settlement.settle()
     } catch (error) {
       isCalm = false
       this.#warn(describeError(error), 'could not finish what was received')
     }
+    successor?.end()
     // What is still marked as running was left by an error on the way: it has not been finished.
-    for (const entry of turn.entries) this.#parts.window.release(entry)
+    this.#release(turn)
     this.#room.set()
-    return isCalm
+    return (this.#isCalm = isCalm)
+  }
+
+  #release(turn: Turn): void {
+    for (const entry of turn.entries) this.#parts.window.release(entry)
   }
 
   #wakeOthers(own: Wake): void {
@@ -171,17 +225,14 @@ export class ConsumerRun {
   }
 
   /** `false`: nothing could be done, and a pause is due. */
-  async #run({ kind, entries }: Turn): Promise<boolean> {
+  async #run(turn: Turn, place: Place & Partial<Ahead>): Promise<boolean> {
+    const { kind, entries } = turn
     if (kind === 'settle') return await this.#runFirst(entries)
     const { processor, giveUp, tell, membership } = this.#parts
-    const items: WorkItem<WindowEntry>[] = []
-    for (const entry of entries) {
-      const { envelope } = entry.delivery
-      if (envelope !== null) items.push({ envelope, ref: entry, isAlone: kind === 'alone' })
-    }
+    const items = itemsOf(turn)
     if (kind === 'broken') await this.#conclude(entries, (entry) => this.#conclusions.buryBroken(entry))
     if (items.length === 0) return true
-    const outcomes = await processor.process(items, giveUp)
+    const outcomes = await processor.process(items, giveUp, place)
     tellDone(
       this.#options.consumer,
       items.map(({ envelope }) => envelope),
@@ -243,6 +294,15 @@ export class ConsumerRun {
     logger.warn({ consumer, error }, message)
     this.#parts.tell({ type: 'unavailable', consumer, code: error.code })
   }
+}
+
+function itemsOf({ kind, entries }: Turn): readonly WorkItem<WindowEntry>[] {
+  const items: WorkItem<WindowEntry>[] = []
+  for (const entry of entries) {
+    const { envelope } = entry.delivery
+    if (envelope !== null) items.push({ envelope, ref: entry, isAlone: kind === 'alone' })
+  }
+  return items
 }
 
 /** Nothing more could be done, and a pause is due. */

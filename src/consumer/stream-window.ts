@@ -95,6 +95,25 @@ export class StreamWindow {
    * turn of a stream that is one key holds nothing else. Several turns may be under way at once: none holds a key of another.
    */
   take(most: number, now: number, limits: TurnLimits = {}): Turn {
+    const { found, useRetry } = this.#find(most, now, limits)
+    this.#lastWasRetry = useRetry
+    const entries = useRetry ? [found.retry!] : found.fresh
+    if (useRetry) this.#streams.get(found.retry!.delivery.stream)!.held -= 1
+    return this.#begin(useRetry ? kindOf(found.retry!, true) : (found.kind ?? 'batch'), entries)
+  }
+
+  /**
+   * What `take` would give once everything is done that is running now, for a turn that runs only then; or is released. `undefined` where
+   * that is nothing, or no batch of deliveries that are settled after they were handled: these have their turn at the right time.
+   */
+  takeBehind(most: number, now: number): Turn | undefined {
+    const { found, useRetry } = this.#find(most, now, { isBehind: true })
+    if (useRetry || found.kind !== 'batch' || found.fresh[0]?.form !== 'after') return undefined
+    this.#lastWasRetry = false
+    return this.#begin('batch', found.fresh)
+  }
+
+  #find(most: number, now: number, limits: FindLimits): { found: Found; useRetry: boolean } {
     const found: Found = { kind: undefined, fresh: [], heads: 0, retry: undefined }
     for (const [name, stream] of this.#streams) {
       if (this.#orphans.has(name)) continue
@@ -104,13 +123,14 @@ export class StreamWindow {
       this.#look(stream, { ...limits, most: hasRoom ? limit : 0, now }, found)
     }
     const useRetry = found.retry !== undefined && (!this.#lastWasRetry || found.fresh.length === 0)
-    this.#lastWasRetry = useRetry
-    const entries = useRetry ? [found.retry!] : found.fresh
-    if (useRetry) this.#streams.get(found.retry!.delivery.stream)!.held -= 1
+    return { found, useRetry }
+  }
+
+  #begin(kind: Turn['kind'], entries: readonly WindowEntry[]): Turn {
     for (const entry of entries) entry.state = 'running'
     const first = entries[0]?.delivery.stream
     if (first !== undefined) this.#toTheEnd(first)
-    return { kind: useRetry ? kindOf(found.retry!, true) : (found.kind ?? 'batch'), entries }
+    return { kind, entries }
   }
 
   finish(entry: WindowEntry): void {
@@ -195,12 +215,14 @@ export class StreamWindow {
     return next
   }
 
-  #look(stream: Stream, { most, now, isFull, mostHeads = Infinity }: Looking, found: Found): void {
+  #look(stream: Stream, looking: Looking, found: Found): void {
+    const { most, now, isFull, mostHeads = Infinity, isBehind = false } = looking
     const closed = new Set<string>()
     const opened = new Set<string>()
     for (const entry of stream.entries) {
       const { state, key } = entry
       if (state === 'done' || (key !== null && closed.has(key))) continue
+      if (isBehind && state === 'running') continue
       // Nothing more is looked for: a full window is not walked through for each turn.
       if (stream.held === 0 && found.fresh.length >= most) return
       if (isFull?.(entry) === true) {
@@ -260,7 +282,12 @@ export interface TurnLimits {
   readonly isFull?: (entry: WindowEntry) => boolean
 }
 
-interface Looking extends TurnLimits {
+interface FindLimits extends TurnLimits {
+  /** What is running closes no key. */
+  readonly isBehind?: boolean
+}
+
+interface Looking extends FindLimits {
   readonly most: number
   readonly now: number
 }

@@ -1,6 +1,6 @@
 import { WaybillError } from '../kernel/errors.ts'
 import type { SqlExecutor } from '../ports/sql.ts'
-import type { TransactionRunner } from '../ports/transaction-runner.ts'
+import { type TransactionRunner, wrapBehind } from '../ports/transaction-runner.ts'
 import type { HandleAdapter } from './adapter.ts'
 import { ownAdapter } from './own.ts'
 import { pgAdapter } from './pg.ts'
@@ -38,7 +38,7 @@ export function executorFor(handle: unknown): SqlExecutor {
 export function bindTransactions(runner: TransactionRunner): TransactionRunner {
   return {
     run: (options, work) =>
-      runner.run(options, async (transaction) => {
+      runner.run(wrapBehind(options, bindTransactions), async (transaction) => {
         const { handle, executor } = transaction
         if (typeof handle !== 'object' || handle === null) return await work(transaction)
         bound.set(handle, executor)

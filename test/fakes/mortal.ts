@@ -1,7 +1,7 @@
 import type { BrokerConsumerOptions } from '../../src/consumer/consumer-options.ts'
 import type { Checkpoints } from '../../src/ports/checkpoints.ts'
 import type { Inbox } from '../../src/ports/inbox.ts'
-import type { TransactionRunner } from '../../src/ports/transaction-runner.ts'
+import { type TransactionRunner, wrapBehind } from '../../src/ports/transaction-runner.ts'
 import type { SubscribeRequest, Subscription } from '../../src/ports/transport.ts'
 import { FakeClock } from './clock.ts'
 import type { LogBroker } from './log-broker.ts'
@@ -62,7 +62,12 @@ export class MortalProcess {
     const { inbox: notes, checkpoints: marks, transactions: runner } = store
     const inbox: Inbox = {
       ...notes,
-      admit: (...given) => around(() => notes.admit(...given)),
+      // It takes its time, so that what may be done meanwhile is done.
+      admit: (...given) =>
+        around(async () => {
+          await new Promise((resolve) => setImmediate(resolve))
+          return await notes.admit(...given)
+        }),
       countStart: (...given) => around(() => notes.countStart(...given)),
       takeBackStart: (...given) => around(() => notes.takeBackStart(...given)),
       bury: (...given) => around(() => notes.bury(...given)),
@@ -72,9 +77,12 @@ export class MortalProcess {
       find: (...given) => around(() => marks.find(...given)),
       advance: (...given) => around(() => marks.advance(...given)),
     }
-    const transactions: TransactionRunner = {
+    const inside = (one: TransactionRunner): TransactionRunner => ({
       run: (options, work) =>
-        around(() => runner.run(options, (transaction) => around(() => work(transaction)))),
+        one.run(wrapBehind(options, inside), (transaction) => around(() => work(transaction))),
+    })
+    const transactions: TransactionRunner = {
+      run: (options, work) => around(() => inside(runner).run(options, work)),
     }
     const subscribe = async (request: SubscribeRequest): Promise<Subscription> => {
       const subscription = await around(() => broker.subscribe(request))

@@ -3,7 +3,7 @@ import { FakeCheckpoints } from './checkpoints.ts'
 import type { Inbox, RefusedMessage } from '../../src/ports/inbox.ts'
 import type { Loss } from '../../src/ports/outbox.ts'
 import type { SqlExecutor } from '../../src/ports/sql.ts'
-import type { TransactionRunner } from '../../src/ports/transaction-runner.ts'
+import type { OpenTransaction, RunOptions, TransactionRunner } from '../../src/ports/transaction-runner.ts'
 
 /** What a handler gets as `tx` of a {@link FakeStore}. */
 export interface FakeTransaction {
@@ -15,6 +15,11 @@ interface State extends FakeTransaction {
   readonly noted: Set<string>
   readonly buried: RefusedMessage[]
   isOpen: boolean
+  /** The one behind whose COMMIT it was sent. */
+  readonly before: State | undefined
+  readonly committed: PromiseWithResolvers<void>
+  /** Its connection is gone, and with it what was sent behind it. */
+  isLost: boolean
 }
 
 /** An inbox and transactions in memory: what a transaction wrote is there once it has committed, and not before. */
@@ -42,8 +47,8 @@ export class FakeStore {
   readonly #open = new Map<SqlExecutor, State>()
 
   readonly inbox: Inbox = {
-    admit: async (transaction, _consumer, ids) => this.#note(transaction, ids),
-    take: async (transaction, _consumer, rows) =>
+    admit: (transaction, _consumer, ids) => this.#note(transaction, ids),
+    take: (transaction, _consumer, rows) =>
       this.#note(
         transaction,
         rows.map(({ id }) => id),
@@ -81,44 +86,7 @@ export class FakeStore {
     },
   }
 
-  readonly transactions: TransactionRunner = {
-    run: async (options, work) => {
-      this.#mustBeUp()
-      if (options.signal !== undefined) this.signals.push(options.signal)
-      const state: State = {
-        effects: [],
-        noted: new Set(),
-        buried: [],
-        isOpen: true,
-        write: (effect) => {
-          if (!state.isOpen) throw new Error('the transaction is over')
-          state.effects.push(effect)
-        },
-      }
-      const executor: SqlExecutor = { execute: async () => [], transactionState: () => 'active' }
-      this.#open.set(executor, state)
-      try {
-        const result = await work({ handle: state, executor })
-        this.#mustBeUp()
-        if (!state.isOpen) throw new Error('the connection was lost')
-        this.beforeCommit.shift()?.()
-        this.commits += 1
-        this.checkpoints.end(executor, true)
-        this.dead.push(...state.buried)
-        this.effects.push(...state.effects)
-        for (const id of state.noted) this.handled.add(id)
-        this.afterCommit.shift()?.()
-        return result
-      } catch (error) {
-        this.rollbacks += 1
-        throw this.runnerError ?? error
-      } finally {
-        state.isOpen = false
-        this.checkpoints.end(executor, false)
-        this.#open.delete(executor)
-      }
-    },
-  }
+  readonly transactions: TransactionRunner = { run: (options, work) => this.#run(options, work) }
 
   /** The process that has them died: its transactions roll back. */
   abandonOpen(): void {
@@ -129,9 +97,77 @@ export class FakeStore {
     }
   }
 
-  #note(transaction: SqlExecutor, ids: readonly string[]): ReadonlySet<string> {
+  async #run<T>(
+    options: RunOptions,
+    work: (transaction: OpenTransaction) => Promise<T>,
+    before?: State,
+  ): Promise<T> {
+    this.#mustBeUp()
+    if (options.signal !== undefined) this.signals.push(options.signal)
+    const state: State = {
+      effects: [],
+      noted: new Set(),
+      buried: [],
+      isOpen: true,
+      before,
+      committed: Promise.withResolvers(),
+      isLost: false,
+      write: (effect) => {
+        if (!state.isOpen) throw new Error('the transaction is over')
+        state.effects.push(effect)
+      },
+    }
+    state.committed.promise.catch(() => {})
+    const executor: SqlExecutor = { execute: async () => [], transactionState: () => 'active' }
+    this.#open.set(executor, state)
+    const canBeFollowed = options.onCommitSent !== undefined
+    try {
+      const predecessor = before && { predecessor: before.committed.promise }
+      const result = await work({ handle: state, executor, canBeFollowed, ...predecessor })
+      if (canBeFollowed) await this.#sendCommit(options, state)
+      this.#mustBeUp()
+      if (!state.isOpen) throw new Error('the connection was lost')
+      this.beforeCommit.shift()?.()
+      this.commits += 1
+      this.checkpoints.end(executor, true)
+      this.dead.push(...state.buried)
+      this.effects.push(...state.effects)
+      for (const id of state.noted) this.handled.add(id)
+      state.isLost = true
+      this.afterCommit.shift()?.()
+      state.isLost = false
+      state.committed.resolve()
+      return result
+    } catch (error) {
+      this.rollbacks += 1
+      state.committed.reject(error)
+      throw this.runnerError ?? error
+    } finally {
+      state.isOpen = false
+      this.checkpoints.end(executor, false)
+      this.#open.delete(executor)
+    }
+  }
+
+  /** What is sent behind it is with the server before the server has committed. */
+  async #sendCommit(options: RunOptions, state: State): Promise<void> {
+    let isOver = false
+    options.onCommitSent?.({
+      run: (own, work) => {
+        if (isOver) throw new Error('too late for its place')
+        isOver = true
+        return this.#run(own, work, state)
+      },
+    })
+    isOver = true
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+
+  async #note(transaction: SqlExecutor, ids: readonly string[]): Promise<ReadonlySet<string>> {
     const state = this.#open.get(transaction)
     if (state === undefined) throw new Error('admission outside a transaction')
+    await state.before?.committed.promise.catch(() => {})
+    if (state.before?.isLost === true) throw new Error('the connection was lost')
     const fresh = new Set(ids.filter((id) => !this.handled.has(id)))
     for (const id of fresh) state.noted.add(id)
     return fresh

@@ -33,6 +33,8 @@ export class Connections {
   readonly #opened = new Set<Connection>()
   readonly #pooling: Pooling
   #ownPool: Promise<PgPool> | null = null
+  /** The same, once it is there. */
+  #ownPoolNow: PgPool | undefined
   #lookedAt = -Infinity
 
   constructor(options: PostgresStoreOptions, context: StoreContext) {
@@ -57,14 +59,28 @@ export class Connections {
    * knows they have none, which is right everywhere, and it is found out meanwhile.
    */
   suited(transaction: SqlExecutor): SqlExecutor {
-    const { pooler, directConnectionString } = this.#options
-    const isShared = directConnectionString === undefined ? this.#pooling.isShared : pooler !== 'none'
+    const isShared = this.#isPoolShared()
     if (isShared === false) return transaction
     if (isShared === null) void this.#learn()
     return {
       execute: ({ text }, parameters) => transaction.execute(unprepared(text), parameters),
       transactionState: () => transaction.transactionState(),
     }
+  }
+
+  /**
+   * Whether a transaction may keep its client for the next one: nobody waits for one, and no pooler hands out another session after each
+   * COMMIT.
+   */
+  get isPoolFree(): boolean {
+    const pool = this.#options.pool ?? this.#ownPoolNow
+    return this.#isPoolShared() === false && (pool?.waitingCount ?? 0) === 0
+  }
+
+  /** Whether a pooler shares the sessions of the pool's clients with others; `null` while nobody has looked. */
+  #isPoolShared(): boolean | null {
+    const { pooler, directConnectionString } = this.#options
+    return directConnectionString === undefined ? this.#pooling.isShared : pooler !== 'none'
   }
 
   /** Makes one connection to see how it is; where none can be made, again after a while. */
@@ -150,6 +166,7 @@ export class Connections {
     await this.close(...this.#opened)
     const pool = this.#ownPool
     this.#ownPool = null
+    this.#ownPoolNow = undefined
     await (await pool)?.end()
   }
 
@@ -186,6 +203,7 @@ export class Connections {
     })
     // The loss of an idle connection is no error of anybody's; without a listener it would end the process.
     ;(created as unknown as PgConnection).on('error', () => {})
+    this.#ownPoolNow = created
     return created
   }
 }

@@ -57,6 +57,8 @@ export interface PgPooledClient extends PgConnection {
 export interface PgPool {
   connect(): Promise<PgPooledClient>
   end(): Promise<void>
+  /** Who waits for a client. */
+  readonly waitingCount?: number
   // The pool keeps what it was made with; connections that must not come from the pool are made with the same.
   readonly options: object
 }

@@ -90,6 +90,7 @@ function openStore(connections: Connections, schema: string, context: StoreConte
     transactions: createTransactionRunner(async () => (await connections.pool()).connect(), {
       statementTimeoutMs,
       lockTimeoutMs,
+      mayBeFollowed: () => connections.isPoolFree,
     }),
     sent: createSentMessages(
       { cleanup, search: connections.open('replay', { timeoutMs: searchMs }) },

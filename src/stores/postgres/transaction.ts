@@ -1,7 +1,7 @@
 import { withDeadline } from '../../kernel/deadline.ts'
 import { CommitOutcomeUnknownError, isWaybillError, WaybillError } from '../../kernel/errors.ts'
 import type { SqlExecutor, SqlRow } from '../../ports/sql.ts'
-import type { OpenTransaction, RunOptions } from '../../ports/transaction-runner.ts'
+import type { OpenTransaction, RunOptions, TransactionRunner } from '../../ports/transaction-runner.ts'
 import { corkTurn, destroy } from './connection.ts'
 import type { PgNotice, PgPooledClient } from './driver.ts'
 import { isConnectionLoss, storeError } from './errors.ts'
@@ -9,7 +9,15 @@ import { isConnectionLoss, storeError } from './errors.ts'
 export interface TransactionLimits {
   readonly statementTimeoutMs: number
   readonly lockTimeoutMs: number
+  /**
+   * Whether one may be sent behind another: nobody else waits for a client, and what follows a COMMIT comes to the same session.
+   * @default never
+   */
+  readonly mayBeFollowed?: () => boolean
 }
+
+/** In a row on one client, at most; then it goes back to its pool, which may have kept it for long enough. */
+const longestRow = 100
 
 /** The part of a `pg` client that tells of failed statements, also of those whose promise only their caller has. */
 interface ErrorSource {
@@ -22,23 +30,33 @@ export class Transaction {
   readonly #client: PgPooledClient
   readonly #options: RunOptions
   readonly #limits: TransactionLimits
+  readonly #before: Transaction | undefined
+  /** How many it is the last of. */
+  readonly #place: number
+  /** Resolves when its commit was acknowledged. */
+  readonly #committed = Promise.withResolvers<void>()
+  #hasSuccessor = false
   #isLost = false
   #isEnded = false
   #firstError: unknown
   #transactionId: string | undefined
 
-  constructor(client: PgPooledClient, options: RunOptions, limits: TransactionLimits) {
+  /** `before`: the one whose COMMIT has just been sent on the same client. */
+  constructor(client: PgPooledClient, options: RunOptions, limits: TransactionLimits, before?: Transaction) {
     this.#client = client
     this.#options = options
     this.#limits = limits
+    this.#before = before
+    this.#place = before === undefined ? 1 : before.#place + 1
+    this.#committed.promise.catch(() => {})
   }
 
   async run<T>(work: (transaction: OpenTransaction) => Promise<T>): Promise<T> {
     const client = this.#client
-    const source = (client as { connection?: ErrorSource }).connection
     client.on('error', this.#onLoss)
+    const before = this.#before
     client.on('notice', this.#onNotice)
-    source?.on?.('errorMessage', this.#onError)
+    this.#source?.on?.('errorMessage', this.#onError)
     try {
       if (client.pipeline === true) corkTurn(client)
       const begun = client.query(this.#beginText())
@@ -49,25 +67,74 @@ export class Transaction {
       const { signal } = this.#options
       let result: T
       try {
-        signal?.addEventListener('abort', this.#lose, { once: true })
-        result = await work({ handle: client, executor: this.#executor() })
+        signal?.addEventListener('abort', this.#onAbort, { once: true })
+        result = await work({
+          handle: client,
+          executor: this.#executor(),
+          canBeFollowed: this.#canBeFollowed(),
+          ...(before !== undefined && { predecessor: before.#committed.promise }),
+        })
         signal?.throwIfAborted()
       } catch (error) {
         await this.#rollBack()
         throw this.#asLoss(error)
       } finally {
-        signal?.removeEventListener('abort', this.#lose)
+        signal?.removeEventListener('abort', this.#onAbort)
       }
       await this.#commit(begun)
+      this.#committed.resolve()
       return result
+    } catch (error) {
+      this.#committed.reject(error)
+      throw error
     } finally {
       client.off('error', this.#onLoss)
       client.off('notice', this.#onNotice)
-      source?.off?.('errorMessage', this.#onError)
+      this.#source?.off?.('errorMessage', this.#onError)
       // The pool listens for errors again once it has the client back, and those of its end are nobody's.
-      client.release(this.#isLost)
+      if (!this.#hasSuccessor) client.release(this.#isLost)
       if (this.#isLost) destroy(client)
     }
+  }
+
+  get #source(): ErrorSource | undefined {
+    return (this.#client as { connection?: ErrorSource }).connection
+  }
+
+  #canBeFollowed(): boolean {
+    const { mayBeFollowed } = this.#limits
+    return (
+      this.#options.onCommitSent !== undefined &&
+      this.#client.pipeline === true &&
+      this.#place < longestRow &&
+      mayBeFollowed?.() === true
+    )
+  }
+
+  /** COMMIT has been sent: now, and not later, another may be sent behind it. */
+  #handOn(): void {
+    let isOver = false
+    const behind: TransactionRunner = {
+      run: async (options, work) => {
+        if (isOver || this.#hasSuccessor || options.signal?.aborted === true) {
+          throw new WaybillError(
+            'WB_ABORTED',
+            'The transaction was not begun: it came too late for its place.',
+            {
+              retryable: 'yes',
+            },
+          )
+        }
+        this.#hasSuccessor = true
+        return await new Transaction(this.#client, options, this.#limits, this).run(work)
+      },
+    }
+    try {
+      this.#options.onCommitSent?.(behind)
+    } catch {
+      // Whatever is wrong with what was to follow, this one is judged by its own COMMIT.
+    }
+    isOver = true
   }
 
   #beginText(): string {
@@ -103,7 +170,10 @@ export class Transaction {
     }
     let command: string
     try {
-      command = (await this.#bounded(this.#client.query('COMMIT'))).command
+      if (this.#canBeFollowed()) corkTurn(this.#client)
+      const committing = this.#bounded(this.#client.query('COMMIT'))
+      if (this.#canBeFollowed()) this.#handOn()
+      command = (await committing).command
     } catch (error) {
       // A refused COMMIT (a deferred constraint, a serialisation failure) has rolled back, and the driver's own error says
       // why; a lost or late answer tells nothing.
@@ -168,6 +238,12 @@ export class Transaction {
   readonly #lose = (): void => {
     this.#isLost = true
     destroy(this.#client)
+  }
+
+  /** COMMIT of the one before may be under way: that is not cut off, and no handler has begun here until it has ended. */
+  readonly #onAbort = (): void => {
+    if (this.#before === undefined) this.#lose()
+    else this.#before.#committed.promise.then(this.#lose, this.#lose)
   }
 
   readonly #onLoss = (error: unknown): void => {
