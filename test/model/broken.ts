@@ -6,6 +6,7 @@ export type Invariant =
   | 'nothing expires before its time, and nothing is sent after it'
   | 'what expired is counted once'
   | 'a blocked or parked key sends nothing'
+  | 'what a skip gave up is delivered or dead'
   | 'a follower lies beside a parked head'
   | 'first occurrences of a key are in commit order'
   | 'nothing twice without a fault'

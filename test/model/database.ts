@@ -35,6 +35,8 @@ export interface DatabaseFlaws {
   readonly countsExpiredAgain?: boolean
   /** A move does not look whether the line is still there. */
   readonly movesWithoutLine?: boolean
+  /** A skipped head that arrives all the same stays a dead letter. */
+  readonly keepsSkipped?: boolean
   /** A delay ends by the clock of the process that reads. */
   readonly readsByForeignClock?: boolean
 }
@@ -152,9 +154,11 @@ export class Database {
 
   remove(refs: readonly RowRef[]): void {
     this.statement()
-    const { rows, lines } = this.tables
+    const { rows, lines, dead } = this.tables
     for (const ref of refs) {
       rows.delete(nameOf(ref))
+      if (dead.get(nameOf(ref))?.isSkipped === true && this.flaws.keepsSkipped !== true)
+        dead.delete(nameOf(ref))
       if (this.flaws.removesByNumberAlone === true) {
         for (const [name, row] of rows)
           if (row.partition === ref.partition && row.seq === ref.seq) rows.delete(name)
@@ -225,7 +229,7 @@ export class Database {
       const outcome = this.#check(letter)
       const row = rows.get(nameOf(letter))
       if (outcome !== 'written' || row === undefined) return outcome
-      this.entomb(row, false)
+      this.entomb(row, 'head')
       if (letter.parks === true && this.flaws.parksNothing !== true) {
         const { partition, seq, id, channel, key } = row
         const line = { partition, seq, id, channel, key, attempts: letter.attempts }
@@ -244,7 +248,7 @@ export class Database {
       if (outcome !== 'written' || row === undefined) return outcome
       const isParked = this.parkedLine(row) !== undefined
       if (!isParked && this.flaws.movesWithoutLine !== true) return 'unparked'
-      this.entomb(row, true)
+      this.entomb(row, 'follower')
       return outcome
     })
   }
@@ -271,11 +275,11 @@ export class Database {
   }
 
   /** From the outbox to the dead letters, its own line with it. */
-  entomb(row: StoredRow, isFollower: boolean): void {
+  entomb(row: StoredRow, as: 'head' | 'follower' | 'skipped'): void {
     const { rows, lines, dead } = this.tables
     rows.delete(nameOf(row))
     if (lines.get(nameOf(row))?.state !== 'parked') lines.delete(nameOf(row))
-    dead.set(nameOf(row), { ...row, isFollower })
+    dead.set(nameOf(row), { ...row, isFollower: as === 'follower', isSkipped: as === 'skipped' })
   }
 
   rewind(partition: number): void {

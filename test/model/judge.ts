@@ -6,7 +6,7 @@ import type { World } from './world.ts'
 export function judge(world: World): void {
   checkExpiries(world)
   checkFollowers(world)
-  const { broker, database, settledElsewhere, options, watchTakes, operator } = world
+  const { broker, database, settledElsewhere, options, watch, watchTakes, operator } = world
   const copies = new Map<string, number>()
   const firsts = new Map<string, string[]>()
   for (const { id, channel, key } of broker.arrivals) {
@@ -35,7 +35,9 @@ export function judge(world: World): void {
     if (!isAccounted)
       throw new Broken('every committed row is handed on', `${id} of ${row.channel} ${row.key ?? ''}`)
     const { form } = options.channels.get(row.channel)!
-    if (form === 'fence' && count > 1 && database.failovers === 0 && !operator.skipped.has(id))
+    // A letter that was replayed before the relay could take it back is sent again.
+    const isAgain = operator.skipped.has(id) && watch.restarts.has(id)
+    if (form === 'fence' && count > 1 && database.failovers === 0 && !isAgain)
       throw new Broken('exactly once: a message is in the log once', `${count} copies of ${id}`)
     const isOnce = form === 'take'
     // A standby that had not heard of the delete brings the row back.
@@ -49,6 +51,7 @@ export function judge(world: World): void {
       throw new Broken('nothing twice without a fault', `${count} copies of ${id}, ${allowed} allowed`)
     if (form === 'confirm') checkAttempts(world, id, row.partition)
   }
+  checkSkips(world)
   checkDisorder(world)
   for (const [name, ids] of firsts) {
     let last = 0
@@ -78,6 +81,17 @@ function checkDisorder({ database, relays, operator }: World): void {
     for (const { disorder } of [...relay.past, relay.mind.counters]) {
       if (disorder > 0) throw new Broken('no writer is accused of disorder without cause', `${disorder} rows`)
     }
+  }
+}
+
+/** Exactly once tells for certain what arrived. */
+function checkSkips({ broker, database, options, watch }: World): void {
+  if (database.failovers > 0) return
+  const arrived = new Set(broker.arrivals.map(({ id }) => id))
+  for (const { id, channel, isSkipped } of database.tables.dead.values()) {
+    const isFenced = options.channels.get(channel)!.form === 'fence'
+    if (isSkipped && isFenced && arrived.has(id) && !watch.restarts.has(id))
+      throw new Broken('what a skip gave up is delivered or dead', id)
   }
 }
 

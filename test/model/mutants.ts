@@ -352,6 +352,11 @@ export const mutants: readonly NamedMutant[] = [
     patch: patch({ hasExpired: () => false }),
   },
   {
+    name: 'leaves the letter of a skipped head that arrives',
+    breaks: ['what a skip gave up is delivered or dead'],
+    flaws: { keepsSkipped: true },
+  },
+  {
     name: 'counts what has expired whenever it is told of it',
     breaks: ['what expired is counted once'],
     flaws: { countsExpiredAgain: true },

@@ -34,7 +34,7 @@ export class Operations {
     this.#database.statement()
     const row = this.#database.tables.rows.get(name)
     if (row !== undefined) {
-      this.#database.entomb(row, false)
+      this.#database.entomb(row, 'skipped')
       this.#database.everSkipped.add(row.id)
     }
     this.#database.tables.lines.delete(name)

@@ -15,6 +15,8 @@ export interface StoredRow extends RowRef {
 /** A row of `dead`. */
 export interface StoredLetter extends StoredRow {
   readonly isFollower: boolean
+  /** An operator gave it up. */
+  readonly isSkipped: boolean
 }
 
 export interface Transaction {
