@@ -1,4 +1,4 @@
-export { createWaybill } from './app/waybill.ts'
+export { createWaybill } from './app/create-waybill.ts'
 export type { BatchConsumeOptions, ConsumeOptions, TransformConsumeOptions } from './app/consume-options.ts'
 export type { ChangePartitionsOptions, DrainWait, PartitionDesk, PartitionsChange } from './app/partitions.ts'
 export type { Drain, DrainOptions, DrainReport, Undelivered } from './app/drain.ts'

@@ -1,4 +1,5 @@
-import { createWaybill, type Waybill } from '../app/waybill.ts'
+import { createWaybill } from '../app/create-waybill.ts'
+import type { Waybill } from '../app/waybill.ts'
 import { loadConfig } from './config-file.ts'
 
 /** Lends the instance of a configuration file, which nothing was started on, for one command. */

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { Cleaned, CleanupPlan } from '../../app/cleanup.ts'
-import { createWaybill } from '../../app/waybill.ts'
+import { createWaybill } from '../../app/create-waybill.ts'
 import { loadConfig } from '../config-file.ts'
 import { exitCodes } from '../failure.ts'
 import { listenForInterruption } from '../interruption.ts'

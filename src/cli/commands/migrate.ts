@@ -1,6 +1,7 @@
 import { InvalidArgumentError, type Command } from 'commander'
 import type { DrainWait, PartitionsChange } from '../../app/partitions.ts'
-import { createWaybill, type Waybill } from '../../app/waybill.ts'
+import { createWaybill } from '../../app/create-waybill.ts'
+import type { Waybill } from '../../app/waybill.ts'
 import { durationOf } from '../../app/settings-value.ts'
 import type { LayoutWait } from '../../ports/layouts.ts'
 import { loadConfig } from '../config-file.ts'

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { createLogUpdate } from 'log-update'
 import type { StatusSummary } from '../../app/inspection/summary.ts'
-import { createWaybill } from '../../app/waybill.ts'
+import { createWaybill } from '../../app/create-waybill.ts'
 import { systemClock } from '../../kernel/clock.ts'
 import { loadConfig } from '../config-file.ts'
 import { exitCodes } from '../failure.ts'
