@@ -18,6 +18,7 @@ import { censusRequest, summarise, type StatusSummary } from './inspection/summa
 import { createDeadLetterDesk, type DeadLetterDesk } from './dead-letters.ts'
 import { createDrain, type Drain } from './drain.ts'
 import { createKeyDesk, type KeyDesk } from './keys.ts'
+import { KnownSchema } from './known-schema.ts'
 import { type Middleware, MiddlewareStack } from './middleware.ts'
 import { OpenTransports } from './open-transports.ts'
 import { createPartitionDesk, type PartitionDesk } from './partitions.ts'
@@ -106,12 +107,13 @@ class Instance<Handle> implements Waybill<Handle> {
       expiresAfterMs: (channel: string) => config.routes.get(channel)?.channel.expiresAfterMs,
       onReturned: () => this.#waking.tellAll(),
     }
-    this.deadLetters = createDeadLetterDesk(desk)
-    this.keys = createKeyDesk(desk)
-    this.sent = createSentDesk({ ...desk, clock: systemClock })
-    this.subscriptions = createSubscriptionDesk(desk)
-    this.cleanup = createCleanupDesk(desk.store, settings)
-    this.partitions = createPartitionDesk(config, desk.store)
+    const known = new KnownSchema(() => this.#open().schema.check())
+    this.deadLetters = known.guard(createDeadLetterDesk(desk))
+    this.keys = known.guard(createKeyDesk(desk))
+    this.sent = known.guard(createSentDesk({ ...desk, clock: systemClock }))
+    this.subscriptions = known.guard(createSubscriptionDesk(desk))
+    this.cleanup = known.guard(createCleanupDesk(desk.store, settings))
+    this.partitions = known.guard(createPartitionDesk(config, desk.store))
     this.drain = createDrain(config, desk.store, () => this.status())
     const { applicationName, source } = settings
     this.#transports = new OpenTransports(transports, { logger, applicationName, source })

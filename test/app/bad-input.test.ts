@@ -196,6 +196,15 @@ describe('start says what is wrong with the store', () => {
     await waybill.migrate()
     await client.query('insert into future.migrations (version, oldest_code) values (999, 999)')
     expect((await refused(() => waybill.start())).code).toBe('WB_SCHEMA_TOO_NEW')
+    const changes = [
+      () => waybill.deadLetters.purge({ all: true }),
+      () => waybill.keys.skip({ all: true }),
+      () => waybill.sent.replay({ all: true }),
+      () => waybill.subscriptions.end('shipping'),
+      () => waybill.cleanup.run(),
+      () => waybill.partitions.change(3),
+    ]
+    for (const change of changes) expect((await refused(change)).code).toBe('WB_SCHEMA_TOO_NEW')
   })
 
   it('a database that cannot be reached', async () => {
