@@ -12,7 +12,7 @@ let search: Child
 beforeAll(() => {
   search = spawnChild({
     script: fileURLToPath(new URL('children/mutants.ts', import.meta.url)),
-    // Counting each block of the mind makes every schedule three times as long.
+    // Counting each block of the mind makes every schedule half as long again, or more.
     env: { NODE_V8_COVERAGE: undefined },
     ipc: true,
   })

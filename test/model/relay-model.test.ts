@@ -16,7 +16,7 @@ it(
   async () => {
     await using search = spawnChild({
       script: fileURLToPath(new URL('children/search.ts', import.meta.url)),
-      // Counting each block of the mind makes every schedule three times as long.
+      // Counting each block of the mind makes every schedule half as long again, or more.
       env: { WAYBILL_MODEL_RUNS: String(numRuns), NODE_V8_COVERAGE: undefined },
       ipc: true,
     })
