@@ -20,6 +20,9 @@ describe('the partition of a key', () => {
       fc.property(fc.uint8Array({ maxLength: 100 }), fc.integer({ min: 1, max: 1000 }), (key, count) => {
         const expected = compatibilityPartitioner({} as never, Buffer.from(key)) % count
         expect(bucketOf(murmur2(key), count)).toBe(expected)
+        // The same where it stands among other bytes.
+        const among = Buffer.concat([Buffer.from('xyz'), key, Buffer.from('z')])
+        expect(murmur2(among, 3, 3 + key.length)).toBe(murmur2(key))
       }),
       { numRuns: 1000 },
     )

@@ -1,3 +1,5 @@
+import { murmur2 } from './partitioner.ts'
+
 const chunkBytes = 65_536
 
 /**
@@ -49,6 +51,11 @@ export class RecordBytes {
     this.#reserve(bytes.length)
     this.#chunk.set(bytes, this.#at)
     this.#at += bytes.length
+  }
+
+  /** Of the last so many bytes, as a key is hashed. */
+  hash(length: number): number {
+    return murmur2(this.#chunk, this.#at - length, this.#at)
   }
 
   /** Of what was begun. */

@@ -3,7 +3,6 @@ import { attributeNames, decodeEnvelope, encodeHeaders } from '../../kernel/clou
 import { describeError } from '../../kernel/errors.ts'
 import type { Delivery, OutboundMessage } from '../../ports/transport.ts'
 import type { Rejected } from './fates.ts'
-import { murmur2 } from './partitioner.ts'
 import { recordOverhead } from './record-batch.ts'
 import { RecordBytes, sizeOfCount, writeCount } from './record-bytes.ts'
 
@@ -46,8 +45,7 @@ export function recordOf(
   if (key === null) {
     bytes.none()
   } else {
-    const length = bytes.text(key)
-    hash = murmur2(bytes.view(bytes.length - length, bytes.length))
+    hash = bytes.hash(bytes.text(key))
   }
   bytes.count(value.length)
   const headLength = bytes.length
