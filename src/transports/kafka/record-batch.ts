@@ -37,8 +37,8 @@ export function encodeBatch(records: readonly OutgoingRecord[], now: number): Bu
     size += sizeOfCount(inner) + inner
   }
   const batch = Buffer.allocUnsafe(size)
-  // Offset and leader's epoch are the broker's to write.
-  batch.fill(0, 0, offsets.magic)
+  // Offset and leader's epoch are the broker's to write; and a batch that is not stamped has no attributes left over from other bytes.
+  batch.fill(0, 0, offsets.records)
   batch.writeInt32BE(size - offsets.behindLength, offsets.length)
   batch[offsets.magic] = 2
   batch.writeInt32BE(records.length - 1, offsets.lastOffsetDelta)
