@@ -38,6 +38,9 @@ describe('headers', () => {
 
   it.each([[7], [null], [undefined], [['x']]])('refuse the value %j', (value) => {
     expect(() => messageHeaders({ a: value }, [], 'a message')).toThrow(refuse('WB_INVALID_HEADER'))
+    expect(() => messageHeaders({ a: value }, [], 'a message')).toThrow(
+      'A header of a message named "a" is a',
+    )
   })
 
   it('refuse NUL and halves of surrogate pairs', () => {

@@ -42,8 +42,9 @@ function checked(name: string, value: unknown, what: string): string {
     refuse(`has the name ${shown}: use 1 to 200 letters, digits, hyphens, dots and the like.`)
   if (reserved.test(name))
     refuse(`has the name ${shown}, which Waybill or its transports write themselves. Rename it.`)
-  if (typeof value !== 'string') return refuse(`, ${shown}, is a ${typeof value}: header values are texts.`)
-  if (!value.isWellFormed()) refuse(`, ${shown}, is not valid Unicode: it holds half of a surrogate pair.`)
+  if (typeof value !== 'string')
+    return refuse(`named ${shown} is a ${typeof value}: header values are texts.`)
+  if (!value.isWellFormed()) refuse(`named ${shown} is not valid Unicode: it holds half of a surrogate pair.`)
   return value
 }
 
