@@ -35,8 +35,6 @@ const config: ViteUserConfig = defineConfig({
         test: {
           ...shared,
           name: 'unit',
-          // They keep nothing outside their own objects; a process and its modules for each file took longer than the tests.
-          isolate: false,
           include: ['src/**/*.test.ts', 'scripts/**/*.test.ts', 'bench/**/*.test.ts'],
         },
       },
