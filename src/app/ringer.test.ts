@@ -4,6 +4,7 @@ import { silentLogger } from '../kernel/logger.ts'
 import type { News } from '../ports/bell.ts'
 import { restMs, Ringer } from './ringer.ts'
 
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 const news = (transport: string, isCommitted = true): News => ({ transport, isCommitted })
 
 class Scene {
@@ -24,9 +25,12 @@ class Scene {
 }
 
 describe('a ringer', () => {
-  it('rings the first at once and all that follows within a rest together', async () => {
+  it('rings the first after the turn it came in, and all that follows within a rest together', async () => {
     const { ringer, rung } = new Scene()
     ringer.ring(news('kafka'))
+    await Promise.resolve()
+    expect(rung).toEqual([])
+    await turn()
     for (let i = 0; i < 100; i++) ringer.ring(news('kafka'))
     ringer.ring(news('local', false))
     expect(rung).toEqual([{ at: 0, news: [news('kafka')] }])
@@ -37,6 +41,7 @@ describe('a ringer', () => {
   it('says committed where one of several was', async () => {
     const { ringer, rung } = new Scene()
     ringer.ring(news('a'))
+    await turn()
     ringer.ring(news('b', false))
     ringer.ring(news('b', true))
     ringer.ring(news('b', false))
@@ -49,6 +54,7 @@ describe('a ringer', () => {
     const answered = Promise.withResolvers<void>()
     scene.answer = () => answered.promise
     scene.ringer.ring(news('a'))
+    await turn()
     scene.ringer.ring(news('b'))
     expect(scene.rung).toHaveLength(1)
     answered.resolve()
@@ -59,11 +65,13 @@ describe('a ringer', () => {
   it('rings what waits without a rest when it is flushed', async () => {
     const { ringer, rung, clock } = new Scene()
     ringer.ring(news('a'))
+    await turn()
     ringer.ring(news('b'))
     await ringer.flush()
     expect(rung).toHaveLength(2)
     expect(clock.now()).toBeLessThan(restMs)
     ringer.ring(news('c'))
+    await turn()
     await ringer.flush()
     expect(rung).toHaveLength(3)
   })
@@ -72,6 +80,7 @@ describe('a ringer', () => {
     const scene = new Scene()
     scene.answer = () => new Promise<void>(() => {})
     scene.ringer.ring(news('a'))
+    await turn()
     await scene.ringer.flush()
     expect(scene.clock.now()).toBe(1000)
   })
@@ -80,13 +89,16 @@ describe('a ringer', () => {
     const scene = new Scene()
     scene.answer = () => Promise.reject(new Error('down'))
     scene.ringer.ring(news('a'))
+    await turn()
     await scene.ringer.flush()
     scene.answer = async () => {}
     scene.ringer.ring(news('a'))
+    await turn()
     await scene.ringer.flush()
     expect(scene.rung).toHaveLength(1)
     await scene.clock.sleep(1001)
     scene.ringer.ring(news('a'))
+    await turn()
     await scene.ringer.flush()
     expect(scene.rung).toHaveLength(2)
   })

@@ -54,6 +54,8 @@ export class Ringer {
   /** What is added while a statement is under way goes with the next, never lost between the two. */
   async #run(): Promise<void> {
     const { bell, clock, logger } = this.#options
+    // After what this turn brings to the database: the read of a relay of our own, above all. Both together would slow it down.
+    await new Promise(setImmediate)
     while (this.#waiting.size > 0) {
       const wait = this.#readyAt - clock.now()
       if (wait > 0) await clock.sleep(wait, this.#rest.signal)

@@ -1,3 +1,4 @@
+import { awake } from '../kernel/clock.ts'
 import { describeError, WaybillError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
 import type { Loss, OutboxRow } from '../ports/outbox.ts'
@@ -52,7 +53,7 @@ export function createLocalOnce(options: LocalOnceOptions): LocalOnce {
         const { code } = describeError(error)
         return rows.map((row) => answers.get(row) ?? { cause: 'handler-failed', code })
       } finally {
-        ended.abort()
+        ended.abort(awake)
       }
     },
   }

@@ -1,3 +1,4 @@
+import { awake } from '../kernel/clock.ts'
 import { describeError, WaybillError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
 import { backoffMs } from '../kernel/retry.ts'
@@ -126,7 +127,7 @@ export function createLocalSender(options: LocalSenderOptions): LocalSender {
         const { code, message } = describeError(error)
         return rows.map(() => ({ outcome: 'unknown', code, reason: message }))
       } finally {
-        ended.abort()
+        ended.abort(awake)
       }
     },
   }

@@ -9,6 +9,12 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 
+/**
+ * The reason of an abort that only ends a sleep. Without a reason a DOMException is made, with a stack: that takes longer than all
+ * else about a sleep.
+ */
+export const awake: unique symbol = Symbol('awake')
+
 /** A number from 0 (included) to 1 (excluded). */
 export type Random = () => number
 

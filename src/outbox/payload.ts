@@ -9,7 +9,6 @@ export interface EncodedPayload {
 
 const jsonType = /^[\w.+-]+\/(?:[\w.+-]+\+)?json(?:\s*;|$)/iu
 const mediaType = /^[\w!#$&^.+-]{1,100}\/[\w!#$&^.+-]{1,100}(?:\s*;[\x20-\x7e]{0,100})?$/u
-const encoder = new TextEncoder()
 
 export function isJson(contentType: string): boolean {
   return jsonType.test(contentType)
@@ -31,7 +30,7 @@ export function encodePayload(value: unknown, contentType: string | undefined, w
       `${what} has content type ${contentType}: its payload must be given as a Uint8Array, since it is not JSON.`,
     )
   }
-  return { payload: encoder.encode(toJson(value, what)), contentType: contentType ?? 'application/json' }
+  return { payload: Buffer.from(toJson(value, what)), contentType: contentType ?? 'application/json' }
 }
 
 function toJson(value: unknown, what: string): string {

@@ -1,4 +1,4 @@
-import type { Clock, Random } from '../kernel/clock.ts'
+import { awake, type Clock, type Random } from '../kernel/clock.ts'
 import { withDeadline } from '../kernel/deadline.ts'
 import { describeError, WaybillError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
@@ -110,6 +110,19 @@ function checkForms({ mind, once, fenced, lane }: RelayOptions): void {
       `Channel "${name}" cannot be sent: transport "${lane.transport}" cannot ${cannot}.`,
     )
   }
+}
+
+/** Rows that are sent faster than a read is on its way. */
+const fewRows = 20
+
+/**
+ * Whether the sends among them have so few rows that the next read is to come after them, in the next turn of the event loop: to bring
+ * it to the socket takes as long as to bring a row to its handler. Of many rows the database works on the read meanwhile.
+ */
+function areFew(commands: readonly Command[]): boolean {
+  let rows = 0
+  for (const command of commands) if (command.type === 'send') rows += command.rows.length
+  return rows > 0 && rows <= fewRows
 }
 
 class Run {
@@ -235,7 +248,7 @@ class Run {
       logger.warn({ lane, inMemory: this.#mind.inMemory }, 'stopped before everything under way had ended')
     }
     this.#isStopped = true
-    this.#sleep?.abort()
+    this.#sleep?.abort(awake)
     await this.#keeper.stop()
     await this.#outbox.close()
   }
@@ -243,11 +256,17 @@ class Run {
   #pump(): void {
     if (this.#isStopped) return
     const { clock } = this.#options
-    for (const command of this.#mind.decide(clock.now())) void this.#execute(command)
+    const commands = this.#mind.decide(clock.now())
+    const isBrief = areFew(commands)
+    for (const command of commands) {
+      if (command.type === 'read' && isBrief)
+        setImmediate(() => this.#isStopped || void this.#execute(command))
+      else void this.#execute(command)
+    }
     this.#watch.held(this.#mind.failing)
     if (this.#onQuiet !== null && this.#mind.isIdle && this.#mind.held.length === 0) this.#onQuiet()
     const at = this.#mind.nextDecisionAt()
-    this.#sleep?.abort()
+    this.#sleep?.abort(awake)
     this.#sleep = null
     if (at === Infinity) return
     const sleep = (this.#sleep = new AbortController())

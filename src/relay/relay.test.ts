@@ -1,0 +1,100 @@
+import { expect, it } from 'vitest'
+import { row } from '../../test/model/by-hand.ts'
+import { systemClock, systemRandom } from '../kernel/clock.ts'
+import { silentLogger } from '../kernel/logger.ts'
+import type { Outbox, OutboxRow, ReadRequest, ReadResult } from '../ports/outbox.ts'
+import type { LeaseSession } from '../ports/leases.ts'
+import type { Store } from '../ports/store.ts'
+import { Relay } from './relay.ts'
+
+const leases: LeaseSession = {
+  relayId: 'r',
+  renew: async (held) => held,
+  claim: async () => [{ partition: 0, epoch: 1n }],
+  survey: async () => ({ relays: 1, rank: 0, partitions: 1, closed: [] }),
+  release: async () => {},
+  close: async () => {},
+}
+
+function resultOf({ partitions }: ReadRequest, rows: readonly OutboxRow[]): ReadResult {
+  const top = rows.at(-1)?.seq
+  return {
+    snapshot: { xmax: 100n, open: [] },
+    server: 'a',
+    serverTimeMs: 0,
+    inRecovery: false,
+    rewinds: new Map(partitions.map(({ partition }) => [partition, 0n])),
+    tops: new Map(top === undefined ? [] : [[0, top]]),
+    marks: new Map(partitions.map(({ partition }) => [partition, '0/0'])),
+    nextDueInMs: null,
+    rows,
+    orphans: [],
+  }
+}
+
+/** What the relay asks for from its first read on, up to the send of what that found and the next read. */
+async function firstCalls(rows: readonly OutboxRow[]): Promise<readonly string[]> {
+  const calls: string[] = []
+  const both = Promise.withResolvers<void>()
+  const called = (call: string): void => {
+    calls.push(call)
+    if (calls.length === 3) both.resolve()
+  }
+  const outbox = {
+    read: async (request: ReadRequest) => {
+      called('read')
+      return resultOf(request, calls.length === 1 ? rows : [])
+    },
+    remove: async () => {},
+    close: async () => {},
+  } as unknown as Outbox
+  const relay = new Relay({
+    lane: { transport: 'fake', consumer: '' },
+    store: { openOutbox: async () => outbox, openLeases: async () => leases } as unknown as Store,
+    sender: {
+      // As a pool gives its connection: in a later tick of the same turn.
+      send: async (sent) => {
+        await new Promise<void>((resolve) => process.nextTick(resolve))
+        called(`send ${sent.length}`)
+        return sent.map(() => ({ outcome: 'confirmed' }))
+      },
+    },
+    mind: {
+      channels: new Map([
+        ['views', { form: 'confirm', ordered: false, maxAttempts: 3, retry: { initialMs: 50, maxMs: 50 } }],
+      ]),
+      ordersBatch: true,
+      batchSize: 1000,
+      readLimit: 1000,
+      lateLimit: 1000,
+      maxInFlight: 10_000,
+      maxInFlightBytes: 1e9,
+      maxKeyBacklog: 1000,
+      maxSends: 1,
+      removeLimit: 1000,
+      sendTimeoutMs: 1000,
+      poll: { initialMs: 10, maxMs: 1000 },
+      hold: { initialMs: 50, maxMs: 50 },
+    },
+    leaseMs: 10_000,
+    stopTimeoutMs: 1000,
+    clock: systemClock,
+    random: systemRandom,
+    logger: silentLogger,
+  })
+  await relay.start()
+  await both.promise
+  const first = [...calls]
+  await relay.stop()
+  return first
+}
+
+const rowsOf = (count: number): OutboxRow[] => Array.from({ length: count }, (_, i) => row(i + 1, null))
+
+it('hands a few rows over before it reads on, since a read on its way would keep them waiting', async () => {
+  expect(await firstCalls(rowsOf(1))).toEqual(['read', 'send 1', 'read'])
+})
+
+it('reads on while it hands many rows over', async () => {
+  expect(await firstCalls(rowsOf(500))).toEqual(['read', 'read', 'send 500'])
+})
