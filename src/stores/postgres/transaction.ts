@@ -170,7 +170,7 @@ export class Transaction {
     }
     let command: string
     try {
-      if (this.#canBeFollowed()) corkTurn(this.#client)
+      // Not kept back for what follows: that is made while the server commits.
       const committing = this.#bounded(this.#client.query('COMMIT'))
       if (this.#canBeFollowed()) this.#handOn()
       command = (await committing).command
