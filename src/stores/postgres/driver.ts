@@ -8,7 +8,7 @@ export interface PgResult {
 }
 
 export interface PgQuery {
-  readonly types?: { getTypeParser(): (value: string) => unknown }
+  readonly types?: { getTypeParser(type: number): (value: string) => unknown }
   readonly rowMode?: 'array'
   readonly name?: string
   readonly text: string

@@ -19,7 +19,8 @@ export const origins = { meta: 0, late: 1, upper: null, retry: 3, delayed: 4 } a
  *   two reads is in neither's other parts where the floor has passed it. The mark is the now() of the last read, and where the
  *   limit cut that, the place of its last row. So a database clock that is put back only brings rows again that are known;
  * - what nearly every row has (the first of the channels, JSON, no headers, no attempts) travels as null: a text less to make for each;
- * - payloads travel as base64: the driver reads text only, and bytea's own text is half as long again;
+ * - payloads travel as base64: the driver reads text only, and bytea's own text is half as long again. Of all the texts they alone are
+ *   varchar, by which the reader knows them;
  * - retry goes by the index on `retry_at`, and on a key with several lines takes the lowest;
  * - while no line is there, which is nearly always, none is looked for. A parked one counts wherever it is: its key may live in
  *   another partition since, where their number was changed;
@@ -47,7 +48,7 @@ export function readStatement(s: string, lane: Lane): string {
   const isParked = `case when not (select none from holds) then (
     select true from ${s}.blocked b where b.consumer = $9 and b.channel = o.channel and b.key = o.key
       and b.state = 'parked' limit 1) end`
-  const columns = `o.partition, o.seq, o.id, nullif(o.channel, ($8::text[])[1]), o.key, encode(o.payload, 'base64'),
+  const columns = `o.partition, o.seq, o.id, nullif(o.channel, ($8::text[])[1]), o.key, encode(o.payload, 'base64')::varchar,
   nullif(o.content_type, 'application/json'), nullif(o.headers, '{}'),
   date_part('epoch', o.created_at) * 1000, date_part('epoch', o.not_before) * 1000, o.place`
   const short = 'o.partition, o.seq, o.id, o.channel, o.key, o.not_before'
@@ -81,7 +82,7 @@ due as materialized (
     order by b.retry_at limit $7::int) d
   order by d.retry_at limit $7::int)
 select ${origins.meta} as origin, null::int as partition, null::bigint as seq, null::uuid as id, null as channel,
-  null as key, null::text as payload, null as content_type, null::jsonb as headers, null::float8 as created_at, null::float8 as not_before,
+  null as key, null::varchar as payload, null as content_type, null::jsonb as headers, null::float8 as created_at, null::float8 as not_before,
   null::tid as place, null::int as attempts, null::boolean as parked, json_build_object(
     'now', date_part('epoch', clock_timestamp()) * 1000,
     'snapshot', pg_current_snapshot()::text,

@@ -6,10 +6,40 @@ import type { PgQuery } from './driver.ts'
 import { origins, readStatement } from './outbox-read-statement.ts'
 import { named } from './statement.ts'
 
-/** Text as the server sent it: each value is parsed below, once. */
-const rawTypes = { getTypeParser: () => (value: string) => value }
+const asText = (value: string): string => value
 
-type Columns = readonly (string | null)[]
+/**
+ * By the numbers of PostgreSQL's own types. Each value is made when it arrives, so that no text waits for the last row of the answer:
+ * of payloads that was megabytes, which the collector copied.
+ */
+const parsers = new Map<number, (value: string) => unknown>([
+  [20, BigInt], // int8
+  [23, Number], // int4
+  [701, Number], // float8
+  [1043, (value) => Buffer.from(value, 'base64')], // varchar: payloads
+])
+
+const types = { getTypeParser: (type: number) => parsers.get(type) ?? asText }
+
+/** In the order of the statement. */
+type Columns = readonly [
+  origin: number | null,
+  partition: number,
+  seq: bigint,
+  id: string,
+  channel: string | null,
+  key: string | null,
+  payload: Uint8Array,
+  contentType: string | null,
+  headers: string | null,
+  createdAtMs: number,
+  notBeforeMs: number | null,
+  place: string,
+  attempts: number | null,
+  isParked: string | null,
+  /** What is said once; of a delayed row the microseconds that it was to wait for. */
+  meta: string | null,
+]
 
 export class OutboxReader {
   readonly #connection: Connection
@@ -19,7 +49,7 @@ export class OutboxReader {
   constructor(connection: Connection, schema: string, lane: Lane) {
     this.#connection = connection
     this.#consumer = lane.consumer
-    this.#query = { ...named('read', readStatement(schema, lane)), types: rawTypes, rowMode: 'array' }
+    this.#query = { ...named('read', readStatement(schema, lane)), types, rowMode: 'array' }
   }
 
   async read(request: ReadRequest): Promise<ReadResult> {
@@ -79,7 +109,7 @@ function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult 
       rows.upper.push(rowOf(columns, 'upper'))
       continue
     }
-    switch (Number(origin)) {
+    switch (origin) {
       case origins.meta:
         meta = JSON.parse(columns[14]!) as Meta
         break
@@ -165,18 +195,18 @@ class StoredRow implements OutboxRow {
   /** `usualChannel`: what no channel stands for. */
   constructor(columns: Columns, origin: RowOrigin, usualChannel: string) {
     this.origin = origin
-    this.partition = Number(columns[1])
-    this.seq = BigInt(columns[2]!)
-    this.id = columns[3]!
+    this.partition = columns[1]
+    this.seq = columns[2]
+    this.id = columns[3]
     this.channel = columns[4] ?? usualChannel
-    this.key = columns[5] ?? null
-    this.payload = Buffer.from(columns[6]!, 'base64')
+    this.key = columns[5]
+    this.payload = columns[6]
     this.contentType = columns[7] ?? 'application/json'
-    this.headers = headersOf(columns[8] ?? null)
-    this.#createdMs = Number(columns[9])
-    this.#notBeforeMs = Number(columns[10] ?? 0)
-    this.place = columns[11]!
-    this.attempts = Number(columns[12] ?? 0)
+    this.headers = headersOf(columns[8])
+    this.#createdMs = columns[9]
+    this.#notBeforeMs = columns[10] ?? 0
+    this.place = columns[11]
+    this.attempts = columns[12] ?? 0
     this.isParked = columns[13] === 't'
   }
 
