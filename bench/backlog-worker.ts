@@ -1,9 +1,12 @@
-import pg from 'pg'
-import { openOutbox } from './relay/outbox.ts'
-import type { Mark } from './relay/watched-store.ts'
+import { defineChannel, defineConfig, type WaybillConfig } from '../src/index.ts'
+import { type PgClient, postgresStore } from '../src/postgres.ts'
+import { noOpTransport } from './no-op-transport.ts'
+import { channelName } from './relay/outbox.ts'
+import { type Mark, watchedStore } from './relay/watched-store.ts'
 
 /** Rows that are there now, to be drained. */
 export interface Drain {
+  readonly url: string
   readonly rows: number
   /** Counts of rows to take the time of. */
   readonly marks: readonly number[]
@@ -18,19 +21,24 @@ export interface DrainAnswer extends Pick<Drain, 'rows'> {
 
 const lookEveryMs = 50
 
-const pool = new pg.Pool({ connectionString: process.argv[2], max: 2, pipeline: true })
-const outbox = await openOutbox({ pool })
+const { url, rows, marks } = JSON.parse(process.env['WAYBILL_BENCH_DRAIN'] ?? '{}') as Drain
+const store = watchedStore(postgresStore({ connectionString: url }))
+void watch()
 
-process.on('message', (drain: Drain) => void run(drain))
-process.send?.('ready')
-
-async function run({ rows, marks }: Drain): Promise<void> {
+async function watch(): Promise<void> {
   const rssBytes: number[] = []
   const looking = setInterval(() => rssBytes.push(process.memoryUsage.rss()), lookEveryMs)
-  const drained = outbox.drained(rows, marks)
-  await outbox.waybill.start()
-  const { rate, marks: passed } = await drained
+  const { rate, marks: passed } = await store.drained(rows, marks)
   clearInterval(looking)
-  await outbox.waybill.stop()
   process.send?.({ rows, rate, marks: passed, rssBytes } satisfies DrainAnswer)
 }
+
+/** Of `waybill relay`. */
+const config: WaybillConfig<PgClient> = defineConfig({
+  store: store.definition,
+  transports: { bench: noOpTransport() },
+  channels: [defineChannel({ name: channelName, ordered: true, address: channelName })],
+  logLevel: 'error',
+})
+// oxlint-disable-next-line import/no-default-export -- as a configuration file has it
+export default config

@@ -1,49 +1,71 @@
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { type Child, spawnChild } from '../../src/testing/child.ts'
+import { spawnChild } from '../../src/testing/child.ts'
 import { fill, mustBeEmpty, settle } from '../fill.ts'
 import { median, type Readings } from '../measure.ts'
 import type { Drain, DrainAnswer } from '../backlog-worker.ts'
-import type { Environment, Runs } from './environment.ts'
-import { channelName } from './outbox.ts'
+import type { Runs } from './environment.ts'
+import { channelName, openOutbox } from './outbox.ts'
 
 const messages = 1_000_000
 const edge = 100_000
 const warmUp = 20_000
 
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
 /**
- * A relay alone in a process drains a million rows: is the last tenth as fast as the first, and what memory does it take? The rows are
- * filled in from here. A small drain comes first, so that the first tenth does not pay for what compilers learn.
+ * `waybill relay`, built as it is published, drains a million rows: is the last tenth as fast as the first, and what memory does it take?
+ * From sources the process would have the compiler of their types in memory too. The first tenth begins behind a few thousand rows, so
+ * that it does not pay for what compilers learn.
  */
 export const backlogRuns: Runs = {
   'relay, 1M rows': async (environment) => {
-    const script = fileURLToPath(new URL('../backlog-worker.ts', import.meta.url))
-    await using child = spawnChild({ script, args: [environment.url], ipc: true })
-    await child.waitForMessage((message) => message === 'ready')
-    await drain(environment, child, environment.sized(warmUp), [])
+    const { pool, url } = environment
     const count = environment.sized(messages)
     const part = environment.sized(edge)
-    const answer = await drain(environment, child, count, [part, count - part, count])
-    const [first, middle, last] = answer.marks
-    if (first === undefined || middle === undefined || last === undefined)
-      throw new Error(`the relay passed ${answer.marks.length} of 3 marks`)
-    const firstRate = first.removed / first.atMs
-    const lastRate = (last.removed - middle.removed) / (last.atMs - middle.atMs)
-    return { rate: answer.rate, 'last to first': lastRate / firstRate, ...memoryOf(answer.rssBytes) }
+    const start = environment.sized(warmUp)
+    // Migrates, and leaves no rows.
+    await using outbox = await openOutbox(environment, { relay: false })
+    await outbox.waybill.stop()
+    await fill(pool, { channel: channelName, messages: count, keys: 10_000 })
+    await settle(pool, 'waybill.outbox')
+    const built = build()
+    try {
+      const drain: Drain = { url, rows: count, marks: [start, start + part, count - part, count] }
+      await using child = spawnChild({
+        script: `${built}/src/cli/main.js`,
+        args: ['relay', '--config', `${built}/bench/backlog-worker.js`],
+        env: { WAYBILL_BENCH_DRAIN: JSON.stringify(drain) },
+        ipc: true,
+      })
+      const answer = await child.waitForMessage<DrainAnswer>((message) => message.rows === count, 300_000)
+      await mustBeEmpty(pool, 'waybill.outbox')
+      return { rate: answer.rate, 'last to first': lastToFirst(answer), ...memoryOf(answer.rssBytes) }
+    } finally {
+      rmSync(built, { recursive: true, force: true })
+    }
   },
 }
 
-async function drain(
-  { pool }: Environment,
-  child: Child,
-  rows: number,
-  marks: readonly number[],
-): Promise<DrainAnswer> {
-  await fill(pool, { channel: channelName, messages: rows, keys: 10_000 })
-  await settle(pool, 'waybill.outbox')
-  child.send({ rows, marks } satisfies Drain)
-  const answer = await child.waitForMessage<DrainAnswer>((message) => message.rows === rows, 300_000)
-  await mustBeEmpty(pool, 'waybill.outbox')
-  return answer
+/** Beside the repository's own modules, which it imports. */
+function build(): string {
+  mkdirSync(`${root}.cache`, { recursive: true })
+  const folder = mkdtempSync(`${root}.cache/bench-`)
+  const tsc = `${root}node_modules/typescript/bin/tsc`
+  const args = [tsc, '-p', `${root}tsconfig.bench.json`, '--outDir', folder]
+  const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', 2, 2] })
+  if (status !== 0) throw new Error('the relay could not be built')
+  cpSync(`${root}package.json`, `${folder}/package.json`)
+  return folder
+}
+
+function lastToFirst({ marks }: DrainAnswer): number {
+  const [start, first, middle, last] = marks
+  if (start === undefined || first === undefined || middle === undefined || last === undefined)
+    throw new Error(`the relay passed ${marks.length} of 4 marks`)
+  const firstRate = (first.removed - start.removed) / (first.atMs - start.atMs)
+  return (last.removed - middle.removed) / (last.atMs - middle.atMs) / firstRate
 }
 
 function memoryOf(rssBytes: readonly number[]): Readings {
