@@ -1,83 +1,42 @@
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import {
-  accounted,
+  checkAll,
+  delivered,
+  drained,
+  event,
+  type Event,
+  fault,
+  history,
+  m1,
+  m2,
+  named,
+  reading,
+  rolledBack,
+  written,
+} from '../../test/fakes/history.ts'
+import {
   allowedAnomalies,
   anomalyKinds,
   boundedDuplicates,
-  bytesEqual,
+  cleanLogs,
   effectLedger,
   ghosts,
   judge,
+  lostShape,
   notVacuous,
   perKeyOrder,
-  singleRuns,
+  progressDuring,
+  recoveryTime,
   totalQueue,
-  type AnomalyKind,
-  type CheckResult,
 } from './checkers.ts'
-import type { HistoryEvent } from './history.ts'
 
-type Event = Omit<HistoryEvent, 'process' | 't'>
-
-/** Events at the times 0, 1, 2, … */
-function history(events: readonly Event[]): readonly HistoryEvent[] {
-  return events.map((event, t) => ({ process: 'p', ...event, t }))
+/** One more effect, with what its handler published. */
+function again(id: string): readonly Event[] {
+  return [event('ok', 'effect', id), event('ok', 'output', `again after ${id}`, { of: id })]
 }
-
-function event(
-  type: HistoryEvent['type'],
-  f: HistoryEvent['f'],
-  id: string | null,
-  rest: Partial<Event> = {},
-): Event {
-  return { type, f, id, key: null, seq: null, ...rest }
-}
-
-function written(id: string, seq: number, end: 'ok' | 'fail' | 'info' = 'ok'): readonly Event[] {
-  const rest = { key: 'k', seq, hash: `hash of ${id}` }
-  return [event('invoke', 'write', id, rest), event(end, 'write', id, rest)]
-}
-
-function delivered(id: string, seq: number): readonly Event[] {
-  const rest = { key: 'k', seq, hash: `hash of ${id}` }
-  return [
-    event('ok', 'wire', id, rest),
-    event('invoke', 'handle', id, rest),
-    event('ok', 'effect', id, rest),
-    event('ok', 'handle', id, rest),
-  ]
-}
-
-const fault = event('info', 'fault', null, { key: 'kill relay' })
-const drained = { isDrained: true, pending: 0 }
-
-function checkAll(events: readonly HistoryEvent[]): readonly CheckResult[] {
-  return [
-    totalQueue(events),
-    accounted(events),
-    effectLedger(events),
-    ghosts(events),
-    bytesEqual(events),
-    perKeyOrder(events),
-    boundedDuplicates(events),
-    singleRuns(events),
-    notVacuous(events, drained),
-  ]
-}
-
-/** What all checkers say, each kind and id once. */
-function named(events: readonly HistoryEvent[]): readonly string[] {
-  const all = checkAll(events).flatMap(({ anomalies }) => anomalies.map(({ kind, id }) => `${kind} ${id}`))
-  return [...new Set(all)].sort()
-}
-
-const m1 = [...written('m1', 1), ...delivered('m1', 1)]
-const m2 = [...written('m2', 2), ...delivered('m2', 2)]
-const rolledBack = written('r', 3, 'fail')
 
 test('a history in which all is well is valid for every guarantee', () => {
-  const events = history([...m1, ...m2, ...rolledBack])
+  const events = history([reading(100), ...m1, ...m2, ...rolledBack])
   for (const guarantee of Object.keys(allowedAnomalies) as (keyof typeof allowedAnomalies)[]) {
     expect(judge(checkAll(events), guarantee)).toEqual({ verdict: 'valid', anomalies: [] })
   }
@@ -85,11 +44,15 @@ test('a history in which all is well is valid for every guarantee', () => {
 
 test.each<[string, readonly Event[], readonly string[]]>([
   ['a committed message that nobody saw', [...m1, ...written('m2', 2)], ['lost m2']],
-  ['a message handled, without effect', [...m1, ...m2.filter(({ f }) => f !== 'effect')], ['lost m2']],
-  ['two effects of one message', [...m1, event('ok', 'effect', 'm1')], ['duplicated m1']],
+  [
+    'a message handled, without effect',
+    [...m1, ...m2.filter(({ f }) => f !== 'effect' && f !== 'output')],
+    ['lost m2'],
+  ],
+  ['two effects of one message', [...m1, ...again('m1')], ['duplicated m1']],
   [
     'two effects of a message of unknown outcome',
-    [...m1, ...written('u', 2, 'info'), ...delivered('u', 2), event('ok', 'effect', 'u')],
+    [...m1, ...written('u', 2, 'info'), ...delivered('u', 2), ...again('u')],
     ['duplicated u'],
   ],
   ['a second run of the handler', [...m1, event('ok', 'handle', 'm1')], ['redelivered m1']],
@@ -116,7 +79,16 @@ test.each<[string, readonly Event[], readonly string[]]>([
     ['ghost r'],
   ],
   ['a copy on the wire of what rolled back', [...m1, ...rolledBack, event('ok', 'wire', 'r')], ['ghost r']],
-  ['an effect of what was never written', [...m1, event('ok', 'effect', 'x')], ['invented x']],
+  ['an effect of what was never written', [...m1, ...again('x')], ['invented x']],
+  [
+    'a number that is missing, whose message no writer told of',
+    [...m1, ...written('m3', 3), ...delivered('m3', 3)],
+    ['lost k 2'],
+  ],
+  ['an effect without its output', m1.filter(({ f }) => f !== 'output'), ['split m1']],
+  ['an output without its effect', [...m1, event('ok', 'output', 'after m9', { of: 'm9' })], ['split m9']],
+  ['two outputs of one effect', [...m1, event('ok', 'output', 'more of m1', { of: 'm1' })], ['split m1']],
+  ['a sum that changed', [...m1, reading(100), reading(99), reading(100)], ['unbalanced sum']],
   ['a dead letter of what was never written', [...m1, event('ok', 'dead', 'x')], ['invented x']],
   [
     'other bytes on the wire',
@@ -136,6 +108,8 @@ test.each<[string, readonly Event[]]>([
     'a message of unknown outcome with one effect',
     [...m1, ...written('m2', 2, 'info'), ...delivered('m2', 2)],
   ],
+  ['two copies of one output', [...m1, event('ok', 'output', 'after m1', { of: 'm1' })]],
+  ['a reading that failed', [...m1, event('fail', 'reading', null, { key: 'sum', value: 1 })]],
   ['a second copy with a fault before it', [...m1, fault, event('ok', 'wire', 'm1')]],
   ['a late copy of an older message on the wire', [...m1, ...m2, fault, event('ok', 'wire', 'm1')]],
   [
@@ -220,115 +194,90 @@ test('the table of allowed anomalies is the whole difference between guarantees'
   expect(judge(lost, 'at-least-once').verdict).toBe('invalid')
 })
 
-interface Run {
-  readonly events: readonly Event[]
-  readonly ids: readonly string[]
-}
+const cut = (type: 'invoke' | 'ok'): Event => event(type, 'fault', null, { key: 'cut' })
 
-// Two keys, all committed, each handled in commit order; at least two messages of the key `a`.
-const validRun: fc.Arbitrary<Run> = fc
-  .array(fc.constantFrom('a', 'b'), { minLength: 1, maxLength: 12 })
-  .map((keys) => {
-    const next = new Map<string, number>()
-    const messages = ['a', 'a', ...keys].map((key, index) => {
-      const seq = (next.get(key) ?? 0) + 1
-      next.set(key, seq)
-      return { id: `m${index}`, key, seq }
-    })
-    const on = ({ id, key, seq }: (typeof messages)[number], events: readonly Event[]): readonly Event[] =>
-      events.map((one) => ({ ...one, id, key, seq, hash: `hash of ${id}` }))
-    return {
-      ids: messages.map(({ id }) => id),
-      events: [
-        ...messages.flatMap((message) => on(message, written(message.id, message.seq))),
-        ...rolledBack,
-        ...messages.flatMap((message) => on(message, delivered(message.id, message.seq))),
-      ],
-    }
+test('a fault during which nothing of what it does not touch goes on is named', () => {
+  const during = history([...m1, cut('invoke'), ...m2, cut('ok')])
+  expect(progressDuring(during, { fault: 'cut' })).toEqual({
+    checker: 'progressDuring',
+    checked: 1,
+    anomalies: [],
   })
+  const stalled = [{ kind: 'stalled', id: 'cut' }]
+  expect(progressDuring(during, { fault: 'cut', minDelta: 2 })).toMatchObject({ anomalies: stalled })
+  expect(progressDuring(during, { fault: 'cut', keys: new Set(['other']) })).toMatchObject({
+    anomalies: stalled,
+  })
+  const after = history([...m1, cut('invoke'), cut('ok'), ...m2])
+  expect(progressDuring(after, { fault: 'cut' })).toMatchObject({ anomalies: stalled })
+  // One time of two is enough to be wrong, and another fault's time is nothing to this one.
+  const twice = history([cut('invoke'), ...m1, cut('ok'), cut('invoke'), cut('ok'), ...m2])
+  expect(progressDuring(twice, { fault: 'cut' })).toMatchObject({ checked: 2, anomalies: stalled })
+  expect(progressDuring(after, { fault: 'kill' }).checked).toBe(0)
+})
 
-interface Mutation {
-  readonly kind: AnomalyKind
-  /** Returns the changed events and the id that must be named. */
-  readonly apply: (run: Run, at: number) => { readonly events: readonly Event[]; readonly id: string }
-}
+test('recovery is from the last heal to the last end of what was written before it', () => {
+  // At the times 0 and 1 m1 is written, 2 and 3 are the fault, its effect is at 1006.
+  const events = [...written('m1', 1), cut('invoke'), cut('ok')]
+  const slow = [
+    ...history(events),
+    ...history([event('ok', 'effect', 'm1', { key: 'k', seq: 1 })]).map((one) => ({ ...one, t: 1_003 })),
+    ...history([...m2]).map((one) => ({ ...one, t: one.t + 900_000 })),
+  ]
+  expect(recoveryTime(slow, 1)).toEqual({ checker: 'recoveryTime', checked: 1, anomalies: [], recoveryMs: 1 })
+  expect(recoveryTime(slow, 0.9)).toMatchObject({ anomalies: [{ kind: 'stalled', id: 'm1' }], recoveryMs: 1 })
+  // Without a fault, or with nothing that waited for its end, there is nothing to recover from.
+  expect(recoveryTime(history(m1), 1)).toMatchObject({ checked: 0, recoveryMs: null })
+  expect(recoveryTime(history([fault, ...m1]), 1)).toMatchObject({ checked: 0, recoveryMs: null })
+})
 
-const mutations: Readonly<Record<string, Mutation>> = {
-  drop: {
-    kind: 'lost',
-    apply: ({ events, ids }, at) => {
-      const id = ids[at % ids.length]!
-      return { id, events: events.filter((one) => one.id !== id || one.f === 'write') }
-    },
-  },
-  duplicate: {
-    kind: 'duplicated',
-    apply: ({ events, ids }, at) => {
-      const id = ids[at % ids.length]!
-      const twice = (one: Event): readonly Event[] =>
-        one.id === id && one.f === 'effect' ? [one, one] : [one]
-      return { id, events: events.flatMap(twice) }
-    },
-  },
-  swap: {
-    kind: 'out-of-order',
-    apply: ({ events, ids }) => {
-      // The first two messages are of one key; the effects of the two change places.
-      const places = ids
-        .slice(0, 2)
-        .map((id) => events.findIndex((one) => one.id === id && one.f === 'effect'))
-      const [first, second] = places.map((place) => events[place]!) as [Event, Event]
-      const swapped = events.with(places[0]!, second).with(places[1]!, first)
-      return { id: ids[0]!, events: swapped }
-    },
-  },
-  invent: {
-    kind: 'invented',
-    apply: ({ events }, at) => {
-      const place = at % (events.length + 1)
-      return { id: 'x', events: events.toSpliced(place, 0, event('ok', 'effect', 'x')) }
-    },
-  },
-  raise: {
-    kind: 'ghost',
-    apply: ({ events }) => ({ id: 'r', events: [...events, ...delivered('r', 3)] }),
-  },
-  alter: {
-    kind: 'altered',
-    apply: ({ events, ids }, at) => {
-      const id = ids[at % ids.length]!
-      return {
-        id,
-        events: events.map((one) => (one.id === id && one.f === 'wire' ? { ...one, hash: 'other' } : one)),
-      }
-    },
-  },
-}
+test('the shape of a loss is told by its place in the order of writing', () => {
+  const ids = ['m1', 'm2', 'm3', 'm4']
+  const events = history([...ids.flatMap((id, at) => written(id, at + 1)), ...rolledBack])
+  expect(lostShape(events, [])).toBe('none')
+  expect(lostShape(events, ['m1', 'm2'])).toBe('prefix')
+  expect(lostShape(events, ['m2', 'm3'])).toBe('middle')
+  expect(lostShape(events, ['m1', 'm4'])).toBe('middle')
+  expect(lostShape(events, ['m4'])).toBe('postfix')
+  expect(lostShape(events, ids)).toBe('everything')
+})
 
-test.each(Object.entries(mutations))(
-  '%s: one mutation of a valid history is named exactly',
-  (_, { kind, apply }) => {
-    fc.assert(
-      fc.property(validRun, fc.nat({ max: 100 }), (run, at) => {
-        expect(named(history(run.events))).toEqual([])
-        const { events, id } = apply(run, at)
-        expect(named(history(events))).toEqual([`${kind} ${id}`])
-      }),
-    )
-  },
-)
+test('a secret, a payload or an error that nobody handled in a log is named, and the line is not repeated', () => {
+  const limits = { secrets: ['hunter2', 'canary-77'] }
+  const logs = {
+    relay: ['all is well', 'connected to postgres://me:hunter2@host'],
+    consumer: ['triggerUncaughtException', 'uncaught exception', 'PromiseRejection: unhandledRejection'],
+    writer: ['a payload canary-77', 'FATAL: too many connections', 'FATALLY is a word'],
+  }
+  const result = cleanLogs(logs, limits)
+  expect(result.anomalies.map(({ kind, id }) => `${kind} ${id}`)).toEqual([
+    'leaked relay',
+    'crashed consumer',
+    'crashed consumer',
+    'crashed consumer',
+    'leaked writer',
+    'crashed writer',
+  ])
+  expect(result.checked).toBe(8)
+  expect(JSON.stringify(result)).not.toMatch(/hunter2|canary/u)
+  expect(cleanLogs({ relay: ['well'] }, limits).anomalies).toEqual([])
+})
 
-test('every kind of anomaly but the vacuous is found by some case above', () => {
-  const found = new Set(
-    [
-      [...m1, ...written('m2', 2)],
-      [...m1, event('ok', 'effect', 'm1')],
-      [...m1, event('ok', 'handle', 'm1'), event('ok', 'wire', 'm1')],
-      [...written('m1', 1), ...written('m2', 2), ...delivered('m2', 2), ...delivered('m1', 1)],
-      [...rolledBack, ...delivered('r', 3), event('ok', 'effect', 'x'), event('ok', 'dead', 'r')],
-      [...m1, event('ok', 'wire', 'm1', { hash: 'other' })],
-      [],
-    ].flatMap((events) => named(history(events)).map((name) => name.split(' ')[0])),
-  )
+test('every kind of anomaly is found by some checker', () => {
+  const histories = [
+    [...m1, ...written('m2', 2)],
+    [...m1, event('ok', 'effect', 'm1'), reading(1)],
+    [...m1, event('ok', 'handle', 'm1'), event('ok', 'wire', 'm1')],
+    [...written('m1', 1), ...written('m2', 2), ...delivered('m2', 2), ...delivered('m1', 1)],
+    [...rolledBack, ...delivered('r', 3), event('ok', 'effect', 'x'), event('ok', 'dead', 'r')],
+    [...m1, event('ok', 'wire', 'm1', { hash: 'other' })],
+    [],
+  ]
+  const results = [
+    ...histories.flatMap((events) => checkAll(history(events))),
+    progressDuring(history([fault]), { fault: fault.key! }),
+    cleanLogs({ relay: ['hunter2', 'unhandledRejection'] }, { secrets: ['hunter2'] }),
+  ]
+  const found = new Set(results.flatMap(({ anomalies }) => anomalies.map(({ kind }) => kind)))
   expect([...anomalyKinds].filter((kind) => !found.has(kind))).toEqual([])
 })

@@ -9,6 +9,7 @@ export type HistoryEventType = 'invoke' | 'ok' | 'fail' | 'info'
  * `write`: a transaction with a message (invoke, then ok: committed, fail: rolled back, info: outcome unknown) ·
  * `wire`: a copy of it on the wire · `handle`: a handler's run (invoke, then ok or fail) · `effect`: a committed effect, one
  * event for each row of the ledger, in its order · `dead`, `expired`, `dropped`: what else may become of it ·
+ * `output`: a message that a handler published, `of` the one it handled · `reading`: a sum that was read, in `value` ·
  * `fault`: invoke when it begins and ok when it is healed, or info for one that is over at once (SIGKILL); `key` names it.
  */
 export type HistoryOperation =
@@ -19,6 +20,8 @@ export type HistoryOperation =
   | 'dead'
   | 'expired'
   | 'dropped'
+  | 'output'
+  | 'reading'
   | 'fault'
 
 export interface HistoryEvent {
@@ -34,6 +37,10 @@ export interface HistoryEvent {
   readonly t: number
   /** Hash of the message's bytes and headers, where they are checked. */
   readonly hash?: string
+  /** Of an output: the id of the message that was handled. */
+  readonly of?: string
+  /** Of a reading. */
+  readonly value?: number
 }
 
 export type HistoryNote = Pick<HistoryEvent, 'type' | 'f'> &

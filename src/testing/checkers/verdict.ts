@@ -8,7 +8,9 @@ import {
  * `lost`: committed and never there · `duplicated`: more effects than one · `redelivered`: handled more than once ·
  * `too-many-copies`: more copies than faults explain · `out-of-order`: a key's first occurrences against its commit order ·
  * `ghost`: rolled back and seen · `invented`: never attempted and seen · `altered`: other bytes than were written ·
- * `contradicted`: two ends that exclude each other, such as delivered and dead · `vacuous`: the run proves nothing.
+ * `contradicted`: two ends that exclude each other, such as delivered and dead · `split`: state without its output, or the reverse ·
+ * `unbalanced`: a sum that must not change has · `stalled`: no progress where there had to be some · `leaked`: a secret or a payload
+ * in what a process said · `crashed`: an error in it that nobody handled · `vacuous`: the run proves nothing.
  */
 export const anomalyKinds = [
   'lost',
@@ -20,6 +22,11 @@ export const anomalyKinds = [
   'invented',
   'altered',
   'contradicted',
+  'split',
+  'unbalanced',
+  'stalled',
+  'leaked',
+  'crashed',
   'vacuous',
 ] as const
 
@@ -74,10 +81,10 @@ function kindsAllowed(guarantee: Guarantee): readonly AnomalyKind[] {
 
 /**
  * The verdict over all results: invalid where an anomaly is not allowed, else unknown where a result is vacuous or a checker
- * had nothing to look at, else valid.
+ * had nothing to look at, else valid. `none`: no anomaly is allowed, as in a run without a fault.
  */
-export function judge(results: readonly CheckResult[], guarantee: JudgedGuarantee): Judgement {
-  const allowed = new Set<AnomalyKind>(allowedAnomalies[guarantee])
+export function judge(results: readonly CheckResult[], guarantee: JudgedGuarantee | 'none'): Judgement {
+  const allowed = new Set<AnomalyKind>(guarantee === 'none' ? [] : allowedAnomalies[guarantee])
   const found = results.flatMap(({ anomalies }) => anomalies).filter(({ kind }) => !allowed.has(kind))
   const wrong = found.filter(({ kind }) => kind !== 'vacuous')
   if (wrong.length > 0) return { verdict: 'invalid', anomalies: wrong }
