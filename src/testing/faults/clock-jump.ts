@@ -1,0 +1,58 @@
+import { existsSync, globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { ActiveFault, Fault } from './fault.ts'
+
+/** A wall clock of one process that can be set; its monotonic clock goes on as it was. */
+export interface FakeClock extends Disposable {
+  /** For the environment of the process, at its start. */
+  readonly env: Readonly<Record<string, string>>
+  jumpBy(seconds: number): void
+}
+
+const places = ['/usr/lib/*/faketime/libfaketime.so.1', '/usr/local/lib/faketime/libfaketime.so.1']
+
+/** Debian's package `faketime`, or why there is none. */
+export function findFaketime(): { readonly library: string | null; readonly hint: string } {
+  const library = places.flatMap((place) => globSync(place)).find(existsSync) ?? null
+  return { library, hint: library === null ? 'Debian package faketime' : '' }
+}
+
+export function fakeClock(library: string): FakeClock {
+  const folder = mkdtempSync(join(tmpdir(), 'waybill-clock-'))
+  const file = join(folder, 'offset')
+  const jumpBy = (seconds: number): void => {
+    writeFileSync(file, `${seconds < 0 ? '-' : '+'}${Math.abs(seconds)}\n`)
+  }
+  jumpBy(0)
+  return {
+    env: {
+      LD_PRELOAD: library,
+      FAKETIME_TIMESTAMP_FILE: file,
+      // Read at each call, so that a jump takes effect at once.
+      FAKETIME_NO_CACHE: '1',
+      // A machine's monotonic clock does not jump, and timers go by it.
+      DONT_FAKE_MONOTONIC: '1',
+    },
+    jumpBy,
+    [Symbol.dispose]: () => {
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** The wall clock of one process jumps, and jumps back when it is healed (F27). */
+export function clockJumpFault(name: string, clock: FakeClock, seconds: number): Fault {
+  return {
+    name: `clock ${seconds < 0 ? '-' : '+'}${Math.abs(seconds)}s ${name}`,
+    async inject(): Promise<ActiveFault> {
+      clock.jumpBy(seconds)
+      return {
+        hasStruck: true,
+        async heal() {
+          clock.jumpBy(0)
+        },
+      }
+    },
+  }
+}

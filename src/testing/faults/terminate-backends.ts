@@ -1,0 +1,52 @@
+import { systemClock } from '../../kernel/clock.ts'
+import type { ActiveFault, Fault } from './fault.ts'
+
+/** `pg_terminate_backend` of one of a database's sessions, chosen anew each time, until it is healed (F19). Needs `pg`. */
+export function terminateBackendsFault(
+  databaseUrl: string,
+  { everyMs = 200, random = Math.random }: { readonly everyMs?: number; readonly random?: () => number } = {},
+): Fault {
+  return {
+    name: 'terminate backends',
+    async inject(): Promise<ActiveFault> {
+      const { Client } = (await import('pg')).default
+      const client = new Client({ connectionString: databaseUrl })
+      await client.connect()
+      const over = new AbortController()
+      let hits = 0
+      const repeat = async (): Promise<void> => {
+        while (!over.signal.aborted) {
+          const { rows } = await client.query<{ pid: number }>(
+            `select pid from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'`,
+          )
+          const chosen = rows[Math.floor(random() * rows.length)]
+          if (chosen !== undefined) {
+            const { rows: ended } = await client.query<{ ended: boolean }>(
+              'select pg_terminate_backend($1) as ended',
+              [chosen.pid],
+            )
+            if (ended[0]!.ended) hits += 1
+          }
+          await systemClock.sleep(everyMs, over.signal)
+        }
+      }
+      const repeating = repeat()
+      // Told by `heal`; until then nobody listens, and a rejection nobody listens to ends the process.
+      repeating.catch(() => {})
+      return {
+        get hasStruck() {
+          return hits > 0
+        },
+        async heal() {
+          over.abort()
+          try {
+            await repeating
+          } finally {
+            await client.end()
+          }
+        },
+      }
+    },
+  }
+}
