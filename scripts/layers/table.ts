@@ -27,6 +27,7 @@ const everything = [
   'integrations',
   'dashboard',
   'demo',
+  'prove',
   'cli',
   'testing',
 ]
@@ -59,6 +60,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   integrations: { ...outside, packages: peers },
   dashboard: { ...outside, packages: dependencies },
   demo: { ...outside, packages: peers, loadsByPath: true },
+  prove: { ...tool, packages: peers },
   cli: tool,
   testing: { ...tool, packages: peers },
 }

@@ -5,6 +5,7 @@ import { addCheckIdempotency } from './commands/check-idempotency.ts'
 import { addCleanup } from './commands/cleanup.ts'
 import { addDead } from './commands/dead.ts'
 import { addDemo } from './commands/demo.ts'
+import { addProve } from './commands/prove.ts'
 import { addExplain } from './commands/explain.ts'
 import { addKeys } from './commands/keys.ts'
 import { addMigrate } from './commands/migrate.ts'
@@ -52,6 +53,7 @@ function createProgram(onExitCode: (code: number) => void): Command {
     )
   const commands = [
     addDemo,
+    addProve,
     addAdvise,
     addMigrate,
     addExplain,

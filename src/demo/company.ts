@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { WaybillError } from '../index.ts'
-import { chanceOf, drawer } from './chance.ts'
-import { DemoProcess, type ProcessState, type Role } from './processes.ts'
+import { chanceOf, drawer, type RevivedProcess } from '../testing.ts'
+import { demoProcess, type ProcessState, type Role } from './processes.ts'
 import type { DemoSettings } from './settings.ts'
 
 const killEveryMs = 1000
@@ -10,8 +10,9 @@ const stopDeadlineMs = 10_000
 
 /** All processes of a run. */
 export class Company {
-  readonly #processes: readonly DemoProcess[]
-  readonly #shop: DemoProcess
+  readonly #processes: readonly RevivedProcess[]
+  readonly #notes: readonly string[]
+  readonly #shop: RevivedProcess
   readonly #seed: number
   #duplicatesSuppressed = 0
   #lastKilled: string | null = null
@@ -21,9 +22,10 @@ export class Company {
     const onSuppressed = (count: number): void => {
       this.#duplicatesSuppressed += count
     }
-    this.#processes = castOf(settings).map(
-      ([role, name, note], i) =>
-        new DemoProcess({ role, name, note, settings, seed: seed + 1000 * (i + 1), onSuppressed, onBroken }),
+    const cast = castOf(settings)
+    this.#notes = cast.map(([, , note]) => note)
+    this.#processes = cast.map(([role, name], i) =>
+      demoProcess({ role, name, settings, seed: seed + 1000 * (i + 1), onSuppressed, onBroken }),
     )
     this.#shop = this.#processes.at(-1)!
   }
@@ -46,7 +48,7 @@ export class Company {
   }
 
   states(): readonly ProcessState[] {
-    return this.#processes.map((one) => one.state())
+    return this.#processes.map((one, i) => ({ ...one.state, note: this.#notes[i]! }))
   }
 
   /** The shop last: its first order finds somebody who ships it. */

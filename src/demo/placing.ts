@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Channel, Waybill } from '../index.ts'
-import type { Chance } from './chance.ts'
+import type { Chance } from '../testing.ts'
 import type { Client } from './database.ts'
 import type { OrderPlaced } from './messages.ts'
 import { placeOrder, recordAttempt } from './schema.ts'

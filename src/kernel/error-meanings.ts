@@ -186,4 +186,8 @@ export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
     means: 'A process of `waybill demo` keeps ending by itself.',
     remedy: 'Read what it wrote on stderr.',
   },
+  WB_PROOF_FAILED: {
+    means: 'A process of `waybill prove` keeps ending by itself.',
+    remedy: 'Read what it wrote on stderr.',
+  },
 }

@@ -28,6 +28,7 @@ export const errorCodes = [
   'WB_INVALID_CONFIG',
   'WB_GUARANTEE_UNSUPPORTED',
   'WB_PEER_MISSING',
+  'WB_PROOF_FAILED',
   'WB_NOT_RUNNING',
   'WB_TIMED_OUT',
   'WB_ABORTED',

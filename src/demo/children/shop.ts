@@ -1,4 +1,4 @@
-import { chanceOf } from '../chance.ts'
+import { chanceOf } from '../../testing.ts'
 import { openInstance } from '../instance.ts'
 import { keepShop } from '../placing.ts'
 import { readChildSettings } from '../settings.ts'

@@ -1,0 +1,84 @@
+import { createLogUpdate } from 'log-update'
+import { systemClock, type Clock } from '../kernel/clock.ts'
+import type { Phase, ProofView } from '../prove/view.ts'
+import { number, plainTable } from './demo-display.ts'
+import type { Colors, Output } from './output.ts'
+
+export interface ProofDisplay {
+  show(view: ProofView): void
+  /** Takes the live view away; what comes after stands in its place. */
+  end(): void
+}
+
+const phases: Readonly<Record<Phase, string>> = {
+  starting: 'starting',
+  baseline: 'no fault yet',
+  faults: 'quiet',
+  draining: 'all is mended; what is under way comes to its end',
+  judging: 'judging',
+  over: 'over',
+}
+
+/** A view painted anew on a terminal; elsewhere a line on stderr for each fault and each new phase. */
+export function createProofDisplay(
+  output: Output,
+  title: string,
+  clock: Pick<Clock, 'now'> = systemClock,
+): ProofDisplay {
+  if (!output.isLive) {
+    let last = ''
+    let due = 0
+    return {
+      show(view) {
+        const text = whatRuns(view)
+        if (text === last && clock.now() < due) return
+        last = text
+        due = clock.now() + 5000
+        output.note(progressLine(view))
+      },
+      end() {},
+    }
+  }
+  const paint = createLogUpdate(process.stderr)
+  return {
+    show(view) {
+      paint(liveView(view, title, output.errorColors))
+    },
+    end() {
+      paint.clear()
+      paint.done()
+    },
+  }
+}
+
+export function progressLine(view: ProofView): string {
+  return [
+    `${view.elapsedSeconds.toFixed(0)}/${view.seconds} s`,
+    whatRuns(view),
+    `committed ${view.committed}`,
+    `effects ${view.effects}`,
+    `lag ${view.lagMs} ms`,
+  ].join(' | ')
+}
+
+function whatRuns({ phase, fault }: ProofView): string {
+  return fault === null ? phases[phase] : `fault: ${fault}`
+}
+
+export function liveView(view: ProofView, title: string, colors: Colors): string {
+  const { bold, dim, green, red, yellow } = colors
+  const figures = plainTable()
+  figures.push(
+    ['committed', number(view.committed), ''],
+    ['effects', number(view.effects), ''],
+    ['waiting', number(view.waiting), dim(`lag ${view.lagMs} ms`)],
+    ['faults so far', number(view.faults), ''],
+  )
+  const processes = plainTable(['process', 'pid', 'killed', ''].map((head) => dim(head)))
+  const shown = { running: green('running'), starting: yellow('starting'), ended: dim('ended') }
+  for (const { name, pid, state, kills } of view.processes)
+    processes.push([name, pid === null ? '' : String(pid), String(kills), shown[state]])
+  const clock = `${view.elapsedSeconds.toFixed(0)} of ${view.seconds} s`
+  const now = view.fault === null ? dim(whatRuns(view)) : red(whatRuns(view))
+  return `${bold(title)}  ${dim(clock)}  ${now}\n\n${figures.toString()}\n\n${processes.toString()}\n`
+}

@@ -1,0 +1,37 @@
+import { recordHistory } from '../../testing/history.ts'
+import { hashOf } from '../hash.ts'
+import { openInstance } from '../instance.ts'
+import { effectText, outputText } from '../load-tables.ts'
+import { readChildSettings } from '../settings.ts'
+import { followConsumer, tracksOf } from '../tracks.ts'
+import { reportReady, untilTold } from './child.ts'
+
+const settings = readChildSettings(process.env)
+const told = untilTold()
+const history = recordHistory(settings.history, settings.name)
+const waybill = openInstance(settings, settings.name)
+const [effect, output] = [effectText(settings.loadSchema), outputText(settings.loadSchema)]
+
+for (const track of tracksOf(settings.id, settings.guarantees)) {
+  const { name, guarantee, channel, consumer, follow } = track
+  const isIdempotent = guarantee === 'effectively-once'
+  const options = { consumer, ...(isIdempotent ? { idempotent: true } : {}) }
+  waybill.consume(channel, options, async ({ id, payload }, { tx, idempotencyKey }) => {
+    const { key, seq, amount } = payload
+    // Each run that begins, whatever comes of it.
+    history.note({ type: 'invoke', f: 'handle', key, seq, id })
+    const values = [name, id, key, seq, hashOf(payload), isIdempotent ? idempotencyKey : null, amount]
+    await tx.query(effect, values)
+    if (follow !== null) await waybill.publish(tx, follow, { key, of: id })
+  })
+  if (follow === null) continue
+  waybill.consume(follow, { consumer: followConsumer(track) }, async ({ id, payload }, { tx }) => {
+    await tx.query(output, [name, id, payload.of])
+  })
+}
+
+await waybill.start()
+reportReady()
+await told
+await waybill.stop()
+process.exit()

@@ -1,0 +1,26 @@
+import { recordHistory } from '../../testing/history.ts'
+import { chanceOf } from '../../testing/chance.ts'
+import { openInstance } from '../instance.ts'
+import { readChildSettings } from '../settings.ts'
+import { tracksOf } from '../tracks.ts'
+import { Writer } from '../writer.ts'
+import { reportReady, untilTold } from './child.ts'
+
+const settings = readChildSettings(process.env)
+const told = untilTold()
+const writer = new Writer({
+  waybill: openInstance(settings, settings.name),
+  tracks: tracksOf(settings.id, settings.guarantees),
+  schema: settings.loadSchema,
+  canary: settings.canary,
+  chance: chanceOf(settings.seed),
+  history: recordHistory(settings.history, settings.name),
+})
+
+reportReady()
+const closing = new AbortController()
+void told.then(() => {
+  closing.abort()
+})
+await writer.run(settings.perSecond, closing.signal)
+process.exit()

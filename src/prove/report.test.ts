@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest'
+import { reportOf } from './report.ts'
+import type { Row } from './rows.ts'
+
+function row(fault: string, verdict: Row['verdict']): Row {
+  return {
+    guarantee: 'exactly-once',
+    fault,
+    verdict,
+    messages: 9,
+    rerun: 0,
+    repeated: 0,
+    lost: 0,
+    recoveryMs: null,
+    anomalies: [],
+  }
+}
+
+const well = ['none', 'a', 'b', 'c'].map((fault) => row(fault, 'valid'))
+const quiet = { relay: ['all is well'] }
+
+function verdict(rows: readonly Row[], said: Readonly<Record<string, readonly string[]>> = quiet): string {
+  return reportOf({ seed: 1, seconds: 60, rows, said, secrets: ['canary'] }).verdict
+}
+
+test('a run is valid where every row is, and three faults at least have fired', () => {
+  expect(verdict(well)).toBe('valid')
+  expect(verdict([...well, row('d', 'not-run')])).toBe('valid')
+  expect(verdict(well.slice(0, 3))).toBe('unknown')
+  expect(verdict([...well, row('d', 'unknown')])).toBe('unknown')
+  expect(verdict([...well, row('d', 'invalid'), row('e', 'unknown')])).toBe('invalid')
+})
+
+test('a secret in a log, or an error that nobody handled, is no less a fault than a lost message', () => {
+  expect(verdict(well, { relay: ['the payload is canary'] })).toBe('invalid')
+  expect(verdict(well, { relay: ['unhandledRejection: boom'] })).toBe('invalid')
+})

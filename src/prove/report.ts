@@ -1,0 +1,36 @@
+import { type CheckResult, cleanLogs, type Verdict } from '../testing.ts'
+import type { Row } from './rows.ts'
+
+export interface ProofReport {
+  readonly verdict: Verdict
+  readonly seed: number
+  readonly rows: readonly Row[]
+  /** What processes said that they must not say. */
+  readonly logs: CheckResult
+  readonly seconds: number
+}
+
+/** Fewer faults that have hit something show nothing. */
+const fewestFaults = 3
+
+export function reportOf(course: {
+  readonly seed: number
+  readonly seconds: number
+  readonly rows: readonly Row[]
+  readonly said: Readonly<Record<string, readonly string[]>>
+  readonly secrets: readonly string[]
+}): ProofReport {
+  const { seed, seconds, rows, said, secrets } = course
+  const logs = cleanLogs(said, { secrets })
+  return { verdict: verdictOf(rows, logs), seed, rows, logs, seconds }
+}
+
+function verdictOf(rows: readonly Row[], logs: CheckResult): Verdict {
+  const ran = rows.filter(({ verdict }) => verdict !== 'not-run')
+  if (logs.anomalies.length > 0 || ran.some(({ verdict }) => verdict === 'invalid')) return 'invalid'
+  const fired = new Set(
+    ran.filter(({ fault, verdict }) => fault !== 'none' && verdict === 'valid').map(({ fault }) => fault),
+  )
+  if (fired.size < fewestFaults || ran.some(({ verdict }) => verdict === 'unknown')) return 'unknown'
+  return 'valid'
+}

@@ -1,0 +1,141 @@
+import { expect, test } from 'vitest'
+import { event, type Event } from '../../test/fakes/history.ts'
+import type { HistoryEvent } from '../testing.ts'
+import { type Row, rowsOf, type Spell, type TrackEvidence } from './rows.ts'
+
+const spells: readonly Spell[] = [
+  { fault: 'none', from: 0, to: 100, quietAt: 110, hasStruck: true },
+  { fault: 'kill relay', from: 200, to: 300, quietAt: 350, hasStruck: true },
+  { fault: 'cut', from: 400, to: 500, quietAt: 550, hasStruck: true },
+]
+
+interface Message {
+  readonly id: string
+  readonly seq: number
+  readonly at: number
+}
+
+/** Eight messages of one key in each spell, and one in the quiet after it. */
+const messages: readonly Message[] = spells.flatMap(({ from }, spell) =>
+  Array.from({ length: 9 }, (_, i) => ({
+    id: `m${spell}${i}`,
+    seq: spell * 9 + i + 1,
+    at: from + 10 * i + (i === 8 ? 50 : 0),
+  })),
+)
+
+function at(t: number, one: Event): HistoryEvent {
+  return { process: 'p', ...one, t }
+}
+
+function written({ id, seq, at: t }: Message): readonly HistoryEvent[] {
+  const rest = { key: 'k', seq, hash: id }
+  return [at(t, event('invoke', 'write', id, { key: 'k' })), at(t + 1, event('ok', 'write', id, rest))]
+}
+
+function delivered({ id, seq, at: t }: Message, later = 5): readonly HistoryEvent[] {
+  const rest = { key: 'k', seq, hash: id }
+  return [
+    at(t + later - 1, event('invoke', 'handle', id, rest)),
+    at(t + later, event('ok', 'effect', id, rest)),
+    at(t + later, event('ok', 'handle', id, rest)),
+  ]
+}
+
+const well = messages.flatMap((message) => [...written(message), ...delivered(message)])
+
+function rows(
+  guarantee: TrackEvidence['guarantee'],
+  history: readonly HistoryEvent[],
+  more: Partial<TrackEvidence> = {},
+): readonly Row[] {
+  const sorted = [...history].sort((a, b) => a.t - b.t)
+  const readings = [at(1, event('ok', 'reading', null, { key: 'sum', value: 100 }))]
+  return rowsOf({ guarantee, history: sorted, readings, money: 100, hasFollow: false, ...more }, spells, true)
+}
+
+function verdicts(found: readonly Row[]): readonly string[] {
+  return found.map(({ verdict }) => verdict)
+}
+
+test('a run in which all is well is valid in each spell, for every guarantee', () => {
+  for (const guarantee of ['at-most-once', 'at-least-once', 'effectively-once', 'exactly-once'] as const) {
+    const found = rows(guarantee, well)
+    expect(verdicts(found)).toEqual(['valid', 'valid', 'valid'])
+    expect(found[1]).toMatchObject({
+      fault: 'kill relay',
+      messages: 8,
+      rerun: 0,
+      repeated: 0,
+      lost: 0,
+      anomalies: [],
+    })
+  }
+})
+
+test('what is lost is charged to the spell in which it was written, and to no other', () => {
+  const lost = well.filter(({ id, f }) => id !== 'm13' || f === 'write')
+  const exactly = rows('exactly-once', lost)
+  expect(verdicts(exactly)).toEqual(['valid', 'invalid', 'valid'])
+  expect(exactly[1]!.anomalies[0]).toMatchObject({ kind: 'lost', id: 'm13' })
+  expect(exactly[1]!.anomalies[0]!.detail).toContain('(middle of all)')
+  const most = rows('at-most-once', lost)
+  expect(verdicts(most)).toEqual(['valid', 'valid', 'valid'])
+  expect(most.map((row) => row.lost)).toEqual([0, 1, 0])
+})
+
+test('without a fault nothing may be lost, whatever the guarantee leaves open', () => {
+  const lost = well.filter(({ id, f }) => id !== 'm03' || f === 'write')
+  expect(verdicts(rows('at-most-once', lost))).toEqual(['invalid', 'valid', 'valid'])
+})
+
+test('what comes again is told, and charged to each spell in which it was under way', () => {
+  const again = messages.find(({ id }) => id === 'm12')!
+  const found = rows('at-least-once', [...well, ...delivered(again, 200)])
+  expect(verdicts(found)).toEqual(['valid', 'valid', 'valid'])
+  expect(found.map(({ rerun, repeated }) => [rerun, repeated])).toEqual([
+    [0, 0],
+    [1, 1],
+    [1, 1],
+  ])
+  expect(verdicts(rows('exactly-once', [...well, ...delivered(again, 200)]))).toEqual([
+    'valid',
+    'invalid',
+    'invalid',
+  ])
+})
+
+test('a spell that shows nothing is unknown, and says why', () => {
+  const idle = well.filter(({ id, t }) => !id!.startsWith('m1') || t > 300)
+  const few = rows('at-most-once', idle)[1]!
+  expect(few).toMatchObject({ verdict: 'unknown', messages: 0 })
+  expect(few.anomalies).toMatchObject([{ kind: 'vacuous', id: 'messages' }])
+  const missed = spells.map((spell) => ({ ...spell, hasStruck: false }))
+  const track: TrackEvidence = {
+    guarantee: 'at-least-once',
+    history: well,
+    readings: [],
+    money: 0,
+    hasFollow: false,
+  }
+  expect(rowsOf(track, missed, true).map(({ anomalies }) => anomalies[0]?.id)).toEqual([
+    'fault',
+    'fault',
+    'fault',
+  ])
+  expect(verdicts(rowsOf(track, spells, false))).toEqual(['unknown', 'unknown', 'unknown'])
+})
+
+test('a fault after which what waited comes too late is invalid', () => {
+  const slow = messages.find(({ id }) => id === 'm17')!
+  const history = [...well.filter(({ id }) => id !== 'm17'), ...written(slow), ...delivered(slow, 16_000_000)]
+  const [, kill] = rows('at-most-once', history)
+  expect(kill!.verdict).toBe('invalid')
+  expect(kill!.anomalies.map(({ kind, id }) => `${kind} ${id}`)).toContain('stalled m17')
+  expect(Math.round(kill!.recoveryMs!)).toBe(16_000)
+})
+
+test('money that is not there speaks against every spell', () => {
+  const readings = [at(1, event('ok', 'reading', null, { key: 'sum', value: 99 }))]
+  expect(verdicts(rows('exactly-once', well, { readings }))).toEqual(['invalid', 'invalid', 'invalid'])
+})

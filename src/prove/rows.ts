@@ -1,0 +1,192 @@
+import type { Guarantee } from '../index.ts'
+import {
+  accounted,
+  type Anomaly,
+  bytesEqual,
+  type CheckResult,
+  conservation,
+  contiguous,
+  effectLedger,
+  ghosts,
+  type HistoryEvent,
+  judge,
+  lostShape,
+  perKeyOrder,
+  recoveryTime,
+  singleRuns,
+  stateAndOutput,
+  totalQueue,
+  type Verdict,
+} from '../testing.ts'
+
+/** A time in which a fault was in effect, in microseconds of the history's clock. */
+export interface Spell {
+  readonly fault: string
+  readonly from: number
+  /** When it was healed. */
+  readonly to: number
+  /** When nothing was under way any more that was written before it was healed; or when that was given up. */
+  readonly quietAt: number
+  readonly hasStruck: boolean
+}
+
+/** What was seen of one guarantee under one fault. */
+export interface Row {
+  readonly guarantee: Guarantee
+  /** `none`: no fault, before the first of them. */
+  readonly fault: string
+  /** `not-run`: there was no time for it. */
+  readonly verdict: Verdict | 'not-run'
+  /** Messages that were under way while it lasted. */
+  readonly messages: number
+  /** Handlers that ran again, effects that came again, messages that were lost: as far as the guarantee allows them. */
+  readonly rerun: number
+  readonly repeated: number
+  readonly lost: number
+  /** From the end of the fault to the end of the last message that was written before that; in milliseconds. */
+  readonly recoveryMs: number | null
+  /** What is wrong, or why the row shows nothing. */
+  readonly anomalies: readonly Anomaly[]
+}
+
+export interface TrackEvidence {
+  readonly guarantee: Guarantee
+  readonly history: readonly HistoryEvent[]
+  /** Readings of all its money. */
+  readonly readings: readonly HistoryEvent[]
+  readonly money: number
+  readonly hasFollow: boolean
+}
+
+/** LIVE: what was written before a fault ended has had its effect within this time after it. */
+export const mostRecoveryMs = 15_000
+
+/** What the whole history of a track says against its guarantee. */
+function resultsOf({
+  guarantee,
+  history,
+  readings,
+  money,
+  hasFollow,
+}: TrackEvidence): readonly CheckResult[] {
+  return [
+    totalQueue(history),
+    effectLedger(history),
+    ghosts(history),
+    bytesEqual(history),
+    perKeyOrder(history),
+    accounted(history),
+    contiguous(history),
+    ...(guarantee === 'at-most-once' ? [singleRuns(history)] : []),
+    ...(hasFollow ? [stateAndOutput(history)] : []),
+    ...(guarantee === 'exactly-once' ? [conservation(readings, money)] : []),
+  ]
+}
+
+/** A row for each fault: of the messages that were under way while it lasted, and of what is wrong with them. */
+export function rowsOf(track: TrackEvidence, spells: readonly Spell[], isDrained: boolean): readonly Row[] {
+  const { guarantee, history } = track
+  const results = resultsOf(track)
+  const lives = livesOf(history, spells)
+  const runs = singleRuns(history)
+  return spells.map((spell) => {
+    const isIn = (id: string): boolean => {
+      const life = lives.get(id)
+      // Of no message, or of one whose life is not known: it speaks against every row.
+      return life === undefined || (life.from <= spell.to && life.to >= spell.from)
+    }
+    const under = [...lives]
+      .filter(([, life]) => life.from <= spell.to && life.to >= spell.from)
+      .map(([id]) => id)
+    const own = results.map((result) => ({
+      ...result,
+      checked: Math.max(1, result.checked),
+      anomalies: result.anomalies.filter(({ id }) => isIn(id)),
+    }))
+    const recovery = recoveryOf(history, spell)
+    const vacuous: Anomaly[] = []
+    const say = (id: string, detail: string): void => {
+      vacuous.push({ kind: 'vacuous', id, detail })
+    }
+    if (!spell.hasStruck) say('fault', 'it has hit nothing')
+    if (under.length === 0) say('messages', 'none was under way that could have felt it')
+    if (!isDrained) say('drain', 'messages were still under way when the time for draining was over')
+    // Without a fault nothing may be lost, and nothing comes twice, whatever the guarantee leaves open.
+    const { verdict, anomalies } = judge(
+      [
+        ...own,
+        ...(recovery === null ? [] : [recovery]),
+        { checker: 'notVacuous', checked: 1, anomalies: vacuous },
+      ],
+      spell.fault === 'none' ? 'none' : guarantee,
+    )
+    const count = (kind: Anomaly['kind']): number =>
+      new Set(
+        own.flatMap(({ anomalies: found }) => found.filter((one) => one.kind === kind).map(({ id }) => id)),
+      ).size
+    return {
+      guarantee,
+      fault: spell.fault,
+      verdict,
+      messages: under.length,
+      rerun: runs.anomalies.filter(({ id }) => isIn(id)).length,
+      repeated: count('duplicated'),
+      lost: count('lost'),
+      recoveryMs: recovery?.recoveryMs ?? null,
+      anomalies: withShape(anomalies, history),
+    }
+  })
+}
+
+interface Life {
+  readonly from: number
+  readonly to: number
+}
+
+/**
+ * From the beginning of a message's transaction to the last that is known of it. One whose end nobody saw was lost, if it was, in the
+ * spell in which it was written: what was written before the end of a spell has had its effect when that has become quiet.
+ */
+function livesOf(history: readonly HistoryEvent[], spells: readonly Spell[]): ReadonlyMap<string, Life> {
+  const lives = new Map<string, { from: number; to: number; hasEnd: boolean }>()
+  for (const { id, f, type, t } of history) {
+    if (id === null || f === 'output') continue
+    const life = lives.get(id)
+    const isEnd = (f === 'write' && type === 'fail') || ((f === 'effect' || f === 'dead') && type === 'ok')
+    if (life === undefined) lives.set(id, { from: t, to: t, hasEnd: isEnd })
+    else {
+      life.to = t
+      life.hasEnd ||= isEnd
+    }
+  }
+  const quietAfter = (t: number): number => spells.find(({ to }) => t <= to)?.quietAt ?? Infinity
+  return new Map(
+    [...lives].map(([id, { from, to, hasEnd }]) => [
+      id,
+      { from, to: hasEnd ? to : Math.max(to, quietAfter(from)) },
+    ]),
+  )
+}
+
+function recoveryOf(
+  history: readonly HistoryEvent[],
+  { from, to, fault }: Spell,
+): ReturnType<typeof recoveryTime> | null {
+  if (fault === 'none') return null
+  const mark = { process: 'prove', key: fault, seq: null, id: null, f: 'fault' } as const
+  const spell: HistoryEvent[] = [
+    { ...mark, type: 'invoke', t: from },
+    { ...mark, type: 'ok', t: to },
+  ]
+  const found = recoveryTime([...spell, ...history], mostRecoveryMs)
+  return found.checked === 0 ? null : found
+}
+
+function withShape(anomalies: readonly Anomaly[], history: readonly HistoryEvent[]): readonly Anomaly[] {
+  const lost = anomalies.filter(({ kind }) => kind === 'lost').map(({ id }) => id)
+  if (lost.length === 0) return anomalies
+  const shape = lostShape(history, lost)
+  return anomalies.map((one) =>
+    one.kind === 'lost' ? { ...one, detail: `${one.detail} (${shape} of all)` } : one,
+  )
+}

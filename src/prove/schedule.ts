@@ -1,0 +1,29 @@
+import type { Chance } from '../testing.ts'
+
+/** Shares of a run's time, in milliseconds. A quarter of the time between baseline and drain is quiet. */
+export interface Shares {
+  readonly baselineMs: number
+  /** After each fault has been healed. */
+  readonly quietMs: number
+  /** Kept for the drain and the verdict. */
+  readonly endMs: number
+}
+
+export function sharesOf(seconds: number): Shares {
+  const ms = seconds * 1000
+  return {
+    baselineMs: Math.min(15_000, Math.max(2000, ms * 0.08)),
+    quietMs: 700,
+    endMs: Math.min(30_000, Math.max(5000, ms * 0.12)),
+  }
+}
+
+/** In an order of chance (Fisher-Yates). */
+export function shuffled<T>(items: readonly T[], chance: Chance): readonly T[] {
+  const all = [...items]
+  for (let i = all.length - 1; i > 0; i--) {
+    const j = Math.floor(chance() * (i + 1))
+    ;[all[i], all[j]] = [all[j]!, all[i]!]
+  }
+  return all
+}

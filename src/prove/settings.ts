@@ -1,0 +1,40 @@
+import type { Guarantee } from '../index.ts'
+
+/** What every process of a run knows; handed to children as JSON in an environment variable. */
+export interface ProveSettings {
+  /** Of the run: its schemas, topics and groups bear it. */
+  readonly id: string
+  /** As this process reaches the database: perhaps through a proxy. */
+  readonly databaseUrl: string
+  /** Waybill's own tables. */
+  readonly schema: string
+  /** The tables of the load. */
+  readonly loadSchema: string
+  readonly guarantees: readonly Guarantee[]
+  /** Messages in a second, of all guarantees together. */
+  readonly perSecond: number
+  readonly leaseMs: number
+  readonly canary: string
+}
+
+export interface ChildSettings extends ProveSettings {
+  readonly name: string
+  /** For what the child leaves to chance; a new one for each start. */
+  readonly seed: number
+  /** Where it appends what it does. */
+  readonly history: string
+}
+
+/** Not prefixed like Waybill's own variables: those are settings. */
+const variable = 'PROVE_CHILD_SETTINGS'
+
+export function childEnvironment(settings: ChildSettings): Readonly<Record<string, string>> {
+  return { [variable]: JSON.stringify(settings) }
+}
+
+export function readChildSettings(env: Readonly<Record<string, string | undefined>>): ChildSettings {
+  return JSON.parse(env[variable] ?? '') as ChildSettings
+}
+
+/** Keys of each guarantee. Few enough that each has a history, and many enough for some to be spared by what hits one. */
+export const keysPerTrack = 24

@@ -1,0 +1,142 @@
+import { WaybillError } from '../kernel/errors.ts'
+import { type Child, type ChildExit, spawnChild, type SpawnChildOptions } from './child.ts'
+
+export interface RevivedState {
+  readonly name: string
+  readonly pid: number | null
+  readonly state: 'starting' | 'running' | 'ended'
+  /** Times it ended by SIGKILL. */
+  readonly kills: number
+}
+
+export interface RevivedProcessOptions {
+  readonly name: string
+  /** How it is started for the n-th time, from 0. */
+  readonly spawn: (n: number) => SpawnChildOptions
+  /** Whether this line says that it is at work. */
+  readonly isReady: (line: string) => boolean
+  /** It keeps ending by itself. `how`: a signal or an exit code; `said`: its last lines. */
+  readonly onBroken: (how: string, said: readonly string[]) => void
+}
+
+/** A child that ends by itself is started again too, but not for ever: something is wrong with it then. */
+const crashLimit = 5
+
+/** A child process that is started again as soon as it has ended, however it ended. */
+export class RevivedProcess {
+  readonly #options: RevivedProcessOptions
+  #child: Child | null = null
+  #isReady = false
+  #isStopping = false
+  #starts = 0
+  #kills = 0
+  #crashes = 0
+  readonly #said: string[] = []
+  #ready = Promise.withResolvers<void>()
+
+  constructor(options: RevivedProcessOptions) {
+    this.#options = options
+  }
+
+  get name(): string {
+    return this.#options.name
+  }
+
+  /** Times it ended by SIGKILL. */
+  get kills(): number {
+    return this.#kills
+  }
+
+  get state(): RevivedState {
+    const state = this.#isReady ? 'running' : this.#isStopping ? 'ended' : 'starting'
+    return { name: this.name, pid: this.#child?.pid ?? null, state, kills: this.#kills }
+  }
+
+  /** Everything its lives have said. */
+  get said(): readonly string[] {
+    return [...this.#said, ...(this.#child?.lines ?? [])]
+  }
+
+  /** Resolves when it is at work. Rejects with the end of what it said where it ended before that, or may not start any more. */
+  async start(): Promise<void> {
+    if (this.#isStopping)
+      throw new WaybillError('WB_ABORTED', `The process ${this.name} was ended before its start.`)
+    await this.#spawn().waitForLine(this.#options.isReady)
+  }
+
+  /** SIGKILL; the next one runs by the time this resolves. */
+  async kill(): Promise<void> {
+    await this.#child?.kill()
+  }
+
+  /** Resolves when it is at work, perhaps as another process than now. */
+  async restart(): Promise<void> {
+    await this.#ready.promise
+  }
+
+  /** SIGSTOP. */
+  pause(): void {
+    this.#child?.pause()
+  }
+
+  /** SIGCONT. */
+  resume(): void {
+    this.#child?.resume()
+  }
+
+  /** Asks it to end what is under way and then itself; SIGKILL where it has not by the deadline. Not started again. */
+  async stop(deadlineMs: number): Promise<void> {
+    this.#isStopping = true
+    const child = this.#child
+    if (child === null) return
+    const late = setTimeout(() => void child.kill(), deadlineMs)
+    await child.terminate()
+    clearTimeout(late)
+  }
+
+  /** SIGKILL, for good, and not counted. */
+  async end(): Promise<void> {
+    this.#isStopping = true
+    await this.#child?.kill()
+  }
+
+  #spawn(): Child {
+    const { spawn, isReady } = this.#options
+    const options = spawn(this.#starts++)
+    this.#isReady = false
+    this.#ready = Promise.withResolvers<void>()
+    const child = spawnChild({
+      ...options,
+      onLine: (line, stream) => {
+        if (!this.#isReady && isReady(line)) {
+          this.#isReady = true
+          this.#ready.resolve()
+        }
+        options.onLine?.(line, stream)
+      },
+    })
+    this.#child = child
+    void child.exited.then((exit) => {
+      this.#ended(child, exit)
+    })
+    return child
+  }
+
+  #ended(child: Child, exit: ChildExit): void {
+    const wasReady = this.#isReady
+    this.#said.push(...child.lines)
+    this.#child = null
+    this.#isReady = false
+    if (this.#isStopping) return
+    if (exit.signal === 'SIGKILL') this.#kills += 1
+    else {
+      this.#crashes += 1
+      const isFirst = this.#starts === 1 && !wasReady
+      if (isFirst || this.#crashes >= crashLimit) {
+        this.#options.onBroken(exit.signal ?? `exit code ${exit.code}`, child.lines.slice(-15))
+        return
+      }
+    }
+    this.#spawn()
+  }
+}
