@@ -21,9 +21,10 @@ function youngAfterWork(first: string, flags: readonly string[] = []): number {
 
 const megabyte = 1_048_576
 
-test('the young generation of a process that runs already grows no more', () => {
-  expect(youngAfterWork('')).toBeGreaterThan(8 * megabyte)
-  expect(youngAfterWork('keepHeapSmall()')).toBeLessThanOrEqual(4 * megabyte)
+// V8 takes 32 to 64 MB here by itself, and 2 to 7 with the flags, as its helper threads come to it: the bound is between the two.
+test('the young generation of a process that runs already hardly grows any more', () => {
+  expect(youngAfterWork('')).toBeGreaterThan(16 * megabyte)
+  expect(youngAfterWork('keepHeapSmall()')).toBeLessThan(16 * megabyte)
 })
 
 test('whoever sets the size of the heap himself keeps it', () => {
