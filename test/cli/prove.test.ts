@@ -14,10 +14,12 @@ describe('waybill prove', () => {
     ['--faults', 'kil', 'is no class of faults. Did you mean "kill"?'],
     ['--seconds', '3', 'from 15 to 86400'],
     ['--seed', 'x', 'a whole number'],
+    ['--database-url', 'secret', 'a URL such as postgres://'],
   ])('refuses %s %s as a usage error, and says what it takes', async (flag, value, message) => {
     const { code, stdout, stderr } = await runWaybill(['prove', flag, value])
     expect([code, stdout]).toEqual([2, ''])
     expect(stderr).toContain(message)
+    expect(stderr).not.toContain('secret')
   })
 
   it('tells a database that does not answer from a guarantee that did not hold', async () => {

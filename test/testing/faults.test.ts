@@ -6,6 +6,7 @@ import { killFault } from '../../src/testing/faults/kill.ts'
 import { pauseFault } from '../../src/testing/faults/pause.ts'
 import { terminateBackendsFault } from '../../src/testing/faults/terminate-backends.ts'
 import { postgresDatabase } from '../setup/servers.ts'
+import { isStopped } from './scene.ts'
 
 describe('faults of processes and servers', () => {
   it('kill a server and start it again on its data', async () => {
@@ -23,12 +24,7 @@ describe('faults of processes and servers', () => {
     await using child = spawnChild({ command: process.execPath, args: ['-e', script] })
     await child.waitForLine((line) => line.startsWith('beat'))
     const active = await pauseFault('beater', child).inject()
-    // What was under way in the pipe is read first.
-    await until('a stop', async () => {
-      const before = child.lines.length
-      await new Promise((resolve) => setTimeout(resolve, 50))
-      return child.lines.length === before
-    })
+    await until('its stop', () => isStopped(child.pid))
     const before = child.lines.length
     await active.heal()
     await until('the next beat', () => child.lines.length > before)

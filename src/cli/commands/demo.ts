@@ -9,6 +9,7 @@ import { startServers, type DemoServers } from '../demo-servers.ts'
 import { summary } from '../demo-summary.ts'
 import { exitCodes } from '../failure.ts'
 import { listenForInterruption, type Interruption } from '../interruption.ts'
+import { checkDatabaseUrl, parseSeed } from '../play-flags.ts'
 import { Output } from '../output.ts'
 
 interface DemoFlags {
@@ -68,10 +69,7 @@ async function demo(flags: DemoFlags, command: Command): Promise<number> {
   if (flags.brokers !== undefined && flags.transport === 'local') {
     command.error('error: --brokers goes with --transport kafka')
   }
-  // Judged here and not by an argument parser: that would repeat what was given, and the URL may hold a password.
-  if (flags.databaseUrl !== undefined && !isDatabaseUrl(flags.databaseUrl)) {
-    command.error('error: --database-url takes a URL such as postgres://user@host:5432/database')
-  }
+  checkDatabaseUrl(flags.databaseUrl, command)
   const output = new Output(flags.json === true)
   const parts = flags.without === undefined ? '' : ` without ${flags.without}`
   const display = createDisplay(output, `waybill demo · ${flags.transport}${parts}`)
@@ -148,21 +146,10 @@ function parseSeconds(text: string): number {
   return seconds
 }
 
-function parseSeed(text: string): number {
-  const seed = Number(text)
-  if (!/^\d+$/u.test(text) || seed > 2 ** 31)
-    throw new InvalidArgumentError('It takes a whole number up to 2147483648.')
-  return seed
-}
-
 function parseBrokers(text: string): readonly string[] {
   const brokers = text.split(',').map((one) => one.trim())
   if (!brokers.every((one) => /^(?:\[[\da-f:]+\]|[\w.-]+):\d{1,5}$/iu.test(one))) {
     throw new InvalidArgumentError('It takes host:port, several with commas between them.')
   }
   return brokers
-}
-
-function isDatabaseUrl(text: string): boolean {
-  return URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol)
 }

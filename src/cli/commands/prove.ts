@@ -10,6 +10,7 @@ import { startPostgres } from '../../testing/postgres-server.ts'
 import { exitCodes } from '../failure.ts'
 import { listenForInterruption, type Interruption } from '../interruption.ts'
 import { Output } from '../output.ts'
+import { checkDatabaseUrl, parseSeed } from '../play-flags.ts'
 import { createProofDisplay, type ProofDisplay } from '../proof-display.ts'
 import { proofText } from '../proof-text.ts'
 
@@ -61,7 +62,9 @@ export function addProve(program: Command, onExitCode: (code: number) => void): 
     .option('--database-url <url>', 'a PostgreSQL of yours, in schemas that are removed at the end')
     .addHelpText('after', examples)
     .action(async (_own: unknown, self: Command) => {
-      const code = await prove(self.optsWithGlobals<ProveFlags>())
+      const flags = self.optsWithGlobals<ProveFlags>()
+      checkDatabaseUrl(flags.databaseUrl, self)
+      const code = await prove(flags)
       onExitCode(code)
       // Connections of the proxies were reset while they ended. Node's own end waits for their handles for ever then, at full
       // speed (seen with Node 24: uv_run in CleanupHandles); nothing of ours is left to wait for.
@@ -138,11 +141,4 @@ function parseSeconds(text: string): number {
   if (text.trim() === '' || !(seconds >= 15 && seconds <= 86_400))
     throw new InvalidArgumentError('It takes a number from 15 to 86400.')
   return seconds
-}
-
-function parseSeed(text: string): number {
-  const seed = Number(text)
-  if (!/^\d+$/u.test(text) || seed > 2 ** 31)
-    throw new InvalidArgumentError('It takes a whole number up to 2147483648.')
-  return seed
 }
