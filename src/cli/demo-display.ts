@@ -1,44 +1,16 @@
 import Table from 'cli-table3'
-import { createLogUpdate } from 'log-update'
 import type { DemoView, Phase } from '../demo/view.ts'
-import { systemClock, type Clock } from '../kernel/clock.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { createLiveDisplay, type LiveDisplay } from './live-display.ts'
 import type { Colors, Output } from './output.ts'
 
-export interface DemoDisplay {
-  show(view: DemoView): void
-  /** Takes the live view away; what comes after stands in its place. */
-  end(): void
-}
+export type DemoDisplay = LiveDisplay<DemoView>
 
 /** A view painted anew on a terminal; elsewhere a line on stderr for each second and each new phase. */
-export function createDisplay(
-  output: Output,
-  title: string,
-  clock: Pick<Clock, 'now'> = systemClock,
-): DemoDisplay {
-  if (!output.isLive) {
-    let last: Phase | null = null
-    let due = 0
-    return {
-      show(view) {
-        if (view.phase === last && clock.now() < due) return
-        last = view.phase
-        due = clock.now() + 1000
-        output.note(progressLine(view))
-      },
-      end() {},
-    }
-  }
-  const paint = createLogUpdate(process.stderr)
-  return {
-    show(view) {
-      paint(liveView(view, title, output.errorColors))
-    },
-    end() {
-      paint.clear()
-      paint.done()
-    },
-  }
+export function createDisplay(output: Output, title: string, clock?: Pick<Clock, 'now'>): DemoDisplay {
+  const live = (view: DemoView, colors: Colors): string => liveView(view, title, colors)
+  const shown = { live, line: progressLine, what: ({ phase }: DemoView) => phase, everyMs: 1000 }
+  return createLiveDisplay(output, shown, clock)
 }
 
 export function progressLine(view: DemoView): string {

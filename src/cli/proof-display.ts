@@ -1,14 +1,10 @@
-import { createLogUpdate } from 'log-update'
-import { systemClock, type Clock } from '../kernel/clock.ts'
+import type { Clock } from '../kernel/clock.ts'
 import type { Phase, ProofView } from '../prove/view.ts'
 import { number, plainTable } from './demo-display.ts'
+import { createLiveDisplay, type LiveDisplay } from './live-display.ts'
 import type { Colors, Output } from './output.ts'
 
-export interface ProofDisplay {
-  show(view: ProofView): void
-  /** Takes the live view away; what comes after stands in its place. */
-  end(): void
-}
+export type ProofDisplay = LiveDisplay<ProofView>
 
 const phases: Readonly<Record<Phase, string>> = {
   starting: 'starting',
@@ -20,35 +16,9 @@ const phases: Readonly<Record<Phase, string>> = {
 }
 
 /** A view painted anew on a terminal; elsewhere a line on stderr for each fault and each new phase. */
-export function createProofDisplay(
-  output: Output,
-  title: string,
-  clock: Pick<Clock, 'now'> = systemClock,
-): ProofDisplay {
-  if (!output.isLive) {
-    let last = ''
-    let due = 0
-    return {
-      show(view) {
-        const text = whatRuns(view)
-        if (text === last && clock.now() < due) return
-        last = text
-        due = clock.now() + 5000
-        output.note(progressLine(view))
-      },
-      end() {},
-    }
-  }
-  const paint = createLogUpdate(process.stderr)
-  return {
-    show(view) {
-      paint(liveView(view, title, output.errorColors))
-    },
-    end() {
-      paint.clear()
-      paint.done()
-    },
-  }
+export function createProofDisplay(output: Output, title: string, clock?: Pick<Clock, 'now'>): ProofDisplay {
+  const live = (view: ProofView, colors: Colors): string => liveView(view, title, colors)
+  return createLiveDisplay(output, { live, line: progressLine, what: whatRuns, everyMs: 5000 }, clock)
 }
 
 export function progressLine(view: ProofView): string {

@@ -1,4 +1,4 @@
-/** What the demo uses of a transaction's client. */
+/** What the demo, and the proof, use of a transaction's client. */
 export interface Client {
   query(text: string, values?: unknown[]): Promise<{ readonly rows: readonly Record<string, unknown>[] }>
 }

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { WaybillError } from '../index.ts'
 import { RevivedProcess, type RevivedState } from '../testing.ts'
-import type { ChildReport } from './children/child.ts'
+import { type ChildReport, saysReady } from './children/child.ts'
 import { childEnvironment, type DemoSettings } from './settings.ts'
 
 export type Role = 'shop' | 'relay' | 'shipping'
@@ -36,7 +36,7 @@ export function demoProcess(options: ProcessOptions): RevivedProcess {
         if (said?.duplicatesSuppressed !== undefined) onSuppressed(said.duplicatesSuppressed)
       },
     }),
-    isReady: (line) => parseReport(line)?.isReady === true,
+    isReady: saysReady,
     onBroken: (how, said) => {
       const tail = said.filter((line) => parseReport(line) === null).join('\n')
       onBroken(

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { WaybillError } from '../index.ts'
 import { type HistoryEvent, readHistory, RevivedProcess, type RevivedState } from '../testing.ts'
-import { readyLine } from './children/child.ts'
+import { saysReady } from '../demo/children/child.ts'
 import { childEnvironment, type ProveSettings } from './settings.ts'
 
 export type Role = 'writer' | 'consumer'
@@ -53,7 +53,7 @@ export class Company implements AsyncDisposable {
             },
             ipc: true,
           }),
-          isReady: (line) => line === readyLine,
+          isReady: saysReady,
           onBroken: (how, said) => {
             const tail = said.join('\n')
             onBroken(

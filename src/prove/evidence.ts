@@ -1,5 +1,5 @@
 import type { HistoryEvent } from '../testing.ts'
-import type { Query } from './database.ts'
+import type { Query } from '../demo/database.ts'
 import type { ProveSettings } from './settings.ts'
 
 /**

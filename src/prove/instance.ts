@@ -1,7 +1,7 @@
 import { createWaybill, defineConfig, type Waybill } from '../index.ts'
 import { localTransport } from '../local.ts'
 import { postgresStore } from '../postgres.ts'
-import type { Client } from './database.ts'
+import type { Client } from '../demo/database.ts'
 import type { ProveSettings } from './settings.ts'
 import { tracksOf } from './tracks.ts'
 

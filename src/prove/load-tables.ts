@@ -1,4 +1,4 @@
-import type { Query } from './database.ts'
+import type { Query } from '../demo/database.ts'
 import { keysPerTrack } from './settings.ts'
 
 /** What each account begins with. */

@@ -11,7 +11,7 @@ import {
 } from '../testing.ts'
 import { catalogOf, type FaultClass, type PlannedFault } from './catalog.ts'
 import { Company } from './company.ts'
-import type { Client, Query } from './database.ts'
+import type { Client, Query } from '../demo/database.ts'
 import { evidenceOf } from './evidence.ts'
 import { openInstance } from './instance.ts'
 import { createLoad, dropSchemas, moneyText, startBalance } from './load-tables.ts'

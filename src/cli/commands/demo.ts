@@ -7,9 +7,9 @@ import type { DemoReport } from '../../demo/report.ts'
 import { createDisplay, type DemoDisplay } from '../demo-display.ts'
 import { startServers, type DemoServers } from '../demo-servers.ts'
 import { summary } from '../demo-summary.ts'
-import { exitCodes } from '../failure.ts'
-import { listenForInterruption, type Interruption } from '../interruption.ts'
+import type { Interruption } from '../interruption.ts'
 import { checkDatabaseUrl, parseSeed } from '../play-flags.ts'
+import { played } from '../played.ts'
 import { Output } from '../output.ts'
 
 interface DemoFlags {
@@ -73,26 +73,12 @@ async function demo(flags: DemoFlags, command: Command): Promise<number> {
   const output = new Output(flags.json === true)
   const parts = flags.without === undefined ? '' : ` without ${flags.without}`
   const display = createDisplay(output, `waybill demo · ${flags.transport}${parts}`)
-  const interruption = listenForInterruption(() => {
-    display.end()
-    output.note('Stopping, and removing what was started. Once more to stop at once.')
-  })
-  try {
-    const report = await play(flags, output, display, interruption)
-    display.end()
-    output.say(summary(report, output.colors))
-    output.result(report)
-    return report.verdict === 'valid' ? 0 : exitCodes.failed
-  } catch (error) {
-    display.end()
-    const code = interruption.exitCode()
-    if (code === undefined) throw error
-    output.note('Stopped before its end; nothing is left running.')
-    output.result({ error: { code: 'WB_ABORTED', message: 'stopped before its end' } })
-    return code
-  } finally {
-    interruption.dispose()
-  }
+  return await played(
+    output,
+    display,
+    (interruption) => play(flags, output, display, interruption),
+    (report) => summary(report, output.colors),
+  )
 }
 
 async function play(

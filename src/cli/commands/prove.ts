@@ -7,10 +7,10 @@ import type { ProofReport } from '../../prove/report.ts'
 import { runProof } from '../../prove/run.ts'
 import { describeError } from '../../kernel/errors.ts'
 import { startPostgres } from '../../testing/postgres-server.ts'
-import { exitCodes } from '../failure.ts'
-import { listenForInterruption, type Interruption } from '../interruption.ts'
+import type { Interruption } from '../interruption.ts'
 import { Output } from '../output.ts'
 import { checkDatabaseUrl, parseSeed } from '../play-flags.ts'
+import { played } from '../played.ts'
 import { createProofDisplay, type ProofDisplay } from '../proof-display.ts'
 import { proofText } from '../proof-text.ts'
 
@@ -75,26 +75,12 @@ export function addProve(program: Command, onExitCode: (code: number) => void): 
 async function prove(flags: ProveFlags): Promise<number> {
   const output = new Output(flags.json === true)
   const display = createProofDisplay(output, 'waybill prove · local')
-  const interruption = listenForInterruption(() => {
-    display.end()
-    output.note('Stopping, and removing what was started. Once more to stop at once.')
-  })
-  try {
-    const report = await play(flags, output, display, interruption)
-    display.end()
-    output.say(proofText(report, output.sheet))
-    output.result(report)
-    return report.verdict === 'valid' ? 0 : exitCodes.failed
-  } catch (error) {
-    display.end()
-    const code = interruption.exitCode()
-    if (code === undefined) throw error
-    output.note('Stopped before its end; nothing is left running.')
-    output.result({ error: { code: 'WB_ABORTED', message: 'stopped before its end' } })
-    return code
-  } finally {
-    interruption.dispose()
-  }
+  return await played(
+    output,
+    display,
+    (interruption) => play(flags, output, display, interruption),
+    (report) => proofText(report, output.sheet),
+  )
 }
 
 async function play(

@@ -10,6 +10,11 @@ export function report(message: ChildReport): void {
   process.stdout.write(`${JSON.stringify(message)}\n`)
 }
 
+/** Whether this line of a child says that it is at work. */
+export function saysReady(line: string): boolean {
+  return line.startsWith('{"isReady":true')
+}
+
 /** Aborts when the parent asks the child to end (SIGTERM). A child whose parent is gone ends at once. */
 export function untilTold(): AbortSignal {
   const told = new AbortController()

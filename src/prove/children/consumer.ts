@@ -1,13 +1,14 @@
+import { once } from 'node:events'
 import { recordHistory } from '../../testing/history.ts'
 import { hashOf } from '../hash.ts'
 import { openInstance } from '../instance.ts'
 import { effectText, outputText } from '../load-tables.ts'
 import { readChildSettings } from '../settings.ts'
 import { followConsumer, tracksOf } from '../tracks.ts'
-import { reportReady, untilTold } from './child.ts'
+import { report, untilTold } from '../../demo/children/child.ts'
 
 const settings = readChildSettings(process.env)
-const told = untilTold()
+const stopping = untilTold()
 const history = recordHistory(settings.history, settings.name)
 const waybill = openInstance(settings, settings.name)
 const [effect, output] = [effectText(settings.loadSchema), outputText(settings.loadSchema)]
@@ -31,7 +32,7 @@ for (const track of tracksOf(settings.id, settings.guarantees)) {
 }
 
 await waybill.start()
-reportReady()
-await told
+report({ isReady: true })
+if (!stopping.aborted) await once(stopping, 'abort')
 await waybill.stop()
 process.exit()

@@ -4,10 +4,10 @@ import { openInstance } from '../instance.ts'
 import { readChildSettings } from '../settings.ts'
 import { tracksOf } from '../tracks.ts'
 import { Writer } from '../writer.ts'
-import { reportReady, untilTold } from './child.ts'
+import { report, untilTold } from '../../demo/children/child.ts'
 
 const settings = readChildSettings(process.env)
-const told = untilTold()
+const closing = untilTold()
 const writer = new Writer({
   waybill: openInstance(settings, settings.name),
   tracks: tracksOf(settings.id, settings.guarantees),
@@ -17,10 +17,6 @@ const writer = new Writer({
   history: recordHistory(settings.history, settings.name),
 })
 
-reportReady()
-const closing = new AbortController()
-void told.then(() => {
-  closing.abort()
-})
-await writer.run(settings.perSecond, closing.signal)
+report({ isReady: true })
+await writer.run(settings.perSecond, closing)
 process.exit()
