@@ -44,6 +44,16 @@ describe('the outcome of a run', () => {
     expect(outcome.failures).toEqual(['test/crash.test.ts: case 1'])
   })
 
+  it('says of a failed test the first line of why', () => {
+    const assertionResults = [
+      { status: 'failed', fullName: 'case 0', failureMessages: ['Error: seed 7\n    at x.ts:1'] },
+    ]
+    const report = { testResults: [suite(['passed']), suite(['failed'], { assertionResults })] }
+    expect(judge(evidence({ report, tests: failedTests })).failures).toEqual([
+      'test/crash.test.ts: case 0 → Error: seed 7',
+    ])
+  })
+
   it('has no failure where everything passed', () => {
     expect(judge(evidence())).toMatchObject({ failures: [], warnings: [], hints: [] })
   })

@@ -11,7 +11,11 @@ export interface VitestReport {
     readonly message: string
     readonly startTime: number
     readonly endTime: number
-    readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[]
+    readonly assertionResults: readonly {
+      readonly status: string
+      readonly fullName: string
+      readonly failureMessages?: readonly string[]
+    }[]
   }[]
 }
 
@@ -61,7 +65,8 @@ export function judge(evidence: Evidence): Outcome {
   for (const result of report?.testResults ?? []) {
     const path = (isAbsolute(result.name) ? relative(root, result.name) : result.name).replaceAll('\\', '/')
     const failed = result.assertionResults.filter((test) => test.status === 'failed')
-    failures.push(...failed.map((test) => `${path}: ${test.fullName}`))
+    for (const { fullName, failureMessages = [] } of failed)
+      failures.push([`${path}: ${fullName}`, ...failureMessages.map(firstLine)].join(' → '))
     // A file that does not load, or whose hook fails, has no failed test and must not look like a short one.
     if (result.status === 'failed' && failed.length === 0)
       failures.push(`${path}: ${firstLine(result.message)}`)
@@ -121,7 +126,7 @@ function overdrawnSuites(suites: readonly Suite[]): string[] {
 }
 
 function firstLine(text: string): string {
-  return text.split('\n', 1)[0] || 'the file failed'
+  return text.split('\n', 1)[0]!.slice(0, 300) || 'the file failed'
 }
 
 function sum<T>(list: readonly T[], of: (item: T) => number): number {

@@ -146,12 +146,14 @@ export interface Follower extends RowRef {
 /** `unparked`: no line parks the key any more, and the row was left where it is. */
 export type FollowerOutcome = LineOutcome | 'unparked'
 
-/** A row that is too old to be sent. */
-export interface ExpiredRow extends RowRef {
+/** A row that is not to be sent any more: too old, or back in the outbox after its one send. */
+export interface LostRow extends RowRef {
   readonly channel: string
   readonly epoch: bigint
-  /** It was sent once, and nobody knows what became of that. */
-  readonly isInDoubt: boolean
+  /** Where a line says that its fate was unknown once, `expired` counts as `expired-in-doubt`. */
+  readonly cause: LossCause
+  /** What the transport said of its send; `null` where it has not been sent. */
+  readonly code: string | null
 }
 
 /** A row to be taken for its one send. */
@@ -228,10 +230,10 @@ export interface Outbox {
    */
   moveFollowers(rows: readonly Follower[]): Promise<readonly FollowerOutcome[]>
   /**
-   * Deletes rows that are too old to be sent, with their lines, and counts each in `losses` in the same statement; the counter
+   * Deletes rows that are not to be sent any more, with their lines, and counts each in `losses` in the same statement; the counter
    * rises where a line went. One outcome for each, in order. Checks the epoch and locks the row first.
    */
-  expire(rows: readonly ExpiredRow[]): Promise<readonly LineOutcome[]>
+  lose(rows: readonly LostRow[]): Promise<readonly LineOutcome[]>
   /**
    * At most once: deletes rows with a line in `taken` that names them, in one statement that is durable when it resolves
    * (`synchronous_commit` on, whatever the session says). On a consumer's lane it notes them for the consumer, and deletes those

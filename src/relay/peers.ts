@@ -53,7 +53,7 @@ function notedOutbox(outbox: Outbox, calls: Calls): Outbox {
     bury: (letters) => repeated('writing dead letters', () => outbox.bury(letters)),
     moveFollowers: (rows) =>
       repeated('moving what stands behind a parked message', () => outbox.moveFollowers(rows)),
-    expire: (rows) => repeated('deleting expired messages', () => outbox.expire(rows)),
+    lose: (rows) => repeated('deleting lost messages', () => outbox.lose(rows)),
     take: (batch, rows) => repeated('taking messages', () => outbox.take(batch, rows)),
     endTaken: (batch, losses) =>
       repeated('noting the end of taken messages', () => outbox.endTaken(batch, losses)),

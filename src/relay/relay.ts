@@ -292,7 +292,7 @@ class Run {
         case 'block':
         case 'bury':
         case 'move':
-        case 'expire':
+        case 'lose':
           await this.#writing.write(command)
           break
         case 'take':

@@ -21,7 +21,7 @@ function setUp(hand: ByHand, outcomes: readonly FollowerOutcome[] | Error) {
     if (outcomes instanceof Error) throw outcomes
     return outcomes
   }
-  const outbox = { block: answer, bury: answer, moveFollowers: answer, expire: answer } as unknown as Outbox
+  const outbox = { block: answer, bury: answer, moveFollowers: answer, lose: answer } as unknown as Outbox
   const watch = new RelayWatch(lane, ['orders'], 0)
   const hands = new WritingHands({ lane, clock: new FakeClock(), logger, watch }, outbox, hand.mind)
   return { hands, told }
@@ -56,7 +56,7 @@ describe('what a relay says of what is not delivered', () => {
     const expiring = new ByHand({}, 'confirm', { expiresAfterMs: 100 })
     expiring.read([row(1, 'a')])
     const { hands, told } = setUp(expiring, ['gone'])
-    await hands.write(expiring.take('expire'))
+    await hands.write(expiring.take('lose'))
     expect(told).toEqual([])
   })
 

@@ -3,12 +3,12 @@ import { describeError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Lane } from '../ports/lane.ts'
-import type { BlockedLine, DeadLetter, FollowerOutcome, Outbox } from '../ports/outbox.ts'
+import type { BlockedLine, DeadLetter, FollowerOutcome, LostRow, Outbox } from '../ports/outbox.ts'
 import type { RelayMind } from './mind/mind.ts'
 import type { Command } from './mind/types.ts'
 import type { RelayWatch } from './watch.ts'
 
-type WriteCommand = Extract<Command, { type: 'block' | 'bury' | 'move' | 'expire' }>
+type WriteCommand = Extract<Command, { type: 'block' | 'bury' | 'move' | 'lose' }>
 
 export interface WritingOptions {
   readonly lane: Lane
@@ -54,8 +54,8 @@ export class WritingHands {
         return this.#outbox.bury(command.letters)
       case 'move':
         return this.#outbox.moveFollowers(command.rows)
-      case 'expire':
-        return this.#outbox.expire(command.rows)
+      case 'lose':
+        return this.#outbox.lose(command.rows)
     }
   }
 
@@ -97,14 +97,10 @@ export class WritingHands {
           logger.warn({ lane, count: rows.length }, 'messages of parked keys were moved beside their heads')
         break
       }
-      case 'expire': {
-        const rows = command.rows.filter(isWritten)
-        watch.lost(
-          rows.map(({ channel, isInDoubt }) => ({
-            channel,
-            cause: isInDoubt ? 'expired-in-doubt' : 'expired',
-          })),
-        )
+      case 'lose': {
+        // Of the others it was told when their one send ended.
+        const rows = command.rows.filter(isWritten).filter(isExpired)
+        watch.lost(rows)
         if (rows.length > 0)
           logger.warn(
             { lane, count: rows.length },
@@ -118,4 +114,8 @@ export class WritingHands {
   #fields({ id, attempts, errorCode, error }: BlockedLine | DeadLetter): Readonly<Record<string, unknown>> {
     return { lane: this.#options.lane, id, attempts, code: errorCode, error }
   }
+}
+
+function isExpired({ cause }: LostRow): boolean {
+  return cause === 'expired' || cause === 'expired-in-doubt'
 }

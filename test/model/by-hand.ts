@@ -239,7 +239,7 @@ export class ByHand {
   }
 
   /** Answers the next line, dead letter, move or expiry, and tells what was in it. */
-  write(type: 'block' | 'bury' | 'move' | 'expire', ...outcomes: readonly FollowerOutcome[]): string[] {
+  write(type: 'block' | 'bury' | 'move' | 'lose', ...outcomes: readonly FollowerOutcome[]): string[] {
     const command = this.take(type)
     const rows: readonly RowRef[] =
       command.type === 'block' ? command.lines : command.type === 'bury' ? command.letters : command.rows

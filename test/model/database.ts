@@ -2,12 +2,12 @@ import type { LeasedPartition } from '../../src/ports/lane.ts'
 import type {
   BlockedLine,
   DeadLetter,
-  ExpiredRow,
   FencedState,
   Follower,
   FollowerOutcome,
   LineOutcome,
   Loss,
+  LostRow,
   RowRef,
   Snapshot,
   TakenRow,
@@ -187,9 +187,10 @@ export class Database {
 
   endTaken(batch: string, losses: readonly Loss[]): void {
     this.statement()
-    // Made again after a lost answer it changes nothing; a fail-over may have taken the line away.
-    if (!this.tables.taken.delete(batch) && this.failovers === 0) return
-    for (const { id } of losses) this.everLost.add(id)
+    // Made again after a lost answer it changes nothing; nor where a fail-over has taken the line away.
+    const line = this.tables.taken.get(batch) ?? []
+    this.tables.taken.delete(batch)
+    for (const { id } of losses) if (line.some((row) => row.id === id)) this.everLost.add(id)
   }
 
   fencedState(partition: number): FencedState {
@@ -253,15 +254,16 @@ export class Database {
     })
   }
 
-  expire(expired: readonly ExpiredRow[]): LineOutcome[] {
+  lose(lost: readonly LostRow[]): LineOutcome[] {
     this.statement()
-    return expired.map((each) => {
+    return lost.map((each) => {
       const outcome = this.#check(each)
       const isAgain = outcome === 'gone' && this.flaws.countsExpiredAgain === true
       if (outcome !== 'written' && !isAgain) return outcome
       this.tables.rows.delete(nameOf(each))
       if (this.tables.lines.delete(nameOf(each))) this.rewind(each.partition)
-      this.expiries.set(each.id, (this.expiries.get(each.id) ?? 0) + 1)
+      if (each.cause !== 'expired' && each.cause !== 'expired-in-doubt') this.everLost.add(each.id)
+      else this.expiries.set(each.id, (this.expiries.get(each.id) ?? 0) + 1)
       return outcome
     })
   }

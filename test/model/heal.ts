@@ -46,10 +46,13 @@ export function heal(world: World): void {
 function rest(world: World): void {
   const { clock, relays, database } = world
   let until = clock.now + 10_000
+  let visits = 0
   for (let round = 0; clock.now < until; round++) {
     if (database.failovers > 0) accept(world)
     // Only now found to be stopped: it looks whether an operator has been there.
     if (relays.some(({ mind }) => mind.stopped.length > 0)) {
+      if ((visits += 1) > rounds)
+        throw new Broken('a relay with nothing to do rests', 'it is stopped for ever')
       until = clock.now + 10_000
       round = 0
     }

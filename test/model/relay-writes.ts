@@ -1,9 +1,9 @@
-import type { FollowerOutcome, RowRef } from '../../src/ports/outbox.ts'
+import type { FollowerOutcome, LostRow, RowRef } from '../../src/ports/outbox.ts'
 import type { Command } from '../../src/relay/mind/types.ts'
-import type { Coverage } from './coverage.ts'
+import type { Coverage, Occurrence } from './coverage.ts'
 import type { Database } from './database.ts'
 
-export type WriteCommand = Extract<Command, { type: 'block' | 'bury' | 'move' | 'expire' }>
+export type WriteCommand = Extract<Command, { type: 'block' | 'bury' | 'move' | 'lose' }>
 
 export function rowsOf(command: WriteCommand): readonly RowRef[] {
   if (command.type === 'block') return command.lines
@@ -18,8 +18,8 @@ export function carryOut(database: Database, command: WriteCommand, now: number)
       return database.bury(command.letters)
     case 'move':
       return database.moveFollowers(command.rows)
-    case 'expire':
-      return database.expire(command.rows)
+    case 'lose':
+      return database.lose(command.rows)
   }
 }
 
@@ -41,6 +41,11 @@ export function countWrite(
       coverage.saw(retryInMs === null ? 'key blocked' : attempts > 1 ? 'line renewed' : 'line written')
       if (errorCode === 'NO_ANSWER') coverage.saw('unknown alone counted')
     } else if (command.type === 'move') coverage.saw('follower moved')
-    else coverage.saw(command.rows[i]!.isInDoubt ? 'expired in doubt' : 'expired')
+    else coverage.saw(occurrenceOf(command.rows[i]!))
   })
+}
+
+function occurrenceOf({ cause }: LostRow): Occurrence {
+  if (cause === 'expired') return 'expired'
+  return cause === 'expired-in-doubt' ? 'expired in doubt' : 'lost where another server has it again'
 }

@@ -210,8 +210,8 @@ export class SimulatedRelay {
       case 'move':
         this.operations.push(this.#write(command))
         break
-      case 'expire':
-        watchPoison.expires(command)
+      case 'lose':
+        watchPoison.loses(command)
         this.operations.push(this.#write(command))
         break
       case 'take':

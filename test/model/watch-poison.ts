@@ -41,9 +41,10 @@ export class WatchPoison {
     }
   }
 
-  expires({ rows }: Extract<Command, { type: 'expire' }>): void {
+  loses({ rows }: Extract<Command, { type: 'lose' }>): void {
     const { ledger, skews } = this.#database
-    for (const { id, channel } of rows) {
+    for (const { id, channel, cause } of rows) {
+      if (cause !== 'expired' && cause !== 'expired-in-doubt') continue
       const { expiresAfterMs } = this.#options.channels.get(channel)!
       const since = dueAt(ledger.get(id)!.row)
       const latest = this.#clock.now + skews.most

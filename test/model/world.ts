@@ -20,7 +20,7 @@ export interface Mutant {
 const leaseMs = 5000
 const fencing = ['takeOver', 'publishFenced', 'removeFenced'] as const
 /** Calls whose caller may have given up on them before they have their effect. */
-const writing = ['block', 'bury', 'move', 'expire'] as const
+const writing = ['block', 'bury', 'move', 'lose'] as const
 const straggles = new Set<Operation['kind']>(['remove', 'take', 'endTaken', ...writing, ...fencing])
 const delays = [-50, 3, 3, 20, 100, 400, 2000, 8000]
 const skews = [0, 0, 30, -30, 500, -500, 5000]

@@ -34,7 +34,7 @@ describe('a message that is older than its channel allows', () => {
     })
     read(hand, aged(hand, 1, null, 90_000, ended(1000)), aged(hand, 2, null, 90_000, ended(1001)))
     expect(hand.send()).toEqual(['m1'])
-    expect(hand.take('expire').rows).toMatchObject([{ id: 'm2' }])
+    expect(hand.take('lose').rows).toMatchObject([{ id: 'm2' }])
   })
 
   it('is deleted and counted instead of being sent, by the clock of the database', () => {
@@ -47,8 +47,8 @@ describe('a message that is older than its channel allows', () => {
       aged(hand, 4, 'b', 0),
     )
     expect([hand.send(), hand.send()].flat().toSorted()).toEqual(['m2', 'm4'])
-    expect(hand.take('expire').rows).toMatchObject([
-      { id: 'm3', channel: 'orders', epoch: 1n, isInDoubt: false },
+    expect(hand.take('lose').rows).toMatchObject([
+      { id: 'm3', channel: 'orders', epoch: 1n, cause: 'expired' },
       { id: 'm1', channel: 'views' },
     ])
   })
@@ -57,7 +57,7 @@ describe('a message that is older than its channel allows', () => {
     const hand = handOf()
     read(hand, aged(hand, 1, 'a', 2000), aged(hand, 2, 'a', 1500), aged(hand, 3, 'a', 10))
     expect(hand.has('send')).toBe(false)
-    expect(hand.write('expire')).toEqual(['m1', 'm2'])
+    expect(hand.write('lose')).toEqual(['m1', 'm2'])
     expect(hand.send()).toEqual(['m3'])
     expect(hand.mind.counters).toMatchObject({ expired: 2, sent: 1 })
   })
@@ -70,7 +70,7 @@ describe('a message that is older than its channel allows', () => {
     hand.now += 200
     hand.until('read')
     read(hand, aged(hand, 1, 'a', 250), aged(hand, 2, 'b', 1150))
-    expect(hand.write('expire')).toEqual(['m2'])
+    expect(hand.write('lose')).toEqual(['m2'])
     expect(hand.send()).toEqual(['m1'])
   })
 
@@ -78,14 +78,14 @@ describe('a message that is older than its channel allows', () => {
     const hand = handOf()
     read(hand, aged(hand, 1, 'a', 10), aged(hand, 2, 'a', 2000), aged(hand, 3, 'a', 10))
     expect(hand.send()).toEqual(['m1'])
-    expect(hand.write('expire')).toEqual(['m2'])
+    expect(hand.write('lose')).toEqual(['m2'])
     expect(hand.send()).toEqual(['m3'])
   })
 
   it('that failed before goes with its line', () => {
     const hand = handOf()
     read(hand, aged(hand, 1, 'a', 2000, { origin: 'retry', attempts: 1 }))
-    expect(hand.write('expire')).toEqual(['m1'])
+    expect(hand.write('lose')).toEqual(['m1'])
     expect(hand.mind.inMemory).toBe(0)
   })
 
@@ -97,15 +97,15 @@ describe('a message that is older than its channel allows', () => {
     hand.now += 200
     hand.until('read')
     read(hand, aged(hand, 1, 'a', 1200))
-    expect(hand.take('expire').rows).toMatchObject([{ id: 'm1', isInDoubt: true }])
+    expect(hand.take('lose').rows).toMatchObject([{ id: 'm1', cause: 'expired-in-doubt' }])
   })
 
   it('is left to the successor where the epoch does not hold, and deleted again where nobody knows', () => {
     const hand = handOf()
     read(hand, aged(hand, 1, null, 2000))
-    hand.mind.writeFailed(hand.take('expire').write, hand.now)
-    hand.until('expire')
-    hand.write('expire', 'fenced')
+    hand.mind.writeFailed(hand.take('lose').write, hand.now)
+    hand.until('lose')
+    hand.write('lose', 'fenced')
     expect(hand.mind.held).toEqual([])
     expect(hand.mind.inMemory).toBe(0)
   })
@@ -114,7 +114,7 @@ describe('a message that is older than its channel allows', () => {
     const hand = handOf()
     read(hand, aged(hand, 1, null, 2000))
     hand.read([], { server: 'promoted' })
-    hand.write('expire')
+    hand.write('lose')
     hand.read([], { server: 'promoted' })
     expect(hand.floor()).toBe(0n)
   })
@@ -123,7 +123,7 @@ describe('a message that is older than its channel allows', () => {
     const hand = handOf({}, 'take')
     read(hand, aged(hand, 1, 'a', 2000), aged(hand, 2, 'b', 0))
     expect(hand.takes()).toEqual(['m2'])
-    expect(hand.write('expire')).toEqual(['m1'])
+    expect(hand.write('lose')).toEqual(['m1'])
   })
 
   it('is in no fenced transaction; and what one left in doubt has been looked up', () => {
@@ -138,7 +138,7 @@ describe('a message that is older than its channel allows', () => {
     read(hand, aged(hand, 1, 'a', 1500))
     hand.until('read')
     read(hand, aged(hand, 1, 'a', 1500))
-    expect(hand.take('expire').rows).toMatchObject([{ id: 'm1', isInDoubt: false }])
+    expect(hand.take('lose').rows).toMatchObject([{ id: 'm1', cause: 'expired' }])
   })
 
   it('has no end where the channel sets none', () => {

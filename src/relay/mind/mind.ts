@@ -35,7 +35,7 @@ export class RelayMind {
     this.#reading = new Reading(this.#core, this.#writing)
     this.#gathering = new Gathering(this.#core, this.#writing)
     const verdicts = new Verdicts(this.#core, this.#finishing, this.#writing, this.#gathering)
-    this.#taking = new Taking(this.#core, this.#gathering)
+    this.#taking = new Taking(this.#core, this.#gathering, this.#writing)
     this.#fencing = new Fencing(this.#core, this.#gathering, verdicts)
     this.#sending = new Sending(this.#core, this.#gathering, verdicts, this.#taking, this.#fencing)
   }
@@ -152,7 +152,7 @@ export class RelayMind {
     this.#finishing.removeFailed(remove, now)
   }
 
-  /** What became of each row of a `block`, `bury`, `move` or `expire`. */
+  /** What became of each row of a `block`, `bury`, `move` or `lose`. */
   written(write: number, outcomes: readonly FollowerOutcome[]): void {
     this.#writing.written(write, outcomes)
   }

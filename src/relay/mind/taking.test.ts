@@ -153,6 +153,36 @@ describe('at most once', () => {
   })
 })
 
+describe('where another server answers that may not know of the take', () => {
+  it('deletes and counts in one write what was lost, and reads on from there', () => {
+    const hand = hands()
+    hand.read([row(1, 'a'), row(2, 'b')])
+    hand.takes()
+    hand.read([], { server: 'promoted' })
+    hand.dispatches(dropped, null)
+    // Its line in `taken` may have fallen back too, and then nothing would count it.
+    expect(hand.take('lose')).toMatchObject({ rows: [{ id: 'm1', cause: 'not-sent', epoch: 1n }] })
+    expect(hand.remove()).toEqual(['m2'])
+    expect(hand.ends()).toMatchObject([{ id: 'm1', cause: 'not-sent' }])
+    expect(hand.mind.counters).toMatchObject({ lost: 1, expired: 0 })
+  })
+
+  it('writes that again where the write failed', () => {
+    const hand = hands()
+    hand.read([row(1, 'a')])
+    hand.takes()
+    hand.read([], { server: 'promoted' })
+    hand.dispatches(dropped)
+    hand.mind.writeFailed(hand.take('lose').write, hand.now)
+    hand.until('lose')
+    expect(hand.write('lose')).toEqual(['m1'])
+    hand.ends()
+    hand.mind.drain([0])
+    hand.decide()
+    expect(hand.take('release').partitions).toEqual([lease])
+  })
+})
+
 describe('a destination that is not there', () => {
   it('is asked before the take: the rows wait, and nothing is lost', () => {
     const hand = hands()

@@ -6,6 +6,7 @@ import type { Gathering } from './gathering.ts'
 import { hold } from './holding.ts'
 import type { ChannelState, Entry, PartitionState } from './state.ts'
 import type { Command } from './types.ts'
+import type { Writing } from './writing.ts'
 
 interface Take {
   readonly take: number
@@ -37,6 +38,7 @@ const notSent = (code: string): NonNullable<OnceResult> => ({ cause: 'not-sent',
 export class Taking {
   readonly #core: MindCore
   readonly #gathering: Gathering
+  readonly #writing: Writing
   readonly #taking = new Map<number, Take>()
   readonly #sending = new Map<number, OneSend>()
   #dispatches: Command[] = []
@@ -47,9 +49,10 @@ export class Taking {
   #endFailures = 0
   #endAt = 0
 
-  constructor(core: MindCore, gathering: Gathering) {
+  constructor(core: MindCore, gathering: Gathering, writing: Writing) {
     this.#core = core
     this.#gathering = gathering
+    this.#writing = writing
   }
 
   get underway(): number {
@@ -123,12 +126,13 @@ export class Taking {
     const { channel, entries } = take
     channel.underway -= 1
     const losses = [...take.losses]
-    entries.forEach(({ row: { id } }, i) => {
+    entries.forEach((entry, i) => {
       const result = i < results.length ? results[i]! : notSent('NO_ANSWER')
-      if (result !== null) losses.push({ channel: channel.name, id, ...result })
+      const loss = result === null ? null : { channel: channel.name, id: entry.row.id, ...result }
+      if (loss !== null) losses.push(loss)
+      this.#finish(entry, loss)
     })
     this.#end(number, entries, losses)
-    for (const entry of entries) this.#finish(entry)
     this.#gathering.endOfKeys(entries)
     const reachesNobody = entries.every((_, i) => i >= results.length || results[i]?.cause === 'not-sent')
     if (reachesNobody) hold(this.#core, channel, results[0]?.code ?? 'NO_ANSWER', now)
@@ -197,10 +201,14 @@ export class Taking {
   }
 
   /** A server that is read by now may still have the row, and has been asked for it in vain: it must not bring it again. */
-  #finish(entry: Entry): void {
+  #finish(entry: Entry, loss: Loss | null): void {
     if (!entry.partition.isHeld) return
     if (entry.history === this.#core.histories) {
       this.#core.settle(entry)
+      return
+    }
+    if (loss !== null) {
+      this.#writing.lost(entry, loss)
       return
     }
     entry.state = 'removing'

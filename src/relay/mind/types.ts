@@ -6,10 +6,10 @@ import type {
   BlockedLine,
   DeadLetter,
   DeliveredRow,
-  ExpiredRow,
   Follower,
   FoundRow,
   Loss,
+  LostRow,
   OutboxRow,
   ReadRequest,
   TakenRow,
@@ -90,7 +90,7 @@ export type Command =
   | { readonly type: 'block'; readonly write: number; readonly lines: readonly BlockedLine[] }
   | { readonly type: 'bury'; readonly write: number; readonly letters: readonly DeadLetter[] }
   | { readonly type: 'move'; readonly write: number; readonly rows: readonly Follower[] }
-  | { readonly type: 'expire'; readonly write: number; readonly rows: readonly ExpiredRow[] }
+  | { readonly type: 'lose'; readonly write: number; readonly rows: readonly LostRow[] }
   /** Form `take`. Also answered by `notReady`, where nothing was taken because no destination is there to send to. */
   | {
       readonly type: 'take'

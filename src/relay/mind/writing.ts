@@ -1,5 +1,5 @@
 import { backoffMs } from '../../kernel/retry.ts'
-import type { BlockedLine, DeadLetter, ExpiredRow, Follower, FollowerOutcome } from '../../ports/outbox.ts'
+import type { BlockedLine, DeadLetter, Follower, FollowerOutcome, Loss, LostRow } from '../../ports/outbox.ts'
 import type { Fate } from '../../ports/transport.ts'
 import type { MindCore } from './core.ts'
 import type { Entry, KeyState } from './state.ts'
@@ -11,7 +11,7 @@ interface Payloads {
   readonly block: BlockedLine
   readonly bury: DeadLetter
   readonly move: Follower
-  readonly expire: ExpiredRow
+  readonly lose: LostRow
 }
 
 type Kind = keyof Payloads
@@ -26,7 +26,7 @@ type Write = {
 }[Kind]
 
 /**
- * What is written of rows that are not delivered: lines, dead letters, followers beside their parked head, what has expired. One
+ * What is written of rows that are not delivered: lines, dead letters, followers beside their parked head, what is lost. One
  * statement at a time, in the order it was asked for. One that fails is made again: each is right however often it is made.
  */
 export class Writing {
@@ -82,7 +82,17 @@ export class Writing {
     this.#begin(entry)
     // What a fenced transaction left in doubt has been looked up since.
     const isInDoubt = entry.doubt.times > 0 && entry.channel.rules.form !== 'fence'
-    this.#push(entry, 'expire', { ...this.#refOf(entry), channel: entry.row.channel, isInDoubt })
+    const cause = isInDoubt ? 'expired-in-doubt' : 'expired'
+    this.#push(entry, 'lose', { ...this.#refOf(entry), channel: entry.row.channel, cause, code: null })
+  }
+
+  /**
+   * A row that has had its one send in vain, and that another server may have by now: it goes there as well, and is counted where it
+   * goes. The line in `taken` that would count it is not there then.
+   */
+  lost(entry: Entry, { channel, cause, code }: Loss): void {
+    entry.state = 'writing'
+    this.#push(entry, 'lose', { ...this.#refOf(entry), channel, cause, code })
   }
 
   issue(now: number): Command | null {
@@ -107,7 +117,7 @@ export class Writing {
       if (!each.entry.partition.isHeld) return
       const outcome = outcomes[i]!
       if (outcome === 'fenced') this.#core.refused(each.entry.partition)
-      else if (each.kind === 'expire') this.#expired(each, outcome)
+      else if (each.kind === 'lose') this.#lost(each, outcome)
       else if (each.kind === 'move') this.#moved(each, outcome)
       else this.#failed(each, outcome)
     })
@@ -137,7 +147,7 @@ export class Writing {
   #refOf({
     row: { partition, seq, id },
     partition: { epoch },
-  }: Entry): Omit<ExpiredRow, 'channel' | 'isInDoubt'> {
+  }: Entry): Omit<LostRow, 'channel' | 'cause' | 'code'> {
     return { partition, seq, id, epoch }
   }
 
@@ -178,15 +188,17 @@ export class Writing {
     if (key.moving === 0) core.reopen(key, closed.rereads)
   }
 
-  #expired({ entry, resets }: Write, outcome: FollowerOutcome): void {
+  #lost({ what, entry, resets }: Write & { readonly kind: 'lose' }, outcome: FollowerOutcome): void {
     const core = this.#core
     const { partition, row } = entry
-    if (outcome === 'written') core.counters.expired += 1
+    // A one send has told its key already that it is over, and counted.
+    const isExpiry = what.cause === 'expired' || what.cause === 'expired-in-doubt'
+    if (isExpiry && outcome === 'written') core.counters.expired += 1
     core.settle(entry)
     // On a server that is not read any more; or gone, and brought back while this was under way.
     if (entry.history !== core.histories || (outcome === 'gone' && partition.resets !== resets))
       core.reread(partition, row.seq)
-    endOfExpiry(core, entry.key)
+    if (isExpiry) endOfExpiry(core, entry.key)
   }
 }
 
@@ -206,8 +218,8 @@ function commandOf(kind: Kind, write: number, writes: readonly Write[]): Command
       return { type: 'bury', write, letters: whats('bury') }
     case 'move':
       return { type: 'move', write, rows: whats('move') }
-    case 'expire':
-      return { type: 'expire', write, rows: whats('expire') }
+    case 'lose':
+      return { type: 'lose', write, rows: whats('lose') }
   }
 }
 

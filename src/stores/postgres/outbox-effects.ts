@@ -2,16 +2,16 @@ import type { Lane } from '../../ports/lane.ts'
 import type {
   BlockedLine,
   DeadLetter,
-  ExpiredRow,
   Follower,
   FollowerOutcome,
   FoundRow,
   LineOutcome,
+  LostRow,
   RowRef,
 } from '../../ports/outbox.ts'
 import type { SqlStatement } from '../../ports/sql.ts'
 import type { Connection } from './connection.ts'
-import { expireText } from './outbox-expire-statement.ts'
+import { loseText } from './outbox-lose-statement.ts'
 import { lockParkedText, moveFollowersText } from './outbox-follower-statements.ts'
 import { blockText, buryText } from './outbox-line-statements.ts'
 import { outcomesOf, type OutcomeRow, placesOf, refsOf } from './outbox-refs.ts'
@@ -37,7 +37,7 @@ export class OutboxEffects {
   readonly #withdraw: SqlStatement
   readonly #block: SqlStatement
   readonly #bury: SqlStatement
-  readonly #expire: SqlStatement
+  readonly #lose: SqlStatement
   readonly #lockParked: SqlStatement
   readonly #move: SqlStatement
   #moving: Promise<unknown> = Promise.resolve()
@@ -63,7 +63,7 @@ export class OutboxEffects {
     this.#withdraw = named('withdraw', withdrawText(schema, keeps))
     this.#block = named('block', blockText(schema, lane))
     this.#bury = named('bury', buryText(schema, lane))
-    this.#expire = named('expire', expireText(schema, lane))
+    this.#lose = named('lose', loseText(schema, lane))
     this.#lockParked = named('lock_parked', lockParkedText(schema))
     this.#move = named('move_followers', moveFollowersText(schema, lane))
   }
@@ -135,20 +135,21 @@ export class OutboxEffects {
     return outcomes
   }
 
-  async expire(expired: readonly ExpiredRow[]): Promise<readonly LineOutcome[]> {
-    if (expired.length === 0) return []
+  async lose(lost: readonly LostRow[]): Promise<readonly LineOutcome[]> {
+    if (lost.length === 0) return []
     const values = [
-      ...refsOf(expired),
+      ...refsOf(lost),
       this.#lane.consumer,
-      expired.map((row) => row.epoch.toString()),
-      expired.map((row) => row.isInDoubt),
+      lost.map((row) => row.epoch.toString()),
+      lost.map((row) => row.cause),
+      lost.map((row) => row.code),
     ]
     const rows = await this.#lines.query<OutcomeRow<LineOutcome>>(
-      { ...this.#expire, values },
-      'delete what has expired',
+      { ...this.#lose, values },
+      'delete and count what is lost',
     )
-    const outcomes = outcomesOf(expired, rows)
-    await this.#removeEnded(expired, outcomes)
+    const outcomes = outcomesOf(lost, rows)
+    await this.#removeEnded(lost, outcomes)
     return outcomes
   }
 

@@ -129,7 +129,7 @@ function openOutbox(connections: Connections, schema: string, lane: Lane, keeps:
     block: (blocked) => effects.block(blocked),
     bury: (letters) => effects.bury(letters),
     moveFollowers: (rows) => effects.moveFollowers(rows),
-    expire: (rows) => effects.expire(rows),
+    lose: (rows) => effects.lose(rows),
     take: (batch, rows) => taking.take(batch, rows),
     endTaken: (batch, losses) => taking.endTaken(batch, losses),
     fencedStates: (partitions) => fenced.states(partitions),

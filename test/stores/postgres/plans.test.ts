@@ -6,7 +6,7 @@ import {
   removeText,
   sweepText,
 } from '../../../src/stores/postgres/outbox-remove-statements.ts'
-import { expireText } from '../../../src/stores/postgres/outbox-expire-statement.ts'
+import { loseText } from '../../../src/stores/postgres/outbox-lose-statement.ts'
 import { moveFollowersText } from '../../../src/stores/postgres/outbox-follower-statements.ts'
 import { blockText, buryText } from '../../../src/stores/postgres/outbox-line-statements.ts'
 import { removeFencedText } from '../../../src/stores/postgres/outbox-fenced-statements.ts'
@@ -44,7 +44,7 @@ test.for([
       const block = await prepare(effects, 'block_rows', blockText(s, lane))
       const bury = await prepare(effects, 'bury_rows', buryText(s, lane))
       const follow = await prepare(effects, 'move_followers', moveFollowersText(s, lane))
-      const expire = await prepare(effects, 'expire_rows', expireText(s, lane))
+      const lose = await prepare(effects, 'lose_rows', loseText(s, lane))
       const take = await prepare(effects, 'take_rows', takeText(s, lane))
       const fenced = await prepare(effects, 'remove_fenced', removeFencedText(s, false))
       const sweep = await prepare(effects, 'sweep_rows', sweepText(s, false))
@@ -122,11 +122,10 @@ test.for([
           ...[0, 1, 'E', 'e', 'rejected', true].map((value) => Array(10).fill(value)),
         ]),
         follow: await follow([...refs.map((each) => each.slice(990)), consumer, Array(10).fill(0)]),
-        expire: await expire([
+        lose: await lose([
           ...refs.map((each) => each.slice(20, 30)),
           consumer,
-          Array(10).fill(0),
-          Array(10).fill(false),
+          ...[0, 'expired', 'E'].map((value) => Array(10).fill(value)),
         ]),
         remove: await remove([...refs, consumer]),
       }

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import type pg from 'pg'
-import type { OutboxRow } from '../../../src/ports/outbox.ts'
+import type { LossCause, OutboxRow } from '../../../src/ports/outbox.ts'
 import type { Store } from '../../../src/ports/store.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
 import { followerOf, letterOf, lineOf } from './failures.ts'
@@ -304,17 +304,19 @@ describe('followers of a parked head', () => {
   })
 })
 
+const expired = { cause: 'expired', code: null } as const
+
 describe('what has expired', () => {
   test('goes with its line and is counted once, in one statement', async () => {
     const { street, desk, rows } = await scene('a', 'a', 'b')
     await desk.outbox.block([lineOf(rows[0]!, desk)])
-    const ref = ({ partition, seq, id, channel }: OutboxRow, isInDoubt = false) => ({
-      ...{ partition, seq, id, channel, isInDoubt },
+    const ref = ({ partition, seq, id, channel }: OutboxRow, cause: LossCause = 'expired') => ({
+      ...{ partition, seq, id, channel, cause, code: null },
       epoch: desk.epoch(partition),
     })
-    const expired = [ref(rows[0]!), ref(rows[2]!, true)]
-    expect(await desk.outbox.expire(expired)).toEqual(['written', 'written'])
-    expect(await desk.outbox.expire(expired)).toEqual(['gone', 'gone'])
+    const expired = [ref(rows[0]!), ref(rows[2]!, 'expired-in-doubt')]
+    expect(await desk.outbox.lose(expired)).toEqual(['written', 'written'])
+    expect(await desk.outbox.lose(expired)).toEqual(['gone', 'gone'])
     expect(await lossesOf(street)).toEqual([
       { consumer: '', cause: 'expired', count: 1 },
       { consumer: '', cause: 'expired-in-doubt', count: 1 },
@@ -322,20 +324,31 @@ describe('what has expired', () => {
     expect(await linesOf(street)).toEqual([])
     expect(await rewind(street)).toBe(1)
     expect(await seen({ street, desk })).toEqual([[rows[1]!.id, false]])
-    expect(await desk.outbox.expire([])).toEqual([])
+    expect(await desk.outbox.lose([])).toEqual([])
   })
 
   test('is said to have been in doubt where its line says so', async () => {
     const { street, desk, rows } = await scene('a')
     await desk.outbox.block([lineOf(rows[0]!, desk, { isInDoubt: true })])
-    await desk.outbox.expire([{ ...lineOf(rows[0]!, desk), isInDoubt: false }])
+    await desk.outbox.lose([{ ...lineOf(rows[0]!, desk), ...expired }])
     expect(await lossesOf(street)).toMatchObject([{ cause: 'expired-in-doubt', count: 1 }])
+  })
+
+  test('is counted beside what had its one send on another server and is back', async () => {
+    const { street, desk, rows } = await scene('a', 'a')
+    await desk.outbox.block([lineOf(rows[0]!, desk, { isInDoubt: true })])
+    const lost = rows.map((row) => ({ ...lineOf(row, desk), cause: 'not-sent' as const, code: 'ECONNRESET' }))
+    expect(await desk.outbox.lose(lost)).toEqual(['written', 'written'])
+    expect(await desk.outbox.lose(lost)).toEqual(['gone', 'gone'])
+    expect(await lossesOf(street)).toEqual([{ consumer: '', cause: 'not-sent', count: 2 }])
+    expect(await seen({ street, desk })).toEqual([])
+    expect(await linesOf(street)).toEqual([])
   })
 
   test('is left to the successor of an epoch that has ended', async () => {
     const { street, desk, rows } = await scene('a')
     const epoch = desk.epoch(street.first) - 1n
-    expect(await desk.outbox.expire([{ ...rows[0]!, epoch, isInDoubt: false }])).toEqual(['fenced'])
+    expect(await desk.outbox.lose([{ ...rows[0]!, epoch, ...expired }])).toEqual(['fenced'])
     expect(await lossesOf(street)).toEqual([])
     expect(await seen({ street, desk })).toHaveLength(1)
   })
@@ -372,11 +385,11 @@ describe('on the lane of one of several consumers', () => {
 
   test('what has expired for all of them is counted for each, and the last one deletes it', async () => {
     const { street, desk, other, rows } = await lane('a')
-    const row = { ...rows[0]!, isInDoubt: false }
-    expect(await desk.outbox.expire([{ ...row, epoch: desk.epoch(street.first) }])).toEqual(['written'])
+    const row = { ...rows[0]!, ...expired }
+    expect(await desk.outbox.lose([{ ...row, epoch: desk.epoch(street.first) }])).toEqual(['written'])
     expect(await seen({ street, desk })).toEqual([])
     expect(await new TestReader(other.outbox, street).read()).toHaveLength(1)
-    expect(await other.outbox.expire([{ ...row, epoch: other.epoch(street.first) }])).toEqual(['written'])
+    expect(await other.outbox.lose([{ ...row, epoch: other.epoch(street.first) }])).toEqual(['written'])
     expect(await lossesOf(street)).toEqual([
       { consumer: 'one', cause: 'expired', count: 1 },
       { consumer: 'two', cause: 'expired', count: 1 },
@@ -391,7 +404,7 @@ describe('on the lane of one of several consumers', () => {
     const { street, desk, rows } = await lane('a')
     await observer.query(`insert into waybill.inbox (consumer, message_id) values ('one', $1)`, [rows[0]!.id])
     expect(await desk.outbox.bury([letterOf(rows[0]!, desk, { parks: true })])).toEqual(['gone'])
-    expect(await desk.outbox.expire([{ ...lineOf(rows[0]!, desk), isInDoubt: false }])).toEqual(['gone'])
+    expect(await desk.outbox.lose([{ ...lineOf(rows[0]!, desk), ...expired }])).toEqual(['gone'])
     expect(await linesOf(street)).toEqual([])
     expect(await lettersOf(street)).toEqual([])
     expect(await lossesOf(street)).toEqual([])

@@ -39,6 +39,21 @@ export async function createTopic(
   return topic
 }
 
+export async function deleteTopic(brokers: readonly string[], topic: string): Promise<void> {
+  const client = admin(brokers)
+  await client.deleteTopics({ topics: [topic] })
+  // As with one that is made: until the broker has heard of it, it takes records into a topic that is no more.
+  await until('the topic to be gone', async () => {
+    try {
+      await client.metadata({ topics: [topic], forceUpdate: true, retries: 0 })
+      return false
+    } catch (error) {
+      if (isUnknownTopic(error)) return true
+      throw error
+    }
+  })
+}
+
 /** What a consumer has committed of each partition; -1 where that is nothing. */
 export async function committedOffsets(
   brokers: readonly string[],

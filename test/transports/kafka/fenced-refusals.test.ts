@@ -2,7 +2,7 @@ import { beforeAll, expect, it } from 'vitest'
 import type { FencedMessage, FencedOutcome, FencedPublisher } from '../../../src/ports/transport.ts'
 import type { KafkaTransportOptions } from '../../../src/transports/kafka/options.ts'
 import { describeWithKafka, kafkaBrokers } from '../../setup/servers.ts'
-import { admin, createTopic } from './broker-desk.ts'
+import { createTopic, deleteTopic } from './broker-desk.ts'
 import { openFencedPublisher, outcomeOf, rowsOf, rowsTo, seenByJava, service } from './fenced-scene.ts'
 import { codeOf, messageTo, newTopic } from './scene.ts'
 
@@ -110,8 +110,8 @@ describeWithKafka('what a fenced Kafka publisher cannot write', () => {
     const before = await publisher.takeOver(0, timeoutMs)
     const topic = await createTopic(brokers, 1)
     expect(outcomeOf(await publish(publisher, 1n, rowsTo(topic, 1, 3)))).toBe('committed')
-    await admin(brokers).deleteTopics({ topics: [own.positionsTopic!] })
-    const lost = await publisher.publish(0, { epoch: 1n, number: 2n }, rowsTo(topic, 4, 3), 1500)
+    await deleteTopic(brokers, own.positionsTopic!)
+    const lost = await publisher.publish(0, { epoch: 1n, number: 2n }, rowsTo(topic, 4, 3), 3000)
     expect(outcomeOf(lost)).toBe('unknown: UNKNOWN_TOPIC_OR_PARTITION')
     const after = await publisher.takeOver(0, timeoutMs)
     expect(after.last).toBeNull()

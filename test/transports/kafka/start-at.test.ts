@@ -4,7 +4,7 @@ import { silentLogger, type Logger } from '../../../src/kernel/logger.ts'
 import type { AssignedStream } from '../../../src/ports/transport.ts'
 import { until } from '../../../src/testing/until.ts'
 import { describeWithKafka, kafkaBrokers } from '../../setup/servers.ts'
-import { admin, createTopic, publish } from './broker-desk.ts'
+import { admin, createTopic, deleteTopic, publish } from './broker-desk.ts'
 import {
   messagesTo,
   messageTo,
@@ -125,7 +125,7 @@ describeWithKafka('where a Kafka subscription starts', () => {
       },
     })
     expect((await receiveCount(subscription, 5)).map(textOf)).toEqual(['5', '6', '7', '8', '9'])
-    await admin(brokers).deleteTopics({ topics: [topic] })
+    await deleteTopic(brokers, topic)
     // More than before: the old position is one that the new log has, too.
     await admin(brokers).createTopics({ topics: [topic], partitions: 1, replicas: 1 })
     await publish(brokers, messagesTo(topic, ['k'], 20))
