@@ -16,6 +16,8 @@ export interface StartPostgresOptions {
   readonly port?: number
   /** `false`: no fsync, faster; commits survive SIGKILL all the same, but not a crash of the machine. @default true */
   readonly durable?: boolean
+  /** Where the folder of its data is made. @default the system's place for temporary files */
+  readonly parent?: string
   /** Gives the start up and removes what it left. */
   readonly signal?: AbortSignal
 }
@@ -27,6 +29,8 @@ export interface PostgresServer extends AsyncDisposable {
   readonly port: number
   /** Of the postmaster that runs now. */
   pid(): number
+  /** Whether that one has not ended. */
+  isRunning(): boolean
   /** Needs `pg`. Returns the new database's URL. */
   createDatabase(name: string): Promise<string>
   /** SIGKILL of the postmaster and its children; resolves when they are gone. The data stays. */
@@ -63,7 +67,9 @@ const defaults: Readonly<Record<string, string>> = {
 export async function startPostgres(options: StartPostgresOptions = {}): Promise<PostgresServer> {
   const found = await findPostgres()
   const user = serverUser()
-  const folder = mkdtempSync(join(firstReachable([tmpdir(), '/tmp'], user), 'waybill-postgres-'))
+  const folder = mkdtempSync(
+    join(options.parent ?? firstReachable([tmpdir(), '/tmp'], user), 'waybill-postgres-'),
+  )
   if (user.uid !== undefined) chownSync(folder, user.uid, user.gid ?? user.uid)
   chmodSync(folder, 0o700)
   const data = join(folder, 'data')
@@ -135,6 +141,7 @@ export async function startPostgres(options: StartPostgresOptions = {}): Promise
           throw new WaybillError('WB_NOT_RUNNING', `PostgreSQL on port ${port} was stopped.`)
         return server.pid
       },
+      isRunning: () => server !== undefined && server.exitCode() === undefined,
       createDatabase: (name) => createDatabase(url, name),
       kill,
       pause: async () => {
