@@ -72,9 +72,13 @@ function watched(outbox: Outbox, current: () => Watch | undefined): Outbox {
     async read(request) {
       const askedAt = performance.now()
       const result = await outbox.read(request)
-      const watch = current()
-      if (watch !== undefined && watch.startedAt === undefined && result.rows.length > 0)
-        watch.startedAt = askedAt
+      noteStart(current(), result.rows.length, askedAt)
+      return result
+    },
+    async readNews(request) {
+      const askedAt = performance.now()
+      const result = await outbox.readNews(request)
+      noteStart(current(), result?.rows.length ?? 0, askedAt)
       return result
     },
     async remove(rows) {
@@ -84,6 +88,10 @@ function watched(outbox: Outbox, current: () => Watch | undefined): Outbox {
       return result
     },
   }
+}
+
+function noteStart(watch: Watch | undefined, found: number, askedAt: number): void {
+  if (watch !== undefined && watch.startedAt === undefined && found > 0) watch.startedAt = askedAt
 }
 
 function note(watch: Watch, removed: number, atMs: number): void {

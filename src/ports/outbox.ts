@@ -78,6 +78,13 @@ export interface ReadRequest {
   readonly channels: readonly string[]
 }
 
+/** For a relay that has everything that was committed and eligible in `last`. */
+export interface NewsRequest extends Pick<ReadRequest, 'partitions' | 'channels'> {
+  readonly last: Snapshot
+  /** Rows, at most, over all partitions. */
+  readonly limit: number
+}
+
 export interface ReadResult {
   readonly snapshot: Snapshot
   /** Changes when it is another server or the same one started anew (address and start time). */
@@ -85,6 +92,8 @@ export interface ReadResult {
   /** The database's own clock while it read, in milliseconds since 1970: what ages are reckoned by, never this process's clock. */
   readonly serverTimeMs: number
   readonly inRecovery: boolean
+  /** Whether any message of the lane's consumer has a `blocked` line, in whatever partition. */
+  readonly hasLines: boolean
   /** The rewind counter of each partition asked for, as this read saw it. */
   readonly rewinds: ReadonlyMap<number, bigint>
   /** The highest number of each partition that has a row above its floor, eligible or not. */
@@ -210,6 +219,12 @@ export interface Outbox {
    * and the snapshot returned are of one snapshot. In recovery it returns no rows.
    */
   read(request: ReadRequest): Promise<ReadResult>
+  /**
+   * The same where nothing but what has committed since `last` can be new, which is quicker to tell: those rows, wherever the floors are, and
+   * the marks as they were handed in. `null`: only `read` can tell what is there, because rows were more than `limit`, there
+   * are lines, or the server recovers.
+   */
+  readNews(request: NewsRequest): Promise<ReadResult | null>
   /**
    * Deletes rows the transport has confirmed, together with their `blocked` lines unless parked (also where the row itself is gone
    * already); where a line went, the partition's rewind counter is raised in the same statement. Needs no epoch: it is right whoever does it. A row whose three names do not

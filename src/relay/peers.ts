@@ -48,6 +48,7 @@ function notedOutbox(outbox: Outbox, calls: Calls): Outbox {
     calls.repeated('database', what, work)
   return {
     read: (request) => repeated('reading the outbox', () => outbox.read(request)),
+    readNews: (request) => repeated('reading the outbox', () => outbox.readNews(request)),
     remove: (rows) => repeated('deleting delivered messages', () => outbox.remove(rows)),
     block: (lines) => repeated('writing what failed', () => outbox.block(lines)),
     bury: (letters) => repeated('writing dead letters', () => outbox.bury(letters)),

@@ -23,6 +23,7 @@ function resultOf({ partitions }: ReadRequest, rows: readonly OutboxRow[]): Read
     server: 'a',
     serverTimeMs: 0,
     inRecovery: false,
+    hasLines: false,
     rewinds: new Map(partitions.map(({ partition }) => [partition, 0n])),
     tops: new Map(top === undefined ? [] : [[0, top]]),
     marks: new Map(partitions.map(({ partition }) => [partition, '0/0'])),

@@ -280,6 +280,7 @@ class Run {
     try {
       switch (command.type) {
         case 'read':
+        case 'readNews':
           await this.#read(command)
           break
         case 'send':
@@ -335,13 +336,17 @@ class Run {
     }
   }
 
-  async #read(command: Extract<Command, { type: 'read' }>): Promise<void> {
+  async #read(command: Extract<Command, { type: 'read' | 'readNews' }>): Promise<void> {
     const { clock } = this.#options
     this.#watch.readIssued(clock.now())
     try {
-      const result = await this.#outbox.read(command.request)
-      this.#watch.readEnded(result.rows.length, null, clock.now())
-      if (result.rows.length > 0) failpoint('relay.after-read')
+      const result =
+        command.type === 'read'
+          ? await this.#outbox.read(command.request)
+          : await this.#outbox.readNews(command.request)
+      const found = result?.rows.length ?? 0
+      this.#watch.readEnded(found, null, clock.now())
+      if (found > 0) failpoint('relay.after-read')
       this.#mind.readReturned(command.read, result, this.#options.clock.now())
     } catch (error) {
       this.#warn(error, 'could not read the outbox')

@@ -2,6 +2,7 @@ import type {
   FencedState,
   FollowerOutcome,
   Loss,
+  NewsRequest,
   OutboxRow,
   ReadRequest,
   ReadResult,
@@ -23,6 +24,7 @@ interface Answer {
   /** @default the time of the mind: their clocks agree */
   readonly serverTimeMs?: number
   readonly inRecovery?: boolean
+  readonly hasLines?: boolean
   readonly orphans?: readonly RowRef[]
   /** Of partition 0. */
   readonly top?: bigint
@@ -112,6 +114,7 @@ export class ByHand {
   until(type: Command['type']): void {
     while (!this.has(type)) {
       if (this.has('read')) this.read()
+      else if (this.has('readNews')) this.readNews()
       else this.rest()
     }
   }
@@ -140,12 +143,33 @@ export class ByHand {
   /** Answers the read that waits. */
   read(rows: readonly OutboxRow[] = [], answer: Answer = {}): void {
     const { read, request } = this.take('read')
+    this.#answerRead(read, request, rows, answer)
+  }
+
+  /** Answers the look for news that waits, and tells what it asked for; `null`: it cannot be told. */
+  readNews(rows: readonly OutboxRow[] | null = [], answer: Answer = {}): NewsRequest {
+    const { read, request } = this.take('readNews')
+    if (rows !== null) this.#answerRead(read, request, rows, answer)
+    else {
+      this.mind.readReturned(read, null, this.now)
+      this.decide()
+    }
+    return request
+  }
+
+  #answerRead(
+    read: number,
+    request: Pick<ReadRequest, 'partitions'>,
+    rows: readonly OutboxRow[],
+    answer: Answer,
+  ): void {
     this.#xmax = answer.xmax ?? this.#xmax + 1n
     const result: ReadResult = {
       snapshot: { xmax: this.#xmax, open: answer.open ?? [] },
       server: answer.server ?? 'server',
       serverTimeMs: answer.serverTimeMs ?? this.now,
       inRecovery: answer.inRecovery ?? false,
+      hasLines: answer.hasLines ?? false,
       rewinds: new Map(
         request.partitions.map(({ partition }) => [partition, partition === 0 ? (answer.rewind ?? 0n) : 0n]),
       ),

@@ -10,6 +10,8 @@ export const occurrences = [
   'delayed row committed after its time',
   'clock of the database put back',
   'read failed',
+  'news',
+  'news told by a whole read only',
   'read in recovery',
   'rewind',
   'hold',

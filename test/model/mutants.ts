@@ -167,6 +167,26 @@ export const mutants: readonly NamedMutant[] = [
     options: { lateLimit: 1000 },
   },
   {
+    name: 'looks for news without the list of open transactions',
+    breaks: [stuck, others, order],
+    ...tap(() => ({ news: (request) => ({ ...request, last: { ...request.last, open: [] } }) })),
+  },
+  {
+    name: 'looks for news only, though something is to be read anew',
+    breaks: [stuck, others, order],
+    patch: patch({
+      gain(partition, epoch, until) {
+        Object.defineProperty(this, 'revisions', { get: () => 0, set: () => {} })
+        gain.call(this, partition, epoch, until)
+      },
+    }),
+  },
+  {
+    name: 'looks for news where lines hold some of them',
+    breaks: [stuck, order, silent],
+    flaws: { passesLinesBy: true },
+  },
+  {
     name: 'takes a read that failed for an empty one',
     breaks: [stuck, others, order],
     seams: { takesFailedReadForEmpty: true },

@@ -1,4 +1,12 @@
-import type { Mark, OutboxRow, ReadRequest, ReadResult, RowOrigin, RowRef } from '../../src/ports/outbox.ts'
+import type {
+  Mark,
+  NewsRequest,
+  OutboxRow,
+  ReadRequest,
+  ReadResult,
+  RowOrigin,
+  RowRef,
+} from '../../src/ports/outbox.ts'
 import type { Database } from './database.ts'
 import { dueAt, lockOf, nameOf, type StoredLine, type StoredRow } from './tables.ts'
 
@@ -8,7 +16,13 @@ const nothing = new Uint8Array()
 export function read(database: Database, request: ReadRequest, now: number): ReadResult {
   const { tables, server, inRecovery, flaws } = database
   const snapshot = database.snapshot()
-  const meta = { snapshot, server, serverTimeMs: now + database.skew, inRecovery }
+  const meta = {
+    snapshot,
+    server,
+    serverTimeMs: now + database.skew,
+    inRecovery,
+    hasLines: tables.lines.size > 0,
+  }
   const time = now + (flaws.readsByForeignClock === true ? 0 : database.skew)
   database.latest = Math.max(database.latest, now + database.skew)
   const nothingFound = { rewinds: new Map(), tops: new Map(), marks: new Map(), rows: [], orphans: [] }
@@ -75,6 +89,36 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
   )
   const nextDueInMs = next === Infinity ? null : next - time
   return { ...meta, rewinds, tops, marks, nextDueInMs, rows, orphans }
+}
+
+/** `Outbox.readNews` as its contract says, evaluated at this moment. */
+export function readNews(database: Database, request: NewsRequest, now: number): ReadResult | null {
+  const { tables, server, inRecovery, flaws } = database
+  if (inRecovery || (tables.lines.size > 0 && flaws.passesLinesBy !== true)) return null
+  const { partitions, last, limit, channels } = request
+  const snapshot = database.snapshot()
+  const time = now + (flaws.readsByForeignClock === true ? 0 : database.skew)
+  database.latest = Math.max(database.latest, now + database.skew)
+  const floors = new Map(partitions.map(({ partition, floor }) => [partition, floor]))
+  const rows = [...tables.rows.values()]
+    .filter(({ xid }) => last.open.includes(xid) || (xid >= last.xmax && xid < snapshot.xmax))
+    .filter((row) => floors.has(row.partition) && channels.includes(row.channel))
+    .filter((row) => row.notBefore === null || row.notBefore <= time)
+    .sort((a, b) => a.partition - b.partition || bySeq(a, b))
+  if (rows.length > limit) return null
+  return {
+    snapshot,
+    server,
+    serverTimeMs: now + database.skew,
+    inRecovery,
+    hasLines: false,
+    rewinds: new Map(partitions.map(({ partition }) => [partition, tables.rewinds.get(partition) ?? 0n])),
+    tops: new Map(),
+    marks: new Map(partitions.flatMap(({ partition, mark }) => (mark === null ? [] : [[partition, mark]]))),
+    nextDueInMs: null,
+    rows: rows.map((row) => found(row, row.seq <= floors.get(row.partition)! ? 'late' : 'upper', 0)),
+    orphans: [],
+  }
 }
 
 /** Whether it stands behind another line of its key. */

@@ -1,5 +1,5 @@
 import type { LeasedPartition } from '../../src/ports/lane.ts'
-import type { FollowerOutcome, ReadRequest, ReadResult } from '../../src/ports/outbox.ts'
+import type { FollowerOutcome, NewsRequest, ReadRequest, ReadResult } from '../../src/ports/outbox.ts'
 import type { Fate, FencedOutcome, TakenOver } from '../../src/ports/transport.ts'
 import { RelayMind } from '../../src/relay/mind/mind.ts'
 import type { Command, MindCounters, MindOptions } from '../../src/relay/mind/types.ts'
@@ -7,7 +7,7 @@ import { Broken } from './broken.ts'
 import type { Broker } from './broker.ts'
 import type { Coverage } from './coverage.ts'
 import type { Database } from './database.ts'
-import { read } from './reading.ts'
+import { read, readNews } from './reading.ts'
 import { carryOut, countWrite, rowsOf, type WriteCommand } from './relay-writes.ts'
 import { nameOf } from './tables.ts'
 import { RelayFences } from './relay-fences.ts'
@@ -21,6 +21,7 @@ export interface Seams {
   /** State of the mutant, one for each relay. */
   readonly tap?: () => {
     request?(request: ReadRequest, isFirst: boolean): ReadRequest
+    news?(request: NewsRequest): NewsRequest
     result?(result: ReadResult): ReadResult
     fate?(fate: Fate): Fate
     outcome?(outcome: FencedOutcome): FencedOutcome
@@ -195,6 +196,9 @@ export class SimulatedRelay {
       case 'read':
         this.operations.push(this.#read(command))
         break
+      case 'readNews':
+        this.operations.push(this.#readNews(command))
+        break
       case 'send':
         watchPoison.sends(command.rows, this.#isOwner)
         this.operations.push(this.#send(command))
@@ -286,6 +290,32 @@ export class SimulatedRelay {
           result ??= read(database, { ...request, upperLimit: 0, lateLimit: 0 }, clock.now)
           this.mind.readReturned(number, { ...result, rows: [], orphans: [] }, clock.now)
         } else this.mind.readFailed(number, clock.now)
+      },
+    }
+  }
+
+  #readNews({ read: number, request: asked }: Extract<Command, { type: 'readNews' }>): Operation {
+    const { database, clock, coverage } = this.#around
+    const request = this.tap.news?.(asked) ?? asked
+    let result: ReadResult | null = null
+    let lookedAt = 0
+    return {
+      kind: 'read',
+      hasEffect: false,
+      effect: () => {
+        result = readNews(database, request, clock.now)
+        lookedAt = clock.now
+      },
+      answer: () => {
+        database.longestReadMs = Math.max(database.longestReadMs, clock.now - lookedAt)
+        if (result === null) coverage.saw('news told by a whole read only')
+        else if (result.rows.length > 0) coverage.saw('news')
+        const told = result === null ? null : (this.tap.result?.(result) ?? result)
+        this.mind.readReturned(number, told, clock.now)
+      },
+      fail: () => {
+        coverage.saw('read failed')
+        this.mind.readFailed(number, clock.now)
       },
     }
   }

@@ -1,10 +1,10 @@
 import type { LeasedPartition } from '../../ports/lane.ts'
 import type { OutboxRow } from '../../ports/outbox.ts'
+import { Doubts } from './doubts.ts'
 import { newFence } from './fence.ts'
 import {
   type ChannelState,
   type Closed,
-  type Doubt,
   type Entry,
   keysOf,
   type KeyState,
@@ -14,7 +14,6 @@ import {
   lotOf,
   lotsOf,
   newPool,
-  noDoubt,
   type PartitionState,
   type Pool,
 } from './state.ts'
@@ -60,6 +59,11 @@ export class MindCore {
   nextReadAt = 0
   /** Sticky: asked for while a read is under way, one more follows it. */
   isReadWanted = false
+  /**
+   * Counts what can bring rows that are no news: a partition that is new here, or one that is read anew, in part or from its start.
+   * Only a whole read finds them.
+   */
+  revisions = 0
   /** What to add to the time of `decide` for the database's own; `null` before it was told. */
   serverOffsetMs: number | null = null
   /** Histories of the database seen so far. What was read in an older one may come again in this one. */
@@ -67,11 +71,11 @@ export class MindCore {
   readonly #isFencing: boolean
   /** By the read that was issued last when they were. */
   readonly #settled: { readonly read: number; readonly entries: Entry[] }[] = []
-  /** Doubts about rows that left memory, so that the next look at them starts where the last one ended. Bounded (S13). */
-  readonly #doubts = new Map<string, Doubt>()
+  readonly #doubts: Doubts
 
   constructor(options: MindOptions) {
     this.options = options
+    this.#doubts = new Doubts(options.maxInFlight)
     this.#isFencing = [...options.channels.values()].some(({ form }) => form === 'fence')
     for (const [name, rules] of options.channels) this.channels.set(name, newChannel(name, rules))
   }
@@ -132,7 +136,6 @@ export class MindCore {
     const key =
       channel.rules.ordered && row.key !== null ? this.#keyOf(partition, channel, pool, row.key) : null
     if (key !== null && !(row.isParked ? this.#mayMove(key, row) : this.#mayQueue(key, row))) return null
-    const doubt = (this.#doubts.size > 0 ? this.#doubts.get(doubtName(row)) : undefined) ?? noDoubt
     const bytes = row.payload.byteLength + 200
     const entry: Entry = {
       row,
@@ -143,7 +146,7 @@ export class MindCore {
       bytes,
       history: this.histories,
       state: 'waiting',
-      doubt,
+      doubt: this.#doubts.of(row),
       sameId: null,
     }
     partition.entries.add(entry)
@@ -167,6 +170,7 @@ export class MindCore {
 
   /** At once, and once more after a read that is under way: that one may have been evaluated before. */
   wantRead(): void {
+    this.revisions += 1
     this.isReadWanted = true
     this.nextReadAt = 0
   }
@@ -196,6 +200,7 @@ export class MindCore {
   reset(partition: PartitionState): void {
     partition.floor = 0n
     partition.resets += 1
+    this.revisions += 1
   }
 
   /** A row without a key to close may have been passed by: the next read starts below it. */
@@ -206,7 +211,7 @@ export class MindCore {
 
   /** Forgets a waiting row without having delivered it. The caller sees to it that it is read again. */
   drop(entry: Entry): void {
-    if (entry.doubt.times > 0) this.#rememberDoubt(doubtName(entry.row), entry.doubt)
+    if (entry.doubt.times > 0) this.#doubts.remember(entry.row, entry.doubt)
     entry.partition.entries.delete(entry)
     this.#release(entry)
   }
@@ -243,7 +248,7 @@ export class MindCore {
     const last = this.#settled.at(-1)
     if (last?.read === this.lastRead) last.entries.push(entry)
     else this.#settled.push({ read: this.lastRead, entries: [entry] })
-    if (this.#doubts.size > 0) this.#doubts.delete(doubtName(entry.row))
+    this.#doubts.forget(entry.row)
   }
 
   /** A read has returned: rows settled before it was issued cannot come back by mistake any more. */
@@ -379,16 +384,4 @@ export class MindCore {
     }
     if (key.sending === 0) this.#makeReady(key)
   }
-
-  #rememberDoubt(name: string, doubt: Doubt): void {
-    if (this.#doubts.size >= this.options.maxInFlight) {
-      const oldest = this.#doubts.keys().next()
-      if (oldest.done !== true) this.#doubts.delete(oldest.value)
-    }
-    this.#doubts.set(name, doubt)
-  }
-}
-
-function doubtName({ partition, seq, id }: OutboxRow): string {
-  return `${partition}/${seq}/${id}`
 }

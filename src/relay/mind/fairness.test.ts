@@ -128,6 +128,7 @@ class Backlog {
       server: 'server',
       serverTimeMs: this.#now,
       inRecovery: false,
+      hasLines: false,
       rewinds: new Map([[0, 0n]]),
       tops: new Map<number, bigint>(),
       marks: new Map<number, string>(),

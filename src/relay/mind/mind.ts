@@ -81,7 +81,8 @@ export class RelayMind {
     return this.#reading.hint(now)
   }
 
-  readReturned(read: number, result: ReadResult, now: number): void {
+  /** `null`: see `Outbox.readNews`. */
+  readReturned(read: number, result: ReadResult | null, now: number): void {
     this.#reading.returned(read, result, now)
   }
 

@@ -199,7 +199,7 @@ describe('when to read', () => {
     hand.mind.wake()
     hand.decide()
     hand.read()
-    expect(hand.has('read')).toBe(true)
+    expect(hand.has('readNews')).toBe(true)
   })
 
   it('reads in quick steps that grow after a hint, and not at once', () => {

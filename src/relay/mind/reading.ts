@@ -9,6 +9,9 @@ interface Asked {
   readonly read: number
   readonly partitions: readonly PartitionState[]
   readonly upperLimit: number
+  readonly isNews: boolean
+  /** See `MindCore.revisions`. */
+  readonly revisions: number
 }
 
 /**
@@ -22,15 +25,21 @@ export class Reading {
   #server: string | null = null
   #asked: Asked | null = null
   #idleReads = 0
+  #areNewsWanted = false
+  /** `MindCore.revisions` in which everything up to `#last` has been read, and nothing was held by a line; -1 where that is not so. */
+  #isUpToDateIn = -1
 
   constructor(core: MindCore, writing: Writing) {
     this.#core = core
     this.#writing = writing
   }
 
+  /** Something has committed. */
   wake(): void {
     this.#idleReads = 0
-    this.#core.wantRead()
+    this.#areNewsWanted = true
+    this.#core.isReadWanted = true
+    this.#core.nextReadAt = 0
   }
 
   /**
@@ -65,14 +74,27 @@ export class Reading {
     this.#endHolds(read, now, held)
     this.#lowerFloors(read, held)
     core.isReadWanted = false
+    const partitions = held.map(({ partition, floor, mark }) => ({ partition, floor, mark }))
+    const channels = [...core.channels.values()].filter((c) => c.heldUntil === null).map((c) => c.name)
+    const asked = { read, partitions: held, revisions: core.revisions }
+    const last = this.#last
+    const isUpToDate = this.#isUpToDateIn === core.revisions
+    const areNewsWanted = this.#areNewsWanted
+    this.#areNewsWanted = false
+    this.#isUpToDateIn = -1
+    if (areNewsWanted && isUpToDate && last !== null) {
+      const limit = Math.min(core.options.readLimit, room)
+      this.#asked = { ...asked, isNews: true, upperLimit: limit + 1 }
+      return { type: 'readNews', read, request: { partitions, last, limit, channels } }
+    }
     const upperLimit = Math.min(core.options.readLimit, Math.max(1, Math.floor(room / held.length)))
-    this.#asked = { read, partitions: held, upperLimit }
+    this.#asked = { ...asked, isNews: false, upperLimit }
     return {
       type: 'read',
       read,
       request: {
-        partitions: held.map(({ partition, floor, mark }) => ({ partition, floor, mark })),
-        last: this.#last,
+        partitions,
+        last,
         upperLimit,
         lateLimit: core.options.lateLimit,
         // Memory is shared with what has not failed (P7).
@@ -80,7 +102,7 @@ export class Reading {
           0,
           Math.min(core.options.readLimit, room, Math.ceil(core.options.maxInFlight / 2) - core.heldRetries),
         ),
-        channels: [...core.channels.values()].filter((c) => c.heldUntil === null).map((c) => c.name),
+        channels,
       },
     }
   }
@@ -92,11 +114,16 @@ export class Reading {
     this.#pause(now)
   }
 
-  returned(read: number, result: ReadResult, now: number): void {
+  /** `null`: a whole read is to tell what is there. */
+  returned(read: number, result: ReadResult | null, now: number): void {
     const core = this.#core
     const asked = this.#asked
     if (asked?.read !== read) return
     this.#asked = null
+    if (result === null) {
+      core.nextReadAt = now
+      return
+    }
     core.forgetSettled(read)
     if (result.inRecovery) {
       this.#idleReads += 1
@@ -113,7 +140,10 @@ export class Reading {
     this.#openKeys(read)
     const found = this.#apply(asked, result)
     this.#last = result.snapshot
-    if (found || core.isReadWanted) {
+    // Retries and delays are no news: after those comes a whole read.
+    const isComplete = !asked.isNews && !found
+    if (isComplete && !result.hasLines) this.#isUpToDateIn = asked.revisions
+    if (!isComplete || core.isReadWanted) {
       this.#idleReads = 0
       core.nextReadAt = now
     } else {
@@ -141,6 +171,7 @@ export class Reading {
       channel.heldUntil = null
       channel.acceptsFromRead = read
       for (const partition of held) partition.floor = 0n
+      this.#core.revisions += 1
     }
   }
 

@@ -10,6 +10,7 @@ import type {
   FoundRow,
   Loss,
   LostRow,
+  NewsRequest,
   OutboxRow,
   ReadRequest,
   TakenRow,
@@ -80,6 +81,8 @@ export interface FailingChannel {
 /** What the mind wants done. Each is answered once, by the event of the same number. */
 export type Command =
   | { readonly type: 'read'; readonly read: number; readonly request: ReadRequest }
+  /** Answered as a read is. */
+  | { readonly type: 'readNews'; readonly read: number; readonly request: NewsRequest }
   | {
       readonly type: 'send'
       readonly send: number

@@ -31,12 +31,7 @@ export const origins = { meta: 0, late: 1, upper: null, retry: 3, delayed: 4 } a
  * never turned round into a join, and its conditions fit the index that is meant and no other: IS NOT DISTINCT FROM fits none.
  */
 export function readStatement(s: string, lane: Lane): string {
-  // What this consumer has handled stays for the others, and is nothing to read again.
-  const isNew =
-    lane.consumer === ''
-      ? ''
-      : `
-    and (select true from ${s}.inbox n where n.consumer = $9 and n.message_id = o.id limit 1) is null`
+  const isNew = isUnhandled(s, lane, '$9')
   const isEligible = `o.channel = any($8::text[]) and (o.not_before is null or o.not_before <= now())${isNew}`
   const isFree = `
     and ((select none from holds)
@@ -48,9 +43,7 @@ export function readStatement(s: string, lane: Lane): string {
   const isParked = `case when not (select none from holds) then (
     select true from ${s}.blocked b where b.consumer = $9 and b.channel = o.channel and b.key = o.key
       and b.state = 'parked' limit 1) end`
-  const columns = `o.partition, o.seq, o.id, nullif(o.channel, ($8::text[])[1]), o.key, encode(o.payload, 'base64')::varchar,
-  nullif(o.content_type, 'application/json'), nullif(o.headers, '{}'),
-  date_part('epoch', o.created_at) * 1000, date_part('epoch', o.not_before) * 1000, o.place`
+  const columns = rowColumns('$8')
   const short = 'o.partition, o.seq, o.id, o.channel, o.key, o.not_before'
   return `
 with p as materialized (
@@ -87,6 +80,7 @@ select ${origins.meta} as origin, null::int as partition, null::bigint as seq, n
     'now', date_part('epoch', clock_timestamp()) * 1000,
     'snapshot', pg_current_snapshot()::text,
     'inRecovery', pg_is_in_recovery(),
+    'hasLines', (select true from ${s}.blocked b where b.consumer = $9 limit 1),
     'server', concat(inet_server_addr(), ':', inet_server_port(), '/', date_part('epoch', pg_postmaster_start_time())),
     'micros', (extract(epoch from now()) * 1000000)::bigint::text,
     'nextDueInMs', (select ceil(extract(epoch from min(d.not_before) - now()) * 1000)::int
@@ -121,4 +115,18 @@ union all
 select ${origins.retry}, ${columns}, d.attempts, null, null from due d cross join lateral (
   select o.ctid as place, o.* from ${s}.outbox o
   where o.partition = d.partition and o.seq = d.seq and o.id = d.id and ${isEligible} limit 1) o`
+}
+
+/** What there is of each row `o`, after its origin. `channels`: the parameter that has them. */
+export function rowColumns(channels: string): string {
+  return `o.partition, o.seq, o.id, nullif(o.channel, (${channels}::text[])[1]), o.key, encode(o.payload, 'base64')::varchar,
+  nullif(o.content_type, 'application/json'), nullif(o.headers, '{}'),
+  date_part('epoch', o.created_at) * 1000, date_part('epoch', o.not_before) * 1000, o.place`
+}
+
+/** What this consumer has handled stays for the others, and is nothing to read again. Of row `o`; `consumer`: the parameter that has it. */
+export function isUnhandled(s: string, lane: Lane, consumer: string): string {
+  if (lane.consumer === '') return ''
+  return `
+    and (select true from ${s}.inbox n where n.consumer = ${consumer} and n.message_id = o.id limit 1) is null`
 }

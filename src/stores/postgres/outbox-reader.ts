@@ -1,8 +1,17 @@
 import { headersFrom, type MessageHeaders } from '../../kernel/message.ts'
 import type { Lane } from '../../ports/lane.ts'
-import type { Mark, OutboxRow, ReadRequest, ReadResult, RowOrigin, RowRef } from '../../ports/outbox.ts'
+import type {
+  Mark,
+  NewsRequest,
+  OutboxRow,
+  ReadRequest,
+  ReadResult,
+  RowOrigin,
+  RowRef,
+} from '../../ports/outbox.ts'
 import type { Connection } from './connection.ts'
 import type { PgQuery } from './driver.ts'
+import { newsStatement } from './outbox-news-statement.ts'
 import { origins, readStatement } from './outbox-read-statement.ts'
 import { named } from './statement.ts'
 
@@ -45,11 +54,13 @@ export class OutboxReader {
   readonly #connection: Connection
   readonly #consumer: string
   readonly #query: PgQuery
+  readonly #news: PgQuery
 
   constructor(connection: Connection, schema: string, lane: Lane) {
     this.#connection = connection
     this.#consumer = lane.consumer
     this.#query = { ...named('read', readStatement(schema, lane)), types, rowMode: 'array' }
+    this.#news = { ...named('news', newsStatement(schema, lane)), types, rowMode: 'array' }
   }
 
   async read(request: ReadRequest): Promise<ReadResult> {
@@ -72,18 +83,37 @@ export class OutboxReader {
     const rows = await this.#connection.query<Columns>({ ...this.#query, values }, 'read the outbox')
     return resultOf(rows, request)
   }
+
+  async readNews(request: NewsRequest): Promise<ReadResult | null> {
+    const { partitions, last, channels, limit } = request
+    const values = [
+      partitions.map((each) => each.partition),
+      last.open.map(String),
+      last.xmax.toString(),
+      channels,
+      this.#consumer,
+      limit + 1,
+    ]
+    const rows = await this.#connection.query<Columns>({ ...this.#news, values }, 'read the outbox')
+    return newsOf(rows, request)
+  }
 }
 
-interface Meta {
+/** Of a read and of a look for news. */
+interface CommonMeta {
   readonly snapshot: string
   readonly now: number
   readonly inRecovery: boolean
+  readonly hasLines: true | null
   readonly server: string
+  readonly rewinds: Readonly<Record<string, string>> | null
+}
+
+interface Meta extends CommonMeta {
   /** now() in microseconds since the epoch: rows of up to then are eligible. */
   readonly micros: string
   readonly nextDueInMs: number | null
   readonly tops: Readonly<Record<string, string>> | null
-  readonly rewinds: Readonly<Record<string, string>> | null
   readonly orphans: readonly (readonly [number, string, string])[] | null
 }
 
@@ -124,17 +154,10 @@ function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult 
         break
     }
   }
-  const { snapshot, now, micros, inRecovery, server, rewinds, orphans, tops, nextDueInMs } = meta!
+  const { micros, orphans, tops, nextDueInMs } = meta!
   delayed.sort(byTime)
-  const [, xmax, open] = snapshot.split(':') as [string, string, string]
   return {
-    snapshot: { xmax: BigInt(xmax), open: open === '' ? [] : open.split(',').map(BigInt) },
-    server,
-    serverTimeMs: now,
-    inRecovery,
-    rewinds: new Map(
-      request.partitions.map(({ partition }) => [partition, BigInt(rewinds?.[partition] ?? 0)]),
-    ),
+    ...told(meta!, request),
     tops: new Map(Object.entries(tops ?? {}).map(([partition, seq]) => [Number(partition), BigInt(seq)])),
     marks: marksOf(delayed, BigInt(micros), request),
     nextDueInMs,
@@ -146,6 +169,43 @@ function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult 
       ...rows.retry,
     ],
     orphans: (orphans ?? []).map(([partition, seq, id]): RowRef => ({ partition, seq: BigInt(seq), id })),
+  }
+}
+
+function newsOf(answer: readonly Columns[], request: NewsRequest): ReadResult | null {
+  const { partitions, channels, limit } = request
+  let meta: CommonMeta | undefined
+  const rows: OutboxRow[] = []
+  const floors = new Map(partitions.map(({ partition, floor }) => [partition, floor]))
+  for (const columns of answer) {
+    if (columns[14] === null) {
+      const origin = columns[2] <= floors.get(columns[1])! ? 'late' : 'upper'
+      rows.push(new StoredRow(columns, origin, channels[0] ?? ''))
+    } else meta = JSON.parse(columns[14]) as CommonMeta
+  }
+  if (meta!.hasLines === true || meta!.inRecovery || rows.length > limit) return null
+  return {
+    ...told(meta!, request),
+    tops: new Map(),
+    marks: new Map(partitions.flatMap(({ partition, mark }) => (mark === null ? [] : [[partition, mark]]))),
+    nextDueInMs: null,
+    rows: rows.sort(byPlace),
+    orphans: [],
+  }
+}
+
+type Told = Pick<ReadResult, 'snapshot' | 'server' | 'serverTimeMs' | 'inRecovery' | 'hasLines' | 'rewinds'>
+
+function told(meta: CommonMeta, { partitions }: Pick<ReadRequest, 'partitions'>): Told {
+  const { snapshot, now, inRecovery, hasLines, server, rewinds } = meta
+  const [, xmax, open] = snapshot.split(':') as [string, string, string]
+  return {
+    snapshot: { xmax: BigInt(xmax), open: open === '' ? [] : open.split(',').map(BigInt) },
+    server,
+    serverTimeMs: now,
+    inRecovery,
+    hasLines: hasLines === true,
+    rewinds: new Map(partitions.map(({ partition }) => [partition, BigInt(rewinds?.[partition] ?? 0)])),
   }
 }
 

@@ -125,6 +125,7 @@ function openOutbox(connections: Connections, schema: string, lane: Lane, keeps:
   const fenced = new OutboxFenced(deletes, schema, lane, keeps)
   return {
     read: (request) => reader.read(request),
+    readNews: (request) => reader.readNews(request),
     remove: (rows) => effects.remove(rows),
     block: (blocked) => effects.block(blocked),
     bury: (letters) => effects.bury(letters),

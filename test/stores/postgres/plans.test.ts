@@ -10,6 +10,7 @@ import { loseText } from '../../../src/stores/postgres/outbox-lose-statement.ts'
 import { moveFollowersText } from '../../../src/stores/postgres/outbox-follower-statements.ts'
 import { blockText, buryText } from '../../../src/stores/postgres/outbox-line-statements.ts'
 import { removeFencedText } from '../../../src/stores/postgres/outbox-fenced-statements.ts'
+import { newsStatement } from '../../../src/stores/postgres/outbox-news-statement.ts'
 import { readStatement } from '../../../src/stores/postgres/outbox-read-statement.ts'
 import { takeText } from '../../../src/stores/postgres/outbox-take-statements.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
@@ -39,6 +40,7 @@ test.for([
     try {
       const [s, lane] = ['"waybill"', { transport: street.transport, consumer }]
       const read = await prepare(reads, 'read_rows', readStatement(s, lane))
+      const news = await prepare(reads, 'read_news', newsStatement(s, lane))
       const remove = await prepare(effects, 'remove_rows', removeText(s, lane, false))
       const removeFound = await prepare(effects, 'remove_found', removeFoundText(s, false))
       const block = await prepare(effects, 'block_rows', blockText(s, lane))
@@ -105,6 +107,7 @@ test.for([
           ]),
         }),
         read: await read(request(20_000, now[0].xmax)),
+        news: await news([street.partitions, [], now[0].xmax, [street.channel], consumer, 101]),
         block: await block([
           ...refs.map((each) => each.slice(0, 10)),
           consumer,

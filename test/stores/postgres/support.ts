@@ -5,7 +5,16 @@ import { silentLogger } from '../../../src/kernel/logger.ts'
 import type { Lane } from '../../../src/ports/lane.ts'
 import type { LeaseSession } from '../../../src/ports/leases.ts'
 import type { NewMessage } from '../../../src/ports/outbox-writer.ts'
-import type { Mark, Outbox, OutboxRow, ReadRequest, ReadResult, Snapshot } from '../../../src/ports/outbox.ts'
+import type {
+  Mark,
+  NewsRequest,
+  Outbox,
+  OutboxRow,
+  PartitionRequest,
+  ReadRequest,
+  ReadResult,
+  Snapshot,
+} from '../../../src/ports/outbox.ts'
 import type { Store, StoreContext } from '../../../src/ports/store.ts'
 import { postgresStore, type PostgresStoreOptions } from '../../../src/postgres.ts'
 import { pgExecutor } from '../../../src/transactions/pg.ts'
@@ -153,17 +162,32 @@ export class TestReader {
     this.floors = new Map(street.partitions.map((partition) => [partition, 0n]))
   }
 
+  get #partitions(): readonly PartitionRequest[] {
+    return [...this.floors].map(([partition, floor]) => ({
+      partition,
+      floor,
+      mark: this.marks.get(partition) ?? null,
+    }))
+  }
+
   async look(changes: Partial<ReadRequest> = {}): Promise<ReadResult> {
     return await this.#outbox.read({
-      partitions: [...this.floors].map(([partition, floor]) => ({
-        partition,
-        floor,
-        mark: this.marks.get(partition) ?? null,
-      })),
+      partitions: this.#partitions,
       last: this.last,
       upperLimit: 100,
       lateLimit: 100,
       retryLimit: 100,
+      channels: this.#channels,
+      ...changes,
+    })
+  }
+
+  /** A look for what is new since the last read that was applied. */
+  async news(changes: Partial<NewsRequest> = {}): Promise<ReadResult | null> {
+    return await this.#outbox.readNews({
+      partitions: this.#partitions,
+      last: this.last!,
+      limit: 100,
       channels: this.#channels,
       ...changes,
     })
