@@ -55,6 +55,11 @@ export type {
   SetStateMessage,
   SetStateReport,
 } from './testing/idempotency-set-state.ts'
+export type { DeliverOptions, DeliveryReport } from './testing/memory/deliver.ts'
+export type { ReceiveOptions } from './testing/memory/received.ts'
+export { createTestWaybill } from './testing/memory/test-waybill.ts'
+export type { FailedMessage, TestWaybill, TestWaybillOptions } from './testing/memory/test-waybill.ts'
+export type { TestTransaction } from './testing/memory/transactions.ts'
 export { findJavaAndMaven } from './testing/kafka-jars.ts'
 export type { JavaTools } from './testing/kafka-jars.ts'
 export { startKafka } from './testing/kafka-server.ts'

@@ -90,7 +90,9 @@ describe('a page of code blocks', () => {
 })
 
 describe('README.md', () => {
-  const blocks = blocksOf(readFileSync(new URL('../README.md', import.meta.url), 'utf8'))
+  const read = (page: string): readonly Block[] =>
+    blocksOf(readFileSync(new URL(`../${page}`, import.meta.url), 'utf8'))
+  const blocks = read('README.md')
 
   it('has files, commands and the two commands of the repository', () => {
     const kinds = blocks.map((block) => block.kind.name)
@@ -99,6 +101,10 @@ describe('README.md', () => {
 
   it('has code that compiles against the published types', async () => {
     expect(await checkTypes(blocks, sandbox)).toBe('')
+  })
+
+  it('shares its files with docs/testing.md, whose code compiles too', async () => {
+    expect(await checkTypes(read('docs/testing.md'), sandbox)).toBe('')
   })
 
   it('does what it says, from top to bottom', { timeout: 240_000 }, async () => {

@@ -1,4 +1,4 @@
-import { systemClock, systemRandom } from '../kernel/clock.ts'
+import { type Clock, type Random, systemClock, systemRandom } from '../kernel/clock.ts'
 import { WaybillError } from '../kernel/errors.ts'
 import { Lifecycle } from '../kernel/lifecycle.ts'
 import type { Plan } from '../guarantees/plan.ts'
@@ -46,7 +46,21 @@ export function createWaybill<Handle = unknown>(
   config: WaybillConfig<Handle>,
   sources: Pick<SettingsSources, 'flags' | 'env'> = { env: process.env },
 ): Waybill<Handle> {
-  return new Instance(resolveConfig(config, sources))
+  return assembleWaybill(resolveConfig(config, sources))
+}
+
+/** What an instance goes by. */
+export interface Time {
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/** The same of a configuration that was judged already; with another clock for what it runs, as tests need. */
+export function assembleWaybill<Handle>(
+  config: ResolvedConfig<Handle>,
+  time: Time = { clock: systemClock, random: systemRandom },
+): Waybill<Handle> {
+  return new Instance(config, time)
 }
 
 class Instance<Handle> implements Waybill<Handle> {
@@ -60,6 +74,7 @@ class Instance<Handle> implements Waybill<Handle> {
   readonly partitions: PartitionDesk
   readonly drain: Drain
   readonly #config: ResolvedConfig<Handle>
+  readonly #time: Time
   readonly #registrations: Registration[] = []
   readonly #lifecycle: Lifecycle
   readonly #middleware = new MiddlewareStack()
@@ -71,16 +86,18 @@ class Instance<Handle> implements Waybill<Handle> {
   #store: Store | null = null
   #running: Running[] = []
 
-  constructor(config: ResolvedConfig<Handle>) {
+  constructor(config: ResolvedConfig<Handle>, time: Time) {
     this.#config = config
+    this.#time = time
+    const { clock } = time
     this.#lifecycle = new Lifecycle(
       () => this.#start(),
       () => this.#stop(),
     )
-    this.#backlog = new Backlog(config, systemClock, () => this.#open())
+    this.#backlog = new Backlog(config, clock, () => this.#open())
     this.#waking = new Waking({
       config,
-      clock: systemClock,
+      clock,
       bell: () => this.#store?.bell ?? null,
       running: () => this.#running,
     })
@@ -110,7 +127,7 @@ class Instance<Handle> implements Waybill<Handle> {
     const known = new KnownSchema(() => this.#open().schema.check())
     this.deadLetters = known.guard(createDeadLetterDesk(desk))
     this.keys = known.guard(createKeyDesk(desk))
-    this.sent = known.guard(createSentDesk({ ...desk, clock: systemClock }))
+    this.sent = known.guard(createSentDesk({ ...desk, clock }))
     this.subscriptions = known.guard(createSubscriptionDesk(desk))
     this.cleanup = known.guard(createCleanupDesk(desk.store, settings))
     this.partitions = known.guard(createPartitionDesk(config, desk.store))
@@ -240,8 +257,7 @@ class Instance<Handle> implements Waybill<Handle> {
       plans,
       transports,
       middleware: this.#middleware,
-      clock: systemClock,
-      random: systemRandom,
+      ...this.#time,
     }
     if (isStoreless && this.#registrations.every(({ facts }) => facts.transforms)) {
       const { transactions, ...store } = withoutStore()
