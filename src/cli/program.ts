@@ -1,25 +1,39 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
-import { addAdvise } from './commands/advise.ts'
-import { addCheckIdempotency } from './commands/check-idempotency.ts'
-import { addCleanup } from './commands/cleanup.ts'
-import { addDead } from './commands/dead.ts'
-import { addDemo } from './commands/demo.ts'
-import { addProve } from './commands/prove.ts'
-import { addExplain } from './commands/explain.ts'
-import { addKeys } from './commands/keys.ts'
-import { addMigrate } from './commands/migrate.ts'
-import { addRelay } from './commands/relay.ts'
-import { addReplay } from './commands/replay.ts'
-import { addStatus } from './commands/status.ts'
-import { addUnsubscribe } from './commands/unsubscribe.ts'
 import { exitCodes, tellFailure } from './failure.ts'
 import { Output } from './output.ts'
+import { keepHeapSmall } from './small-heap.ts'
+
+type AddCommand = (program: Command, onExitCode: (code: number) => void) => void
+
+/**
+ * In the order of the help. Loaded one by one: what another command needs would stay in the memory of a relay, which runs for
+ * months.
+ */
+const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  demo: async () => (await import('./commands/demo.ts')).addDemo,
+  prove: async () => (await import('./commands/prove.ts')).addProve,
+  advise: async () => (await import('./commands/advise.ts')).addAdvise,
+  migrate: async () => (await import('./commands/migrate.ts')).addMigrate,
+  explain: async () => (await import('./commands/explain.ts')).addExplain,
+  'check-idempotency': async () => (await import('./commands/check-idempotency.ts')).addCheckIdempotency,
+  relay: async () => {
+    // Before anything else is loaded, which would grow it.
+    keepHeapSmall()
+    return (await import('./commands/relay.ts')).addRelay
+  },
+  status: async () => (await import('./commands/status.ts')).addStatus,
+  dead: async () => (await import('./commands/dead.ts')).addDead,
+  keys: async () => (await import('./commands/keys.ts')).addKeys,
+  replay: async () => (await import('./commands/replay.ts')).addReplay,
+  cleanup: async () => (await import('./commands/cleanup.ts')).addCleanup,
+  unsubscribe: async () => (await import('./commands/unsubscribe.ts')).addUnsubscribe,
+}
 
 /** Runs one command line; resolves with the exit code. */
 export async function runCli(args: readonly string[]): Promise<number> {
   const ended = { code: 0 }
-  const program = createProgram((code) => {
+  const program = await createProgram(args[0], (code) => {
     ended.code = code
   })
   try {
@@ -38,7 +52,11 @@ export async function runCli(args: readonly string[]): Promise<number> {
   }
 }
 
-function createProgram(onExitCode: (code: number) => void): Command {
+/** With the command that is named first; with all of them where that is an option, or nothing. */
+async function createProgram(
+  first: string | undefined,
+  onExitCode: (code: number) => void,
+): Promise<Command> {
   const program = new Command('waybill')
     .description('Message delivery guarantees, chosen per channel and kept under faults.')
     .version(version(), '-V, --version')
@@ -51,22 +69,8 @@ function createProgram(onExitCode: (code: number) => void): Command {
       'after',
       '\nFirst steps:\n  $ waybill demo         see it keep its promise while its processes are killed\n',
     )
-  const commands = [
-    addDemo,
-    addProve,
-    addAdvise,
-    addMigrate,
-    addExplain,
-    addCheckIdempotency,
-    addRelay,
-    addStatus,
-    addDead,
-    addKeys,
-    addReplay,
-    addCleanup,
-    addUnsubscribe,
-  ]
-  for (const add of commands) add(program, onExitCode)
+  const named = first !== undefined && Object.hasOwn(commands, first) ? [first] : Object.keys(commands)
+  for (const name of named) (await commands[name]!())(program, onExitCode)
   // A command inherits these only when it is made by `program.command`, before which they are set.
   return program
 }

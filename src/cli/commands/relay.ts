@@ -14,7 +14,6 @@ import { exitCodes } from '../failure.ts'
 import { type Interruption, listenForInterruption } from '../interruption.ts'
 import { Output } from '../output.ts'
 import { addSettingFlags, settingFlags } from '../settings-flags.ts'
-import { keepHeapSmall } from '../small-heap.ts'
 
 interface RelayOptions extends Record<string, unknown> {
   readonly json?: boolean
@@ -59,7 +58,6 @@ function duration(text: string): number {
 }
 
 async function relay(options: RelayOptions, onExitCode: (code: number) => void): Promise<void> {
-  keepHeapSmall()
   const output = new Output(options.json === true)
   const config = await loadConfig(options.config)
   const transports = Object.values(config.transports ?? {})
