@@ -69,6 +69,9 @@ function brokerSettings(
     'broker.session.timeout.ms': '1500',
     // So that a group in a test need not wait six seconds for a member that was killed.
     'group.min.session.timeout.ms': '500',
+    // Nor five for its share: with the `consumer` protocol a member learns of it at its next heartbeat.
+    'group.consumer.min.heartbeat.interval.ms': '100',
+    'group.consumer.heartbeat.interval.ms': '200',
     'broker.heartbeat.interval.ms': '300',
   }
 }

@@ -63,8 +63,10 @@ export class Group {
     const assignment = ++this.#assignment
     for (const { address } of request.channels) this.#stream(address)
     let isAssigned = false
+    const closed = new AbortController()
     return {
-      receive: async (most, signal) => {
+      receive: async (most, until) => {
+        const signal = AbortSignal.any([until, closed.signal])
         if (!isAssigned) await this.#assign(request)
         isAssigned = true
         return await this.#receive(most, signal, assignment)
@@ -76,7 +78,7 @@ export class Group {
         this.#parts.publish(outputs)
         return { outcome: 'committed' }
       },
-      close: async () => {},
+      close: async () => closed.abort(),
     }
   }
 

@@ -1,22 +1,21 @@
 import { describe, expect, it } from 'vitest'
-import { silentLogger } from '../../kernel/logger.ts'
+import { transportConformance } from '../../testing/conformance/transport.ts'
 import { localTransport } from './transport.ts'
 
 describe('localTransport', () => {
-  it('orders batches, has no publisher and no subscription, and takes 1 MiB', async () => {
-    const definition = localTransport()
-    expect(definition.capabilities).toMatchObject({
+  it.each(transportConformance({ transport: localTransport(), newAddress: () => 'any' }))(
+    '$name',
+    ({ run }) => run(),
+  )
+
+  it('orders batches, and takes 1 MiB', () => {
+    expect(localTransport().capabilities).toMatchObject({
       ordersBatch: true,
       isLocal: true,
       maxBytes: 1_048_576,
       fences: false,
       seeks: false,
     })
-    const transport = definition.open({ logger: silentLogger, applicationName: 'a', source: 's' })
-    expect(transport.kind).toBe('local')
-    expect(transport.openPublisher).toBeUndefined()
-    expect(transport.subscribe).toBeUndefined()
-    await transport.close()
   })
 
   it('takes another size', () => {

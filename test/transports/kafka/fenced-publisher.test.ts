@@ -37,31 +37,6 @@ describeWithKafka('a fenced Kafka publisher', () => {
     expect(lineage).toBe(first.lineage)
   })
 
-  it('is fenced when another took its partition over, and nothing of its batch is seen', async () => {
-    const topic = await createTopic(brokers, 1)
-    const own = service()
-    const zombie = await openFencedPublisher(brokers, own)
-    await zombie.takeOver(0, timeoutMs)
-    const first = rowsTo(topic, 1, 10)
-    expect(outcomeOf(await zombie.publish(0, { epoch: 1n, number: 1n }, first, timeoutMs))).toBe('committed')
-    const successor = await openFencedPublisher(brokers, own)
-    expect((await successor.takeOver(0, timeoutMs)).last?.rows).toEqual(rowsOf(first))
-    const late = rowsTo(topic, 11, 10)
-    expect(await zombie.publish(0, { epoch: 1n, number: 2n }, late, timeoutMs)).toEqual({ outcome: 'fenced' })
-    // The successor is not disturbed, and finds nothing of the zombie.
-    const second = rowsTo(topic, 21, 10)
-    expect(outcomeOf(await successor.publish(0, { epoch: 2n, number: 2n }, second, timeoutMs))).toBe(
-      'committed',
-    )
-    expect((await successor.takeOver(0, timeoutMs)).last).toEqual({
-      epoch: 2n,
-      number: 2n,
-      rows: rowsOf(second),
-    })
-    const seen = await seenByJava(brokers, topic, 20)
-    expect(seen.map(({ text }) => Number(text))).toEqual([...first, ...second].map(({ seq }) => Number(seq)))
-  })
-
   it('writes 10,000 messages of 500 bytes in one transaction, with a note of them all', async () => {
     const topic = await createTopic(brokers, 4)
     const own = service()

@@ -85,13 +85,4 @@ describeWithKafka('what a Kafka publisher cannot send', () => {
     )
     expect(fates.map(codeOf)).toEqual(['WB_MESSAGE_TOO_LARGE', 'WB_ABORTED', 'WB_ENVELOPE_INVALID', ''])
   })
-
-  it('answers after it was closed, and an empty batch', async () => {
-    const publisher = await openPublisher(brokers)
-    expect(await publisher.publish([], timeoutMs)).toEqual([])
-    await publisher.close()
-    expect(outcomes(await publisher.publish([messageTo('t', 'k')], timeoutMs))).toEqual([
-      'rejected: WB_NOT_RUNNING',
-    ])
-  })
 })

@@ -12,7 +12,6 @@ import {
   outcomes,
   receiveCount,
   subscribe,
-  textOf,
 } from './scene.ts'
 
 const timeoutMs = 10_000
@@ -22,39 +21,6 @@ describeWithKafka('a Kafka publisher', () => {
 
   beforeAll(async () => {
     brokers = await kafkaBrokers()
-  })
-
-  it('confirms each message of a batch, and they arrive byte for byte in the order of their keys', async () => {
-    const topic = newTopic()
-    const transport = openTransport(brokers)
-    const publisher = await transport.openPublisher!()
-    const batch = messagesTo(topic, ['a', 'b', 'c', 'd', 'e', 'f', 'g'], 700)
-    expect(new Set(outcomes(await publisher.publish(batch, timeoutMs)))).toEqual(new Set(['confirmed']))
-
-    const deliveries = await receiveCount(await subscribe(transport, [topic]), 700)
-    const sent = new Map(batch.map(({ envelope }) => [envelope.id, envelope]))
-    const last = new Map<string, number>()
-    for (const delivery of deliveries) {
-      const { envelope } = delivery
-      expect(envelope).toEqual(sent.get(envelope!.id))
-      const counter = Number(textOf(delivery))
-      expect(counter).toBeGreaterThan(last.get(envelope!.key!) ?? -1)
-      last.set(envelope!.key!, counter)
-    }
-    expect(last.size).toBe(7)
-  })
-
-  it('keeps the order of a key over calls that overlap', async () => {
-    const topic = newTopic()
-    const transport = openTransport(brokers)
-    const publisher = await transport.openPublisher!()
-    const all = messagesTo(topic, ['k'], 1000)
-    const calls = Array.from({ length: 100 }, (_, i) =>
-      publisher.publish(all.slice(10 * i, 10 * i + 10), timeoutMs),
-    )
-    expect(new Set(outcomes((await Promise.all(calls)).flat()))).toEqual(new Set(['confirmed']))
-    const deliveries = await receiveCount(await subscribe(transport, [topic]), 1000)
-    expect(deliveries.map(textOf)).toEqual(all.map(textOf))
   })
 
   it('makes a topic that is missing, with as many partitions as it was told', async () => {

@@ -27,32 +27,6 @@ describeWithKafka('the settlement of Kafka positions', () => {
   describe.each(groupProtocols)('(%s protocol)', (groupProtocol) => {
     const quick = { ...timing, groupProtocol }
 
-    it('tells for each position whether it was taken', async () => {
-      const topic = await createTopic(kafka.brokers, 1)
-      const consumer = randomUUID()
-      await publish(kafka.brokers, messagesTo(topic, ['k'], 10))
-      const subscription = await subscribe(openTransport(kafka.brokers, quick), [topic], { consumer })
-      const deliveries = await receiveCount(subscription, 10)
-      const [fourth, last] = [deliveries[3]!, deliveries[9]!]
-      const stale = { ...last, assignment: last.assignment - 1 }
-      const strange = { ...last, stream: 'another/0' }
-      expect(await subscription.settle([])).toEqual([])
-      expect(await subscription.settle([stale])).toEqual([false])
-      expect(await subscription.settle([stale, fourth, strange])).toEqual([false, true, false])
-      expect(await committedOffsets(kafka.brokers, consumer, topic, 1)).toEqual([4n])
-    })
-
-    it('takes a lower position for done after a higher one, and does not move back', async () => {
-      const topic = await createTopic(kafka.brokers, 1)
-      const consumer = randomUUID()
-      await publish(kafka.brokers, messagesTo(topic, ['k'], 10))
-      const subscription = await subscribe(openTransport(kafka.brokers, quick), [topic], { consumer })
-      const deliveries = await receiveCount(subscription, 10)
-      expect(await subscription.settle([deliveries[7]!])).toEqual([true])
-      expect(await subscription.settle([deliveries[2]!])).toEqual([true])
-      expect(await committedOffsets(kafka.brokers, consumer, topic, 1)).toEqual([8n])
-    })
-
     it('is refused of a member that was stopped for longer than its session, and its successor’s stays', async () => {
       const topic = await createTopic(kafka.brokers, 1)
       const consumer = randomUUID()
