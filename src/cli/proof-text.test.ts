@@ -2,6 +2,7 @@ import pc from 'picocolors'
 import { describe, expect, it } from 'vitest'
 import type { ProofReport } from '../prove/report.ts'
 import type { Row } from '../prove/rows.ts'
+import type { HistoryEvent } from '../testing.ts'
 import { proofText } from './proof-text.ts'
 
 const row: Row = {
@@ -14,13 +15,15 @@ const row: Row = {
   lost: 0,
   recoveryMs: 1234,
   anomalies: [],
+  counterExample: null,
 }
 
 const page = { colors: pc.createColors(false), width: 120 }
 
-function text(rows: readonly Row[], verdict: ProofReport['verdict']): string {
+function text(rows: readonly Row[], verdict: ProofReport['verdict'], history: string | null = null): string {
   const logs = { checker: 'cleanLogs', checked: 1, anomalies: [] }
-  return proofText({ verdict, seed: 7, seconds: 60, rows, logs }, page)
+  const replay = 'waybill prove --faults kill --seconds 60 --seed 7'
+  return proofText({ verdict, seed: 7, seconds: 60, rows, logs, history, replay }, page)
 }
 
 describe('what a proof has shown', () => {
@@ -29,7 +32,8 @@ describe('what a proof has shown', () => {
     expect(shown).toMatch(/exactly-once +kill writer +yes +120 +3 +0 +0 +1\.2 s/u)
     expect(shown).toContain('There was no time for: cut writer. More --seconds run more.')
     expect(shown).toContain('VALID  Every guarantee held under every fault that ran.')
-    expect(shown).toContain('waybill prove --seconds 60 --seed 7')
+    expect(shown).toContain('The same chances again: waybill prove --faults kill --seconds 60 --seed 7')
+    expect(shown).not.toContain('merged')
   })
 
   it('names the first message of which a guarantee did not hold, and how many more there are', () => {
@@ -42,6 +46,22 @@ describe('what a proof has shown', () => {
     expect(shown).toMatch(/kill writer +NO/u)
     expect(shown).toContain('exactly-once, kill writer: lost m1: committed, without effect, and 1 more')
     expect(shown).toContain('INVALID  A guarantee did not hold.')
+  })
+
+  it('tells what is known of that message, and where the history of all stands', () => {
+    const about = { kind: 'lost', id: 'm1', detail: 'committed, without effect' } as const
+    const event = { process: 'writer', f: 'write', key: 'k1', seq: null, id: 'm1', t: 5000 } as const
+    const events: readonly HistoryEvent[] = [
+      { ...event, type: 'invoke' },
+      { ...event, type: 'ok', seq: 4, t: 7500 },
+      ...Array.from({ length: 14 }, () => ({ ...event, type: 'info' as const, t: 9000 })),
+    ]
+    const invalid = { ...row, verdict: 'invalid', anomalies: [about] } as const
+    const shown = text([{ ...invalid, counterExample: { ...about, events } }], 'invalid', '/tmp/all.ndjson')
+    expect(shown).toMatch(/\+0\.0 ms {2}writer +write begun of k1/u)
+    expect(shown).toMatch(/\+2\.5 ms {2}writer +write done, number 4 of k1/u)
+    expect(shown).toContain('and 4 events more')
+    expect(shown).toContain('What happened, merged: /tmp/all.ndjson')
   })
 
   it('says where a run has shown too little', () => {

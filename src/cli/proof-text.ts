@@ -1,8 +1,10 @@
 import { durationText } from '../guarantees/duration.ts'
+import type { CounterExample } from '../prove/counter-example.ts'
 import type { ProofReport } from '../prove/report.ts'
 import type { Row } from '../prove/rows.ts'
 import type { Page } from './output.ts'
 import { tableText } from './table.ts'
+import { visible } from './visible.ts'
 
 const columns = [
   { title: 'guarantee' },
@@ -15,10 +17,14 @@ const columns = [
   { title: 'recovered in', isNumber: true },
 ]
 
-const words = { valid: 'yes', invalid: 'NO', unknown: 'unknown', 'not-run': 'not run' } as const
+const held = { valid: 'yes', invalid: 'NO', unknown: 'unknown', 'not-run': 'not run' } as const
+const words = { invoke: 'begun', ok: 'done', fail: 'undone', info: 'outcome unknown' } as const
 
-/** The table of guarantee × fault, what is wrong, and how to see it again. */
-export function proofText(report: ProofReport, page: Page): string {
+/** So many events of a counter-example are shown; the merged history has them all. */
+const mostEvents = 12
+
+/** The table of guarantee × fault, what is wrong, and how to see it again. `replay`: the command for that. */
+export function proofText(report: ProofReport & { readonly replay: string }, page: Page): string {
   const { colors } = page
   const ran = report.rows.filter(({ verdict }) => verdict !== 'not-run')
   const table = tableText(columns, ran.map(cells), page)
@@ -42,7 +48,8 @@ export function proofText(report: ProofReport, page: Page): string {
     '',
     ...(notes.length === 0 ? [] : [...notes, '']),
     `${colors.bold(verdict[report.verdict])}  ${meaning(report)}`,
-    colors.dim(`seed ${report.seed}: waybill prove --seconds ${report.seconds} --seed ${report.seed}`),
+    ...(report.history === null ? [] : [`What happened, merged: ${report.history}`]),
+    colors.dim(`The same chances again: ${report.replay}`),
   ].join('\n')
 }
 
@@ -57,14 +64,31 @@ function cells({
   recoveryMs,
 }: Row): readonly string[] {
   const recovery = recoveryMs === null ? '' : durationText(Math.round(recoveryMs / 100) * 100)
-  return [guarantee, fault, words[verdict], ...[messages, rerun, repeated, lost].map(String), recovery]
+  return [guarantee, fault, held[verdict], ...[messages, rerun, repeated, lost].map(String), recovery]
 }
 
-function findings({ guarantee, fault, verdict, anomalies }: Row): readonly string[] {
+function findings({ guarantee, fault, verdict, anomalies, counterExample }: Row): readonly string[] {
   const [first] = anomalies
   if (verdict === 'valid' || first === undefined) return []
   const more = anomalies.length > 1 ? `, and ${anomalies.length - 1} more` : ''
-  return [`${guarantee}, ${fault}: ${first.kind} ${first.id}: ${first.detail}${more}`]
+  const line = `${guarantee}, ${fault}: ${first.kind} ${first.id}: ${first.detail}${more}`
+  return [line, ...(counterExample === null ? [] : eventLines(counterExample))]
+}
+
+/** Times from the first of them on, in milliseconds. */
+function eventLines({ events, id }: CounterExample): readonly string[] {
+  const shown = events.slice(0, mostEvents)
+  const lines = shown.map((event) => {
+    const at = `+${((event.t - shown[0]!.t) / 1000).toFixed(1)} ms`
+    const number = event.seq === null ? '' : `, number ${event.seq}`
+    const value = event.value === undefined ? '' : `, ${event.value}`
+    const key = event.key === null ? '' : ` of ${visible(event.key)}`
+    const other = event.id === null || event.id === id ? '' : ` (${visible(event.id)})`
+    const what = `${event.f} ${words[event.type]}${number}${value}${key}${other}`
+    return `  ${at.padStart(12)}  ${visible(event.process).padEnd(12)}  ${what}`
+  })
+  const left = events.length - shown.length
+  return left > 0 ? [...lines, `  and ${left} events more`] : lines
 }
 
 function meaning({ verdict }: ProofReport): string {

@@ -13,6 +13,7 @@ function row(fault: string, verdict: Row['verdict']): Row {
     lost: 0,
     recoveryMs: null,
     anomalies: [],
+    counterExample: null,
   }
 }
 

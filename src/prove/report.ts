@@ -8,6 +8,8 @@ export interface ProofReport {
   /** What processes said that they must not say. */
   readonly logs: CheckResult
   readonly seconds: number
+  /** Where the merged history of a run stands in which something did not hold: a line of JSON for each event. */
+  readonly history: string | null
 }
 
 /** Fewer faults that have hit something show nothing. */
@@ -19,7 +21,7 @@ export function reportOf(course: {
   readonly rows: readonly Row[]
   readonly said: Readonly<Record<string, readonly string[]>>
   readonly secrets: readonly string[]
-}): ProofReport {
+}): Omit<ProofReport, 'history'> {
   const { seed, seconds, rows, said, secrets } = course
   const logs = cleanLogs(said, { secrets })
   return { verdict: verdictOf(rows, logs), seed, rows, logs, seconds }

@@ -139,3 +139,30 @@ test('money that is not there speaks against every spell', () => {
   const readings = [at(1, event('ok', 'reading', null, { key: 'sum', value: 99 }))]
   expect(verdicts(rows('exactly-once', well, { readings }))).toEqual(['invalid', 'invalid', 'invalid'])
 })
+
+test('an invalid row shows all that is known of the first message that is wrong', () => {
+  const lost = well.filter(({ id, f }) => id !== 'm13' || f === 'write')
+  const [none, kill] = rows('exactly-once', lost)
+  expect(none!.counterExample).toBeNull()
+  expect(kill!.counterExample).toMatchObject({ kind: 'lost', id: 'm13' })
+  expect(kill!.counterExample!.events.map(({ f, type, id }) => `${f} ${type} ${id}`)).toEqual([
+    'write invoke m13',
+    'write ok m13',
+  ])
+})
+
+test('of two messages out of order both are shown, and of a sum its readings', () => {
+  const [first, second] = [messages[2]!, messages[3]!]
+  const swapped = [
+    ...well.filter(({ id, f }) => (id !== first.id && id !== second.id) || f === 'write'),
+    ...delivered(first, 20),
+    ...delivered(second, 5),
+  ]
+  const ids = rows('exactly-once', swapped)[0]!.counterExample!.events.map(({ id }) => id)
+  expect(new Set(ids)).toEqual(new Set([first.id, second.id]))
+  const readings = [at(1, event('ok', 'reading', null, { key: 'sum', value: 99 }))]
+  expect(rows('exactly-once', well, { readings })[0]!.counterExample).toMatchObject({
+    kind: 'unbalanced',
+    events: [{ f: 'reading', value: 99 }],
+  })
+})

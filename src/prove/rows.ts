@@ -18,6 +18,7 @@ import {
   totalQueue,
   type Verdict,
 } from '../testing.ts'
+import { type CounterExample, counterExampleOf } from './counter-example.ts'
 
 /** A time in which a fault was in effect, in microseconds of the history's clock. */
 export interface Spell {
@@ -35,7 +36,6 @@ export interface Row {
   readonly guarantee: Guarantee
   /** `none`: no fault, before the first of them. */
   readonly fault: string
-  /** `not-run`: there was no time for it. */
   readonly verdict: Verdict | 'not-run'
   /** Messages that were under way while it lasted. */
   readonly messages: number
@@ -47,6 +47,8 @@ export interface Row {
   readonly recoveryMs: number | null
   /** What is wrong, or why the row shows nothing. */
   readonly anomalies: readonly Anomaly[]
+  /** Where it is invalid: all that is known of the first message that is wrong. */
+  readonly counterExample: CounterExample | null
 }
 
 export interface TrackEvidence {
@@ -134,8 +136,26 @@ export function rowsOf(track: TrackEvidence, spells: readonly Spell[], isDrained
       lost: count('lost'),
       recoveryMs: recovery?.recoveryMs ?? null,
       anomalies: withShape(anomalies, history),
+      counterExample:
+        verdict === 'invalid' ? counterExampleOf(anomalies[0]!, [...history, ...track.readings]) : null,
     }
   })
+}
+
+/** There was no time for it. */
+export function notRun(guarantee: Guarantee, fault: string): Row {
+  return {
+    guarantee,
+    fault,
+    verdict: 'not-run',
+    messages: 0,
+    rerun: 0,
+    repeated: 0,
+    lost: 0,
+    recoveryMs: null,
+    anomalies: [],
+    counterExample: null,
+  }
 }
 
 interface Life {

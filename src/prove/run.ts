@@ -16,7 +16,8 @@ import { evidenceOf } from './evidence.ts'
 import { openInstance } from './instance.ts'
 import { createLoad, dropSchemas, moneyText, startBalance } from './load-tables.ts'
 import { type ProofReport, reportOf } from './report.ts'
-import { mostRecoveryMs, type Row, rowsOf, type Spell } from './rows.ts'
+import { keepHistory, mergedHistory } from './merged-history.ts'
+import { mostRecoveryMs, notRun, type Row, rowsOf, type Spell } from './rows.ts'
 import { sharesOf, shuffled } from './schedule.ts'
 import { keysPerTrack, type ProveSettings } from './settings.ts'
 import { type Track, tracksOf } from './tracks.ts'
@@ -124,10 +125,13 @@ class Run implements AsyncDisposable {
     this.#enter('judging')
     await company.stop()
     signal.throwIfAborted()
-    const rows = await this.#judge(isDrained, left)
+    const { rows, histories } = await this.#judge(isDrained, left)
     this.#enter('over')
     await watching
-    return reportOf({ ...this.#options, rows, said: company.said, secrets: [this.#settings.canary] })
+    const report = reportOf({ ...this.#options, rows, said: company.said, secrets: [this.#settings.canary] })
+    if (report.verdict !== 'invalid') return { ...report, history: null }
+    const merged = mergedHistory(histories, this.#readings, this.#spells)
+    return { ...report, history: keepHistory(this.#settings.id, merged) }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -247,21 +251,25 @@ class Run implements AsyncDisposable {
     }
   }
 
-  async #judge(isDrained: boolean, left: readonly PlannedFault[]): Promise<readonly Row[]> {
+  async #judge(
+    isDrained: boolean,
+    left: readonly PlannedFault[],
+  ): Promise<{ readonly rows: readonly Row[]; readonly histories: readonly (readonly HistoryEvent[])[] }> {
     const told = this.#company!.history()
     const rows: Row[] = []
+    const histories: (readonly HistoryEvent[])[] = []
     for (const { name, guarantee, follow } of this.#tracks) {
       const history = await evidenceOf(this.#query, this.#settings, name, told, this.#offset)
+      histories.push(history)
       const readings = this.#readings.filter(({ key }) => key === name)
       const money = keysPerTrack * startBalance
       const track = { guarantee, history, readings, money, hasFollow: follow !== null }
       rows.push(...rowsOf(track, this.#spells, isDrained))
       for (const { fault } of left) {
-        const nothing = { messages: 0, rerun: 0, repeated: 0, lost: 0, recoveryMs: null, anomalies: [] }
-        rows.push({ guarantee, fault: fault.name, verdict: 'not-run', ...nothing })
+        rows.push(notRun(guarantee, fault.name))
       }
     }
-    return rows
+    return { rows, histories }
   }
 
   #enter(phase: Phase): void {

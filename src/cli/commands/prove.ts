@@ -78,7 +78,10 @@ async function prove(flags: ProveFlags): Promise<number> {
   return await played(
     output,
     display,
-    (interruption) => play(flags, output, display, interruption),
+    async (interruption) => {
+      const report = await play(flags, output, display, interruption)
+      return { ...report, replay: replayText(flags, report.seed) }
+    },
     (report) => proofText(report, output.sheet),
   )
 }
@@ -109,6 +112,17 @@ async function play(
   } finally {
     await server?.stop()
   }
+}
+
+/** The command that has the same chances again. What may hold a password is named, not told. */
+function replayText({ guarantee, faults, seconds, databaseUrl }: ProveFlags, seed: number): string {
+  return [
+    'waybill prove',
+    ...(guarantee.length < guarantees.length ? [`--guarantee ${guarantee.join(',')}`] : []),
+    ...(faults.length < faultClasses.length ? [`--faults ${faults.join(',')}`] : []),
+    ...(databaseUrl === undefined ? [] : ['--database-url <the same>']),
+    `--seconds ${seconds} --seed ${seed}`,
+  ].join(' ')
 }
 
 function listOf<T extends string>(what: string, known: readonly T[]): (text: string) => readonly T[] {

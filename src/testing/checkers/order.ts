@@ -21,7 +21,7 @@ export function perKeyOrder(history: readonly HistoryEvent[], f: HistoryOperatio
     const top = highest.get(key)
     if (top !== undefined && seq < top.seq) {
       const detail = `number ${seq} of its key first seen after number ${top.seq} (${top.id})`
-      anomalies.push({ kind: 'out-of-order', id: event.id, detail })
+      anomalies.push({ kind: 'out-of-order', id: event.id, detail, other: top.id })
     } else highest.set(key, { seq, id: event.id })
   }
   return { checker: 'perKeyOrder', checked, anomalies }

@@ -37,6 +37,8 @@ export interface Anomaly {
   /** The message's id, or what else is meant. */
   readonly id: string
   readonly detail: string
+  /** The other message it takes to see it, as of two out of order. */
+  readonly other?: string
 }
 
 /** What one checker found. `checked` counts what it looked at: a checker that looked at nothing has shown nothing. */
