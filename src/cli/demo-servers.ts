@@ -1,6 +1,6 @@
-import { describeError, isWaybillError, WaybillError } from '../kernel/errors.ts'
 import { startKafka } from '../testing/kafka-server.ts'
 import { startPostgres } from '../testing/postgres-server.ts'
+import { orAlternative } from './or-alternative.ts'
 
 export interface ServerWishes {
   /** `undefined`: one of our own. */
@@ -63,13 +63,4 @@ export async function startServers(wishes: ServerWishes, signal: AbortSignal): P
   }
   await stop()
   throw first.status === 'rejected' ? first.reason : (second as PromiseRejectedResult).reason
-}
-
-async function orAlternative<T>(work: Promise<T>, alternative: string): Promise<T> {
-  try {
-    return await work
-  } catch (error) {
-    if (!isWaybillError(error) || error.code !== 'WB_PEER_MISSING') throw error
-    throw new WaybillError('WB_PEER_MISSING', `${describeError(error).message}\n${alternative}`)
-  }
 }

@@ -13,6 +13,14 @@ export function parseSeed(text: string): number {
   return seed
 }
 
+export function parseBrokers(text: string): readonly string[] {
+  const brokers = text.split(',').map((one) => one.trim())
+  if (!brokers.every((one) => /^(?:\[[\da-f:]+\]|[\w.-]+):\d{1,5}$/iu.test(one))) {
+    throw new InvalidArgumentError('It takes host:port, several with commas between them.')
+  }
+  return brokers
+}
+
 function isDatabaseUrl(text: string): boolean {
   return URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol)
 }

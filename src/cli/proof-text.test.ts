@@ -7,6 +7,7 @@ import { proofText } from './proof-text.ts'
 
 const row: Row = {
   guarantee: 'exactly-once',
+  way: null,
   fault: 'kill writer',
   verdict: 'valid',
   messages: 120,

@@ -55,6 +55,7 @@ export function proofText(report: ProofReport & { readonly replay: string }, pag
 
 function cells({
   guarantee,
+  way,
   fault,
   verdict,
   messages,
@@ -64,14 +65,24 @@ function cells({
   recoveryMs,
 }: Row): readonly string[] {
   const recovery = recoveryMs === null ? '' : durationText(Math.round(recoveryMs / 100) * 100)
-  return [guarantee, fault, held[verdict], ...[messages, rerun, repeated, lost].map(String), recovery]
+  return [
+    nameOf({ guarantee, way }),
+    fault,
+    held[verdict],
+    ...[messages, rerun, repeated, lost].map(String),
+    recovery,
+  ]
 }
 
-function findings({ guarantee, fault, verdict, anomalies, counterExample }: Row): readonly string[] {
+function nameOf({ guarantee, way }: Pick<Row, 'guarantee' | 'way'>): string {
+  return way === null ? guarantee : `${guarantee} (${way})`
+}
+
+function findings({ guarantee, way, fault, verdict, anomalies, counterExample }: Row): readonly string[] {
   const [first] = anomalies
   if (verdict === 'valid' || first === undefined) return []
   const more = anomalies.length > 1 ? `, and ${anomalies.length - 1} more` : ''
-  const line = `${guarantee}, ${fault}: ${first.kind} ${first.id}: ${first.detail}${more}`
+  const line = `${nameOf({ guarantee, way })}, ${fault}: ${first.kind} ${first.id}: ${first.detail}${more}`
   return [line, ...(counterExample === null ? [] : eventLines(counterExample))]
 }
 

@@ -4,7 +4,7 @@ import { WaybillError } from '../index.ts'
 export interface TopicDesk {
   create(topic: string, partitions: number): Promise<void>
   /** Removes the topic and the consumer group. */
-  remove(topic: string, group: string): Promise<void>
+  remove(topic: string, group?: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -38,7 +38,7 @@ export async function openTopicDesk(brokers: readonly string[]): Promise<TopicDe
     async remove(topic, group) {
       await admin.deleteTopics({ topics: [topic] })
       // A group that nobody ever joined is not there.
-      await admin.deleteGroups({ groups: [group] }).catch(() => {})
+      if (group !== undefined) await admin.deleteGroups({ groups: [group] }).catch(() => {})
     },
     close: () => admin.close(),
   }

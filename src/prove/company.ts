@@ -7,7 +7,7 @@ import { type HistoryEvent, readHistory, RevivedProcess, type RevivedState } fro
 import { saysReady } from '../demo/children/child.ts'
 import { childEnvironment, type ProveSettings } from './settings.ts'
 
-export type Role = 'writer' | 'consumer'
+export type Role = 'writer' | 'relay' | 'consumer'
 
 /** What a process has to end what is under way. */
 const stopDeadlineMs = 10_000
@@ -15,7 +15,7 @@ const stopDeadlineMs = 10_000
 export interface Cast {
   readonly role: Role
   readonly name: string
-  /** Beyond what all of them are told: another way to the database. */
+  /** Beyond what all of them are told: other ways to the servers. */
   readonly settings?: Partial<ProveSettings>
   readonly env?: Readonly<Record<string, string>>
 }

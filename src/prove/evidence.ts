@@ -2,6 +2,12 @@ import type { HistoryEvent } from '../testing.ts'
 import type { Query } from '../demo/database.ts'
 import type { ProveSettings } from './settings.ts'
 
+export interface Surroundings {
+  readonly offset: number
+  /** Ids of messages that are none of the load's. */
+  readonly marks: ReadonlySet<string>
+}
+
 /**
  * Everything that happened on one track: what processes were told and noted, and what the database holds. The database's clock is of
  * another kind than the processes', so `offset` brings its times, in microseconds since 1970, to theirs.
@@ -11,7 +17,7 @@ export async function evidenceOf(
   { schema, loadSchema }: Pick<ProveSettings, 'schema' | 'loadSchema'>,
   track: string,
   told: readonly HistoryEvent[],
-  offset: number,
+  { offset, marks }: Surroundings,
 ): Promise<readonly HistoryEvent[]> {
   const events: HistoryEvent[] = told.filter(({ key }) => key?.startsWith(`${track} `) === true)
   const add = (t: number, event: Omit<HistoryEvent, 'process' | 't'>): void => {
@@ -57,7 +63,7 @@ export async function evidenceOf(
     `select id, key, (extract(epoch from died_at) * 1e6)::float8 as t from ${schema}.dead where channel = $1 order by number`,
     [`prove.${track}`],
   )
-  for (const row of dead)
+  for (const row of dead.filter((one) => !marks.has(String(one['id']))))
     add(Number(row['t']), {
       type: 'ok',
       f: 'dead',

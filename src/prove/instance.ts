@@ -1,19 +1,36 @@
 import { createWaybill, defineConfig, type Waybill } from '../index.ts'
+import { kafkaTransport } from '../kafka.ts'
 import { localTransport } from '../local.ts'
 import { postgresStore } from '../postgres.ts'
 import type { Client } from '../demo/database.ts'
 import type { ProveSettings } from './settings.ts'
-import { tracksOf } from './tracks.ts'
+import { positionsTopic, tracksOf } from './tracks.ts'
 
-/** Waybill as one process of a run has it. */
-export function openInstance(settings: ProveSettings, name: string): Waybill<Client> {
-  const { id, databaseUrl, schema, guarantees, leaseMs } = settings
-  const tracks = tracksOf(id, guarantees)
+/** Waybill as one process of a run has it. Over the local transport each consumer relays for itself. */
+export function openInstance(
+  settings: ProveSettings,
+  name: string,
+  options: { readonly relay?: boolean } = {},
+): Waybill<Client> {
+  const { id, databaseUrl, brokers, sessionTimeoutMs, schema, leaseMs } = settings
   const config = defineConfig<Client>({
     store: postgresStore({ connectionString: databaseUrl, schema }),
-    transports: { local: localTransport() },
-    channels: tracks.flatMap(({ channel, follow }) => (follow === null ? [channel] : [channel, follow])),
-    relay: false,
+    transports:
+      brokers === null
+        ? { local: localTransport() }
+        : {
+            kafka: kafkaTransport({
+              brokers,
+              sessionTimeoutMs,
+              positionsTopic: positionsTopic(id),
+              transactionalIdPrefix: id,
+              requestTimeoutMs: 2000,
+            }),
+          },
+    channels: tracksOf(settings).flatMap(({ channel, follow }) =>
+      follow === null ? [channel] : [channel, follow],
+    ),
+    relay: options.relay ?? false,
     applicationName: `waybill prove: ${name}`,
     logLevel: 'warn',
     // Faults last seconds: who takes over, or finds a call hanging, should not need longer.
@@ -22,6 +39,7 @@ export function openInstance(settings: ProveSettings, name: string): Waybill<Cli
     handlerTimeoutMs: 1000,
     publishTimeoutMs: 1000,
     retryInitialMs: 50,
+    holdMaxMs: 1000,
     pollMaxMs: 200,
   })
   // Whatever WAYBILL_* variables hold is meant for the user's own services.

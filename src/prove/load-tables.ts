@@ -9,6 +9,7 @@ export const startBalance = 1000
  *   place in its key's commit order. Money leaves `keys.balance`, and handlers raise `credits.balance`: another row, so that they
  *   do not wait for writers.
  * - `orders` is the business row of each message: where nobody was told of a commit, it says what became of it.
+ * - `marks`: of each key the last mark that was handled.
  * - `effects` has a unique constraint for idempotent handlers alone: elsewhere a second effect must show, not fail.
  */
 export async function createLoad(query: Query, s: string, tracks: readonly string[]): Promise<void> {
@@ -20,7 +21,8 @@ export async function createLoad(query: Query, s: string, tracks: readonly strin
     create table ${s}.credits (key text primary key, track text not null, balance bigint not null default 0)
       with (fillfactor = 50)`)
   await query(`create table ${s}.orders (id uuid primary key, track text not null, key text not null, seq int not null,
-    amount int not null)`)
+    amount int not null, at timestamptz not null default clock_timestamp())`)
+  await query(`create index on ${s}.orders (at)`)
   await query(`
     create table ${s}.effects (number bigint generated always as identity primary key, track text not null, id uuid not null,
       key text not null, seq int not null, hash text not null, idempotency_key text unique, at timestamptz not null default clock_timestamp())`)
@@ -28,6 +30,9 @@ export async function createLoad(query: Query, s: string, tracks: readonly strin
   await query(`
     create table ${s}.outputs (number bigint generated always as identity primary key, track text not null, id uuid not null,
       of uuid not null)`)
+  await query(`create index on ${s}.outputs (of)`)
+  await query(`
+    create table ${s}.marks (key text primary key, track text not null, number int not null) with (fillfactor = 50)`)
   await query(
     `insert into ${s}.keys (track, key, balance)
      select t, t || ' k' || g, $3::int from unnest($1::text[]) t, generate_series(1, $2::int) g`,
@@ -60,6 +65,13 @@ update ${s}.credits c set balance = balance + $7::int from done where c.key = do
 /** `$1` track, `$2` id of the output, `$3` of the message it came of. */
 export function outputText(s: string): string {
   return `insert into ${s}.outputs (track, id, of) values ($1, $2, $3)`
+}
+
+/** `$1` track, `$2` key, `$3` number. */
+export function markText(s: string): string {
+  return `
+insert into ${s}.marks (track, key, number) values ($1, $2, $3)
+on conflict (key) do update set number = greatest(marks.number, excluded.number)`
 }
 
 /** All money of a track in one snapshot: both balances of each key, and what has been sent and has not arrived. */

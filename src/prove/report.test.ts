@@ -5,6 +5,7 @@ import type { Row } from './rows.ts'
 function row(fault: string, verdict: Row['verdict']): Row {
   return {
     guarantee: 'exactly-once',
+    way: null,
     fault,
     verdict,
     messages: 9,

@@ -51,7 +51,11 @@ function rows(
 ): readonly Row[] {
   const sorted = [...history].sort((a, b) => a.t - b.t)
   const readings = [at(1, event('ok', 'reading', null, { key: 'sum', value: 100 }))]
-  return rowsOf({ guarantee, history: sorted, readings, money: 100, hasFollow: false, ...more }, spells, true)
+  return rowsOf(
+    { guarantee, way: null, history: sorted, readings, money: 100, hasFollow: false, ...more },
+    spells,
+    true,
+  )
 }
 
 function verdicts(found: readonly Row[]): readonly string[] {
@@ -113,6 +117,7 @@ test('a spell that shows nothing is unknown, and says why', () => {
   const missed = spells.map((spell) => ({ ...spell, hasStruck: false }))
   const track: TrackEvidence = {
     guarantee: 'at-least-once',
+    way: null,
     history: well,
     readings: [],
     money: 0,
@@ -138,6 +143,32 @@ test('a fault after which what waited comes too late is invalid', () => {
 test('money that is not there speaks against every spell', () => {
   const readings = [at(1, event('ok', 'reading', null, { key: 'sum', value: 99 }))]
   expect(verdicts(rows('exactly-once', well, { readings }))).toEqual(['invalid', 'invalid', 'invalid'])
+})
+
+test('where the machine stood still, what comes of that alone is not known to be wrong', () => {
+  const evidence = (guarantee: TrackEvidence['guarantee'], history: readonly HistoryEvent[]) => ({
+    ...{ guarantee, way: null, readings: [], money: 0, hasFollow: false },
+    history: [...history].sort((a, b) => a.t - b.t),
+  })
+  const lost = evidence(
+    'at-most-once',
+    well.filter(({ id, f }) => id !== 'm03' || f === 'write'),
+  )
+  const early = rowsOf(lost, spells, true, [{ from: 50, to: 90 }])
+  expect(verdicts(early)).toEqual(['unknown', 'valid', 'valid'])
+  expect(early[0]!.anomalies).toMatchObject([{ kind: 'vacuous', id: 'machine' }])
+  const slow = messages.find(({ id }) => id === 'm27')!
+  const late = [
+    ...well.filter(({ id }) => id !== 'm27' && id !== 'm28'),
+    ...written(slow),
+    ...delivered(slow, 16_000_000),
+  ]
+  const found = rowsOf(evidence('at-least-once', late), spells, true, [{ from: 510, to: 900 }])
+  expect(verdicts(found)).toEqual(['valid', 'valid', 'unknown'])
+  expect(verdicts(rowsOf(evidence('at-least-once', late), spells, true))[2]).toBe('invalid')
+  // It excuses no message that is lost.
+  const gone = evidence('at-least-once', lost.history)
+  expect(verdicts(rowsOf(gone, spells, true, [{ from: 50, to: 90 }]))[0]).toBe('invalid')
 })
 
 test('an invalid row shows all that is known of the first message that is wrong', () => {

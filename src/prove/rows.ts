@@ -18,6 +18,8 @@ import {
   totalQueue,
   type Verdict,
 } from '../testing.ts'
+import type { Stall } from './stalls.ts'
+import type { Way } from './tracks.ts'
 import { type CounterExample, counterExampleOf } from './counter-example.ts'
 
 /** A time in which a fault was in effect, in microseconds of the history's clock. */
@@ -34,6 +36,8 @@ export interface Spell {
 /** What was seen of one guarantee under one fault. */
 export interface Row {
   readonly guarantee: Guarantee
+  /** How it is kept, where there is a choice. */
+  readonly way: Way | null
   /** `none`: no fault, before the first of them. */
   readonly fault: string
   readonly verdict: Verdict | 'not-run'
@@ -53,6 +57,7 @@ export interface Row {
 
 export interface TrackEvidence {
   readonly guarantee: Guarantee
+  readonly way: Way | null
   readonly history: readonly HistoryEvent[]
   /** Readings of all its money. */
   readonly readings: readonly HistoryEvent[]
@@ -86,8 +91,13 @@ function resultsOf({
 }
 
 /** A row for each fault: of the messages that were under way while it lasted, and of what is wrong with them. */
-export function rowsOf(track: TrackEvidence, spells: readonly Spell[], isDrained: boolean): readonly Row[] {
-  const { guarantee, history } = track
+export function rowsOf(
+  track: TrackEvidence,
+  spells: readonly Spell[],
+  isDrained: boolean,
+  stalls: readonly Stall[] = [],
+): readonly Row[] {
+  const { guarantee, way, history } = track
   const results = resultsOf(track)
   const lives = livesOf(history, spells)
   const runs = singleRuns(history)
@@ -106,21 +116,27 @@ export function rowsOf(track: TrackEvidence, spells: readonly Spell[], isDrained
       anomalies: result.anomalies.filter(({ id }) => isIn(id)),
     }))
     const recovery = recoveryOf(history, spell)
+    // A machine that gives processes no turn is a fault that nobody has injected: leases end, and recovery waits for it.
+    const since = spell.fault === 'none' ? spell.from : spell.to
+    const stood = stalls.some(({ from }) => from >= since && from <= spell.quietAt)
+    const isLate = recovery !== null && recovery.anomalies.length > 0
     const vacuous: Anomaly[] = []
     const say = (id: string, detail: string): void => {
       vacuous.push({ kind: 'vacuous', id, detail })
     }
     if (!spell.hasStruck) say('fault', 'it has hit nothing')
     if (under.length === 0) say('messages', 'none was under way that could have felt it')
+    if (stood && (isLate || spell.fault === 'none'))
+      say('machine', 'processes stood still that nobody had stopped: it was busy with something else')
     if (!isDrained) say('drain', 'messages were still under way when the time for draining was over')
     // Without a fault nothing may be lost, and nothing comes twice, whatever the guarantee leaves open.
     const { verdict, anomalies } = judge(
       [
         ...own,
-        ...(recovery === null ? [] : [recovery]),
+        ...(recovery === null || (isLate && stood) ? [] : [recovery]),
         { checker: 'notVacuous', checked: 1, anomalies: vacuous },
       ],
-      spell.fault === 'none' ? 'none' : guarantee,
+      spell.fault === 'none' && !stood ? 'none' : guarantee,
     )
     const count = (kind: Anomaly['kind']): number =>
       new Set(
@@ -128,6 +144,7 @@ export function rowsOf(track: TrackEvidence, spells: readonly Spell[], isDrained
       ).size
     return {
       guarantee,
+      way,
       fault: spell.fault,
       verdict,
       messages: under.length,
@@ -143,9 +160,10 @@ export function rowsOf(track: TrackEvidence, spells: readonly Spell[], isDrained
 }
 
 /** There was no time for it. */
-export function notRun(guarantee: Guarantee, fault: string): Row {
+export function notRun({ guarantee, way }: Pick<Row, 'guarantee' | 'way'>, fault: string): Row {
   return {
     guarantee,
+    way,
     fault,
     verdict: 'not-run',
     messages: 0,

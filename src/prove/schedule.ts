@@ -27,3 +27,12 @@ export function shuffled<T>(items: readonly T[], chance: Chance): readonly T[] {
   }
   return all
 }
+
+/** One of each kind, then the second of each, and so on: a short run meets every kind. */
+export function inTurns<T>(items: readonly T[], kindOf: (item: T) => string): readonly T[] {
+  const kinds = Map.groupBy(items, kindOf)
+  const longest = Math.max(0, ...[...kinds.values()].map(({ length }) => length))
+  return Array.from({ length: longest }, (_, turn) =>
+    [...kinds.values()].flatMap((ofKind) => ofKind.slice(turn, turn + 1)),
+  ).flat()
+}

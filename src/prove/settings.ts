@@ -6,6 +6,10 @@ export interface ProveSettings {
   readonly id: string
   /** As this process reaches the database: perhaps through a proxy. */
   readonly databaseUrl: string
+  /** The same of Kafka. `null`: the `local` transport. */
+  readonly brokers: readonly string[] | null
+  /** How soon the broker gives the partitions of a killed consumer to the other one. */
+  readonly sessionTimeoutMs: number
   /** Waybill's own tables. */
   readonly schema: string
   /** The tables of the load. */

@@ -1,6 +1,6 @@
 import { guarantees } from '../guarantees/guarantees.ts'
 import { type Channel, defineChannel, type Guarantee } from '../index.ts'
-import { keysPerTrack } from './settings.ts'
+import { keysPerTrack, type ProveSettings } from './settings.ts'
 
 /** What a message of the load says. */
 export interface Load {
@@ -11,6 +11,8 @@ export interface Load {
   readonly amount: number
   /** A text that must be in no log. */
   readonly canary: string
+  /** No order, but a mark behind all that was written before it: see {@link Marks}. */
+  readonly mark?: number
 }
 
 /** What a handler publishes of each message it handles. */
@@ -20,47 +22,82 @@ export interface Follow {
   readonly of: string
 }
 
+/**
+ * How exactly-once is kept where there is a choice: `fenced` transactions into the broker and an inbox · `idempotent` sends, because
+ * every consumer has an inbox · `fenced` transactions and a `checkpoint`.
+ */
+export type Way = 'fenced' | 'idempotent' | 'checkpoint'
+
 /** One way to keep a guarantee: a channel, and how it is consumed. All of them run side by side, under the same faults. */
 export interface Track {
-  readonly name: Guarantee
+  readonly name: string
   readonly guarantee: Guarantee
+  /** `null`: there is one alone. */
+  readonly way: Way | null
   readonly channel: Channel<Load>
   readonly consumer: string
   /** Its handlers publish, and where to. */
   readonly follow: Channel<Follow, Follow, true, false> | null
 }
 
+type Chosen = Pick<ProveSettings, 'id' | 'guarantees' | 'brokers'>
+
 /** The tracks of a run whose topics and groups bear this id. */
-export function tracksOf(id: string, chosen: readonly Guarantee[]): readonly Track[] {
+export function tracksOf({ id, guarantees: chosen, brokers }: Chosen): readonly Track[] {
   return guarantees
     .filter((guarantee) => chosen.includes(guarantee))
-    .map((guarantee) => ({
-      name: guarantee,
+    .flatMap((guarantee) => {
+      const ways: readonly (Way | null)[] =
+        guarantee === 'exactly-once' && brokers !== null ? ['fenced', 'idempotent', 'checkpoint'] : [null]
+      return ways.map((way) => trackOf(id, guarantee, way))
+    })
+}
+
+function trackOf(id: string, guarantee: Guarantee, way: Way | null): Track {
+  const name = way === null ? guarantee : `${guarantee}-${way}`
+  const consumer = `${id}.${name}`
+  const isFollowed = guarantee === 'exactly-once' && way !== 'checkpoint'
+  return {
+    name,
+    guarantee,
+    way,
+    channel: defineChannel<Load>({
+      name: `prove.${name}`,
       guarantee,
-      channel: defineChannel<Load>({
-        name: `prove.${guarantee}`,
-        guarantee,
-        address: `${id}.${guarantee}`,
-        key: ({ key }) => key,
-      }),
-      consumer: `${id}.${guarantee}`,
-      follow:
-        guarantee === 'exactly-once'
-          ? defineChannel<Follow>({
-              name: `prove.${guarantee}.follow`,
-              guarantee,
-              address: `${id}.${guarantee}.follow`,
-              key: ({ key }) => key,
-            })
-          : null,
-    }))
+      address: `${id}.${name}`,
+      key: ({ key }) => key,
+      ...(way === 'idempotent' ? { consumers: { [consumer]: 'inbox' as const } } : {}),
+    }),
+    consumer,
+    follow: isFollowed
+      ? defineChannel<Follow>({
+          name: `prove.${name}.follow`,
+          guarantee,
+          address: `${id}.${name}.follow`,
+          key: ({ key }) => key,
+        })
+      : null,
+  }
 }
 
 export function followConsumer(track: Track): string {
   return `${track.consumer}.follow`
 }
 
+/** Where fenced transactions note what they carried. */
+export function positionsTopic(id: string): string {
+  return `${id}.positions`
+}
+
 /** One of the track's keys; told apart from those of others. */
 export function anyKey(track: Pick<Track, 'name'>, chance: () => number): string {
-  return `${track.name} k${1 + Math.floor(chance() * keysPerTrack)}`
+  return keyOf(track, 1 + Math.floor(chance() * keysPerTrack))
+}
+
+export function keysOf(track: Pick<Track, 'name'>): readonly string[] {
+  return Array.from({ length: keysPerTrack }, (_, i) => keyOf(track, i + 1))
+}
+
+function keyOf({ name }: Pick<Track, 'name'>, number: number): string {
+  return `${name} k${number}`
 }

@@ -15,6 +15,12 @@ export interface StartKafkaOptions {
   readonly settings?: Readonly<Record<string, string>>
   /** @default a free one */
   readonly port?: number
+  /**
+   * More ways in: each a port of the broker and the one its clients are told, of a proxy before it. A broker sends its clients on to
+   * where it says it is, so a proxy alone would be left at once.
+   * @default none
+   */
+  readonly ways?: readonly { readonly port: number; readonly advertisedPort: number }[]
   /** Gives the start up and removes what it left. */
   readonly signal?: AbortSignal
 }
@@ -44,15 +50,18 @@ function brokerSettings(
   folder: string,
   port: number,
   controllerPort: number,
+  ways: NonNullable<StartKafkaOptions['ways']>,
 ): Readonly<Record<string, string>> {
+  const listeners = (portOf: (way: (typeof ways)[number]) => number): string =>
+    ways.map((way, i) => `,WAY${i}://127.0.0.1:${portOf(way)}`).join('')
   return {
     'process.roles': 'broker,controller',
     'node.id': '1',
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
     'controller.listener.names': 'CONTROLLER',
-    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
-    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}${listeners((way) => way.port)}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}${listeners((way) => way.advertisedPort)}`,
+    'listener.security.protocol.map': `PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT${ways.map((_, i) => `,WAY${i}:PLAINTEXT`).join('')}`,
     'log.dirs': join(folder, 'data'),
     // As on a production broker: a topic that nobody made is an error, not a surprise.
     'auto.create.topics.enable': 'false',
@@ -148,7 +157,10 @@ export async function startKafka(options: StartKafkaOptions = {}): Promise<Kafka
 
   try {
     mkdirSync(join(folder, 'data'))
-    const settings = { ...brokerSettings(folder, port, controllerPort), ...options.settings }
+    const settings = {
+      ...brokerSettings(folder, port, controllerPort, options.ways ?? []),
+      ...options.settings,
+    }
     writeFileSync(
       properties,
       Object.entries(settings)

@@ -1,11 +1,25 @@
+import { Admin } from '@platformatic/kafka'
+import { Client } from 'pg'
 import { describe, expect, it } from 'vitest'
 import { isFull } from '../setup/full.ts'
+import { describeWithKafka, kafkaBrokers, postgresDatabase } from '../setup/servers.ts'
 import { runWaybill } from './waybill-command.ts'
 
 interface Report {
   readonly verdict: string
   readonly seed: number
-  readonly rows: readonly { readonly guarantee: string; readonly fault: string; readonly verdict: string }[]
+  readonly rows: readonly Row[]
+}
+
+interface Row {
+  readonly guarantee: string
+  readonly way: string | null
+  readonly fault: string
+  readonly verdict: string
+}
+
+function ran({ rows }: Report): readonly Row[] {
+  return rows.filter(({ verdict }) => verdict !== 'not-run')
 }
 
 describe('waybill prove', () => {
@@ -14,6 +28,9 @@ describe('waybill prove', () => {
     ['--faults', 'kil', 'is no class of faults. Did you mean "kill"?'],
     ['--seconds', '3', 'from 15 to 86400'],
     ['--seed', 'x', 'a whole number'],
+    ['--transport', 'kafak', 'There is no adapter for the transport "kafak"; there is: local, kafka.'],
+    ['--store', 'mysql', 'There is no adapter for the store "mysql"; there is: postgres.'],
+    ['--brokers', 'localhost', 'host:port'],
     ['--database-url', 'secret', 'a URL such as postgres://'],
   ])('refuses %s %s as a usage error, and says what it takes', async (flag, value, message) => {
     const { code, stdout, stderr } = await runWaybill(['prove', flag, value])
@@ -30,7 +47,7 @@ describe('waybill prove', () => {
     expect(stderr).not.toContain('secret')
   })
 
-  // In the full run: it takes its time.
+  // In the full run: they take their time.
   it.each(isFull ? ['kill,sessions'] : [])(
     'shows that exactly-once holds under the faults %s',
     { timeout: 120_000 },
@@ -51,3 +68,79 @@ describe('waybill prove', () => {
     },
   )
 })
+
+// In the full run: they take their time.
+describeWithKafka('waybill prove over Kafka', () => {
+  it.each(isFull ? ['100'] : [])(
+    'shows in %s seconds what Kafka offers, each guarantee in each way, under faults of every class',
+    { timeout: 300_000 },
+    async (seconds) => {
+      const args = ['prove', '--transport', 'kafka', '--seconds', seconds, '--seed', '7', '--json']
+      const { code, stdout, stderr } = await runWaybill(args)
+      const report = JSON.parse(stdout) as Report
+      expect(report, stderr).toMatchObject({ verdict: 'valid', history: null })
+      expect(code).toBe(0)
+      const kept = new Set(ran(report).map(({ guarantee, way }) => `${guarantee} ${way}`))
+      expect(kept).toEqual(
+        new Set([
+          'at-most-once null',
+          'at-least-once null',
+          'effectively-once null',
+          'exactly-once fenced',
+          'exactly-once idempotent',
+          'exactly-once checkpoint',
+        ]),
+      )
+      const faults = [...new Set(ran(report).map(({ fault }) => fault))].join(', ')
+      for (const kind of [
+        /kill (?:relay|consumer|writer)/u,
+        /pause/u,
+        /kafka|postgres/u,
+        /terminate backends/u,
+      ])
+        expect(faults).toMatch(kind)
+    },
+  )
+
+  it.each(isFull ? ['kill,sessions,server'] : [])(
+    'uses brokers and a database of yours under the faults %s, kills neither, and leaves nothing there',
+    { timeout: 120_000 },
+    async (faults) => {
+      const brokers = await kafkaBrokers()
+      const { url } = await postgresDatabase()
+      const args = [
+        'prove',
+        '--brokers',
+        brokers.join(','),
+        '--database-url',
+        url,
+        '--guarantee',
+        'exactly-once',
+      ]
+      const more = ['--faults', faults, '--seconds', '50', '--seed', '7', '--json']
+      const { code, stdout, stderr } = await runWaybill([...args, ...more])
+      const report = JSON.parse(stdout) as Report
+      expect(report, stderr).toMatchObject({ verdict: 'valid' })
+      expect(code).toBe(0)
+      const seen = ran(report).map(({ fault }) => fault)
+      expect(seen).not.toContain('kill kafka')
+      expect(seen).not.toContain('kill postgres')
+      expect(await leftOver(url, brokers)).toEqual([])
+    },
+  )
+})
+
+/** Schemas, topics and groups that bear the name of a run. */
+async function leftOver(url: string, brokers: readonly string[]): Promise<readonly string[]> {
+  const database = new Client({ connectionString: url })
+  await database.connect()
+  const schemas = await database.query<{ nspname: string }>('select nspname from pg_namespace')
+  await database.end()
+  const admin = new Admin({ clientId: 'left over', bootstrapBrokers: [...brokers] })
+  const topics = await admin.listTopics()
+  const groups = await admin.listGroups()
+  await admin.close()
+  return [...schemas.rows.map(({ nspname }) => nspname), ...topics, ...groups.keys()].filter((name) =>
+    name.startsWith('waybill_prove'),
+  )
+}

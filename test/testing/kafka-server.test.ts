@@ -4,7 +4,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startKafka, type KafkaServer } from '../../src/testing/kafka-server.ts'
 import { askMetadata } from '../../src/testing/kafka-wire.ts'
-import { isPortFree } from '../../src/testing/ports.ts'
+import { freePort, isPortFree } from '../../src/testing/ports.ts'
 import { isGone } from '../../src/testing/process-tree.ts'
 import { describeWithKafka } from '../setup/servers.ts'
 import { isStopped, serverFolder } from './scene.ts'
@@ -31,8 +31,11 @@ async function java(server: KafkaServer, main: string, args: readonly string[], 
 describeWithKafka('a Kafka broker of one own', () => {
   let server: KafkaServer
 
+  let way: { readonly port: number; readonly advertisedPort: number }
+
   beforeAll(async () => {
-    server = await startKafka()
+    way = { port: await freePort(), advertisedPort: await freePort() }
+    server = await startKafka({ ways: [way] })
   })
 
   afterAll(async () => {
@@ -44,6 +47,18 @@ describeWithKafka('a Kafka broker of one own', () => {
     expect(await askMetadata(server.port)).toEqual({ brokers: 1, leaders: undefined })
     await server.createTopic('orders', 3)
     expect((await askMetadata(server.port, 'orders')).leaders).toEqual([1, 1, 1])
+  })
+
+  test('who comes by another way is sent on to the address told for it, and all others to its own', async () => {
+    const sentTo = async (port: number): Promise<readonly number[]> => {
+      const { Base } = await import('@platformatic/kafka')
+      const client = new Base({ clientId: 'ways', bootstrapBrokers: [`127.0.0.1:${port}`], retries: 0 })
+      const { brokers } = await client.metadata({ topics: [] })
+      await client.close()
+      return [...brokers.values()].map((broker) => broker.port)
+    }
+    expect(await sentTo(way.port)).toEqual([way.advertisedPort])
+    expect(await sentTo(server.port)).toEqual([server.port])
   })
 
   test('a topic that is there already stays as it is, one that nobody made is not there, a bad name is refused', async () => {

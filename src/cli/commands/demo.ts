@@ -8,7 +8,7 @@ import { createDisplay, type DemoDisplay } from '../demo-display.ts'
 import { startServers, type DemoServers } from '../demo-servers.ts'
 import { summary } from '../demo-summary.ts'
 import type { Interruption } from '../interruption.ts'
-import { checkDatabaseUrl, parseSeed } from '../play-flags.ts'
+import { checkDatabaseUrl, parseBrokers, parseSeed } from '../play-flags.ts'
 import { played } from '../played.ts'
 import { Output } from '../output.ts'
 
@@ -130,12 +130,4 @@ function parseSeconds(text: string): number {
     throw new InvalidArgumentError('It takes a number from 1 to 3600.')
   }
   return seconds
-}
-
-function parseBrokers(text: string): readonly string[] {
-  const brokers = text.split(',').map((one) => one.trim())
-  if (!brokers.every((one) => /^(?:\[[\da-f:]+\]|[\w.-]+):\d{1,5}$/iu.test(one))) {
-    throw new InvalidArgumentError('It takes host:port, several with commas between them.')
-  }
-  return brokers
 }

@@ -6,16 +6,18 @@ import { faultClasses } from '../../prove/catalog.ts'
 import type { ProofReport } from '../../prove/report.ts'
 import { runProof } from '../../prove/run.ts'
 import { describeError } from '../../kernel/errors.ts'
-import { startPostgres } from '../../testing/postgres-server.ts'
 import type { Interruption } from '../interruption.ts'
 import { Output } from '../output.ts'
-import { checkDatabaseUrl, parseSeed } from '../play-flags.ts'
+import { checkDatabaseUrl, parseBrokers, parseSeed } from '../play-flags.ts'
 import { played } from '../played.ts'
 import { createProofDisplay, type ProofDisplay } from '../proof-display.ts'
+import { startProofServers } from '../proof-servers.ts'
 import { proofText } from '../proof-text.ts'
 
 interface ProveFlags {
   readonly json?: boolean
+  readonly transport: (typeof transports)[number]
+  readonly brokers?: readonly string[]
   readonly guarantee: readonly Guarantee[]
   readonly faults: readonly (typeof faultClasses)[number][]
   readonly seconds: number
@@ -23,15 +25,20 @@ interface ProveFlags {
   readonly databaseUrl?: string
 }
 
+/** What there is an adapter of. */
+const transports = ['local', 'kafka'] as const
+const stores = ['postgres'] as const
+
 const examples = `
-Writers and consumers, each a process of its own, work without a fault first, and then with one fault after the other:
-killed and stopped processes, a killed and a stopped PostgreSQL, a network that cuts, delays, loses and lies, sessions
+Writers, relays and consumers, each a process of its own, work without a fault first, and then with one fault after the
+other: killed and stopped processes, killed and stopped servers, a network that cuts, delays, loses and lies, sessions
 that are ended. Then everything is mended and drained, and what happened is judged by each guarantee.
 
 Examples:
   $ waybill prove                                    all guarantees on an embedded PostgreSQL, in a minute
   $ waybill prove --guarantee exactly-once --faults kill,network
   $ waybill prove --seconds 600 --seed 7             longer, and the same chances as in a run before
+  $ waybill prove --transport kafka --seconds 180    over Kafka (needs Java 17 and Maven, or --brokers)
   $ waybill prove --database-url postgres://me@localhost/shop    (its server is neither killed nor stopped)
   $ waybill prove --json                             one line for a script; 0 only if every row holds
 `
@@ -41,6 +48,21 @@ export function addProve(program: Command, onExitCode: (code: number) => void): 
     .command('prove')
     .description(
       'show that each guarantee holds while things break, or the first message of which it does not',
+    )
+    .addOption(
+      new Option('--transport <name>', `how messages travel (${transports.join(', ')})`)
+        .argParser(oneOf('transport', transports))
+        .default('local'),
+    )
+    .addOption(
+      new Option('--store <name>', `where they wait (${stores.join(', ')})`)
+        .argParser(oneOf('store', stores))
+        .default('postgres'),
+    )
+    .addOption(
+      new Option('--brokers <host:port,...>', 'a Kafka of yours, in topics that are removed at the end')
+        .argParser(parseBrokers)
+        .implies({ transport: 'kafka' }),
     )
     .addOption(
       new Option('--guarantee <names>', `which, with commas between them (${guarantees.join(', ')})`)
@@ -64,6 +86,8 @@ export function addProve(program: Command, onExitCode: (code: number) => void): 
     .action(async (_own: unknown, self: Command) => {
       const flags = self.optsWithGlobals<ProveFlags>()
       checkDatabaseUrl(flags.databaseUrl, self)
+      if (flags.brokers !== undefined && flags.transport === 'local')
+        self.error('error: --brokers goes with --transport kafka')
       const code = await prove(flags)
       onExitCode(code)
       // Connections of the proxies were reset while they ended. Node's own end waits for their handles for ever then, at full
@@ -74,7 +98,7 @@ export function addProve(program: Command, onExitCode: (code: number) => void): 
 
 async function prove(flags: ProveFlags): Promise<number> {
   const output = new Output(flags.json === true)
-  const display = createProofDisplay(output, 'waybill prove · local')
+  const display = createProofDisplay(output, `waybill prove · ${flags.transport}`)
   return await played(
     output,
     display,
@@ -87,16 +111,16 @@ async function prove(flags: ProveFlags): Promise<number> {
 }
 
 async function play(
-  { databaseUrl, guarantee, faults, seconds, seed }: ProveFlags,
+  flags: ProveFlags,
   output: Output,
   display: ProofDisplay,
   { signal }: Interruption,
 ): Promise<ProofReport> {
-  const server = databaseUrl === undefined ? await startPostgres({ signal }) : null
+  const { guarantee, faults, seconds, seed, transport, databaseUrl, brokers } = flags
+  const { stop, ...servers } = await startProofServers({ transport, databaseUrl, brokers }, signal)
   try {
     return await runProof({
-      databaseUrl: databaseUrl ?? server!.url,
-      server,
+      ...servers,
       guarantees: guarantee,
       faults,
       seconds,
@@ -110,19 +134,32 @@ async function play(
       },
     })
   } finally {
-    await server?.stop()
+    await stop()
   }
 }
 
 /** The command that has the same chances again. What may hold a password is named, not told. */
-function replayText({ guarantee, faults, seconds, databaseUrl }: ProveFlags, seed: number): string {
+function replayText(flags: ProveFlags, seed: number): string {
+  const { transport, brokers, guarantee, faults, seconds, databaseUrl } = flags
   return [
     'waybill prove',
+    ...(transport === 'local' ? [] : [`--transport ${transport}`]),
+    ...(brokers === undefined ? [] : [`--brokers ${brokers.join(',')}`]),
     ...(guarantee.length < guarantees.length ? [`--guarantee ${guarantee.join(',')}`] : []),
     ...(faults.length < faultClasses.length ? [`--faults ${faults.join(',')}`] : []),
     ...(databaseUrl === undefined ? [] : ['--database-url <the same>']),
     `--seconds ${seconds} --seed ${seed}`,
   ].join(' ')
+}
+
+function oneOf<T extends string>(what: string, known: readonly T[]): (text: string) => T {
+  return (text) => {
+    const found = known.find((one) => one === text)
+    if (found !== undefined) return found
+    throw new InvalidArgumentError(
+      `There is no adapter for the ${what} "${text}"; there is: ${known.join(', ')}.${didYouMean(text, known)}`,
+    )
+  }
 }
 
 function listOf<T extends string>(what: string, known: readonly T[]): (text: string) => readonly T[] {

@@ -8,7 +8,7 @@ import { cutMidFrameFault } from './cut-mid-frame.ts'
 import type { Fault } from './fault.ts'
 import { halfOpenFault } from './half-open.ts'
 import { latencyFault } from './latency.ts'
-import { lostCommitFault, lostReplyFault } from './lost-reply.ts'
+import { lostCommitFault, lostProduceFault, lostReplyFault } from './lost-reply.ts'
 import { refuseFault } from './refuse.ts'
 import { resetFault } from './reset.ts'
 import { slicesFault } from './slices.ts'
@@ -160,6 +160,19 @@ test('a lost commit is one that the server has answered and the client never hea
   expect(active.hasStruck).toBe(true)
   await active.heal()
   expect(await (await connected()).ask('commit\0')).toBe('COMMIT\0')
+})
+
+test('a lost produce is one that the broker has answered and the producer never hears of; other requests pass', async () => {
+  const client = await connected()
+  const active = await lostProduceFault('broker', proxy).inject()
+  // A length, the number of the API, its version: metadata, then produce.
+  expect(await client.ask('\0\0\0\x04\0\x03\0\0')).toBe('\0\0\0\x04\0\x03\0\0')
+  expect(active.hasStruck).toBe(false)
+  client.socket.write('\0\0\0\x04\0\0\0\0')
+  await client.closed
+  expect(client.text.endsWith('\x03\0\0')).toBe(true)
+  expect(active.hasStruck).toBe(true)
+  await active.heal()
 })
 
 test('a lost reply may be silence in place of a reset', async () => {

@@ -33,3 +33,10 @@ export function lostCommitFault(link: string, proxy: Proxy): Fault {
   const committed = Buffer.from('COMMIT\0')
   return lostReplyFault(`lost commit ${link}`, proxy, { reply: (chunk) => chunk.includes(committed) })
 }
+
+/** Kafka has the records, and the producer is not told (F7): whether they were written is unknown to it. */
+export function lostProduceFault(link: string, proxy: Proxy): Fault {
+  // A request begins with its length and the number of the API; 0 is Produce.
+  const isProduce = (chunk: Buffer): boolean => chunk.length >= 6 && chunk.readInt16BE(4) === 0
+  return lostReplyFault(`lost produce ${link}`, proxy, { request: isProduce })
+}

@@ -1,0 +1,49 @@
+import { type KafkaPlace, kafkaOfTheirs, startKafkaPlace } from '../prove/kafka-place.ts'
+import { type PostgresServer, startPostgres } from '../testing/postgres-server.ts'
+import { orAlternative } from './or-alternative.ts'
+
+export interface ProofServers {
+  readonly databaseUrl: string
+  /** Where it was started here. */
+  readonly server: PostgresServer | null
+  readonly kafka: KafkaPlace | null
+  /** Ends those that were started here, and removes their data. */
+  readonly stop: () => Promise<void>
+}
+
+/** Starts what was not given. Where one of them cannot start, the other is stopped again. */
+export async function startProofServers(
+  wishes: {
+    readonly databaseUrl: string | undefined
+    readonly transport: 'local' | 'kafka'
+    readonly brokers: readonly string[] | undefined
+  },
+  signal: AbortSignal,
+): Promise<ProofServers> {
+  const { databaseUrl, transport, brokers } = wishes
+  const database = async (): Promise<PostgresServer | null> =>
+    databaseUrl === undefined
+      ? await orAlternative(
+          startPostgres({ signal }),
+          'Or prove it on a database of yours: waybill prove --database-url postgres://host/database',
+        )
+      : null
+  const broker = async (): Promise<KafkaPlace | null> => {
+    if (transport === 'local') return null
+    if (brokers !== undefined) return kafkaOfTheirs(brokers)
+    return await orAlternative(
+      startKafkaPlace(signal),
+      'Or prove it on a broker of yours: waybill prove --transport kafka --brokers host:9092',
+    )
+  }
+  const [first, second] = await Promise.allSettled([database(), broker()])
+  const server = first.status === 'fulfilled' ? first.value : null
+  const kafka = second.status === 'fulfilled' ? second.value : null
+  const stop = async (): Promise<void> => {
+    await Promise.all([server?.stop(), kafka?.stop()])
+  }
+  if (first.status === 'fulfilled' && second.status === 'fulfilled')
+    return { databaseUrl: databaseUrl ?? server!.url, server, kafka, stop }
+  await stop()
+  throw first.status === 'rejected' ? first.reason : (second as PromiseRejectedResult).reason
+}

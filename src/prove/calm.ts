@@ -1,0 +1,92 @@
+import { WaybillError } from '../index.ts'
+import { until } from '../testing.ts'
+import type { Query } from '../demo/database.ts'
+import type { Marks } from './marks.ts'
+import { mostRecoveryMs } from './rows.ts'
+import type { ProveSettings } from './settings.ts'
+import type { Track } from './tracks.ts'
+
+const drainDeadlineMs = 30_000
+/** A transaction may be committed by so much later than its order was placed: longer than any of them lives. */
+const latestCommitUs = 30_000_000
+
+export interface CalmParts {
+  readonly query: Query
+  readonly settings: ProveSettings
+  readonly tracks: readonly Track[]
+  readonly marks: Marks
+  readonly signal: AbortSignal
+}
+
+/** Knows when nothing is under way any more. */
+export class Calm {
+  readonly #parts: CalmParts
+  #looked = 0
+
+  constructor(parts: CalmParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Waits for the end of everything that was written until `at`, in microseconds of the database's clock. Gives up in time: what is
+   * missing then is for the rows to say.
+   */
+  async quiet(at: number): Promise<void> {
+    await this.#wait('quiet', at, mostRecoveryMs)
+    this.#looked = at
+  }
+
+  /** Whether nothing at all is left before the deadline. */
+  async drained(): Promise<boolean> {
+    this.#looked = 0
+    return await this.#wait('the drain', Number.MAX_SAFE_INTEGER, drainDeadlineMs)
+  }
+
+  async #wait(what: string, at: number, timeoutMs: number): Promise<boolean> {
+    const { signal, marks } = this.#parts
+    const isMarked = marks.begin()
+    const look = async (): Promise<boolean> => {
+      try {
+        return (await this.#left(at)) === 0 && (await isMarked())
+      } catch {
+        // The database is not back yet.
+        return false
+      }
+    }
+    try {
+      await until(what, look, { timeoutMs, everyMs: 50, signal })
+      return true
+    } catch (error) {
+      signal.throwIfAborted()
+      if (error instanceof WaybillError && error.code === 'WB_TIMED_OUT') return false
+      throw error
+    }
+  }
+
+  /** In the outbox, in hands, and on the way from there to its effect and to what follows from that. */
+  async #left(at: number): Promise<number> {
+    const { query, settings, tracks } = this.#parts
+    const { schema, loadSchema } = settings
+    const lossless = tracks.filter(({ guarantee }) => guarantee !== 'at-most-once')
+    const [row] = await query(
+      `
+      select (select count(*) from ${schema}.outbox where created_at <= to_timestamp($1::float8 / 1e6))
+        + (select count(*) from ${schema}.taken)
+        + (select count(*) from ${loadSchema}.orders o
+            where o.at <= to_timestamp($1::float8 / 1e6) and o.at > to_timestamp($2::float8 / 1e6) and o.track = any($3)
+              and not exists (select from ${loadSchema}.effects e where e.id = o.id)
+              and not exists (select from ${schema}.dead d where d.id = o.id))
+        + (select count(*) from ${loadSchema}.effects e
+            where e.at <= to_timestamp($1::float8 / 1e6) and e.at > to_timestamp($2::float8 / 1e6) and e.track = any($4)
+              and not exists (select from ${loadSchema}.outputs p where p.of = e.id)) as n`,
+      [
+        // The year 9999: as late as a time can be told.
+        Math.min(at, 253_370_764_800_000_000),
+        Math.max(0, this.#looked - latestCommitUs),
+        lossless.map(({ name }) => name),
+        tracks.filter(({ follow }) => follow !== null).map(({ name }) => name),
+      ],
+    )
+    return Number(row!['n'])
+  }
+}

@@ -1,0 +1,20 @@
+import { once } from 'node:events'
+import { recordHistory } from '../../testing/history.ts'
+import { openInstance } from '../instance.ts'
+import { readChildSettings } from '../settings.ts'
+import { noticeStalls, stallMark } from '../stalls.ts'
+import { report, untilTold } from '../../demo/children/child.ts'
+
+const settings = readChildSettings(process.env)
+const stopping = untilTold()
+const history = recordHistory(settings.history, settings.name)
+const waybill = openInstance(settings, settings.name, { relay: true })
+
+await waybill.start()
+noticeStalls((value) => {
+  history.note({ type: 'info', f: 'fault', key: stallMark, value })
+})
+report({ isReady: true })
+if (!stopping.aborted) await once(stopping, 'abort')
+await waybill.stop()
+process.exit()
