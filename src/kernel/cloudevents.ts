@@ -36,22 +36,37 @@ export function attributeNames(prefix: string): AttributeNames {
 
 /** The headers of an envelope, the caller's own first. `source` is the CloudEvents source of this service. */
 export function encodeHeaders(envelope: Envelope, source: string, names: AttributeNames): [string, string][] {
-  const headers: [string, string][] = []
-  // Refused at publish, but other languages write to the outbox too: what Waybill says of the message has to win.
-  for (const name in envelope.headers) {
-    if (!isReserved(name, names.prefix)) headers.push([name, envelope.headers[name]!])
-  }
-  headers.push(
-    [versionHeader, version],
-    [names.specversion, '1.0'],
-    [names.id, envelope.id],
-    [names.source, source],
-    [names.type, envelope.channel],
-    [names.time, isoOf(envelope.createdAt)],
-    [contentTypeHeader, envelope.contentType],
-  )
+  const headers = callersHeaders(envelope, names)
+  headers.push(...sharedHeaders(envelope, source, names))
+  headers.push([names.id, envelope.id], [names.time, isoOf(envelope.createdAt)])
   if (envelope.key !== null) headers.push([names.partitionkey, envelope.key])
   return headers
+}
+
+/** The caller's own. */
+export function callersHeaders(
+  { headers }: Pick<Envelope, 'headers'>,
+  { prefix }: AttributeNames,
+): [string, string][] {
+  const own: [string, string][] = []
+  // Refused at publish, but other languages write to the outbox too: what Waybill says of the message has to win.
+  for (const name in headers) if (!isReserved(name, prefix)) own.push([name, headers[name]!])
+  return own
+}
+
+/** What is the same in message after message of a channel. */
+export function sharedHeaders(
+  { channel, contentType }: Pick<Envelope, 'channel' | 'contentType'>,
+  source: string,
+  names: AttributeNames,
+): [string, string][] {
+  return [
+    [versionHeader, version],
+    [names.specversion, '1.0'],
+    [names.source, source],
+    [names.type, channel],
+    [contentTypeHeader, contentType],
+  ]
 }
 
 const milliseconds = Array.from({ length: 1000 }, (_, i) => `${String(i).padStart(3, '0')}Z`)
@@ -59,7 +74,7 @@ let lastSecond = Number.NaN
 let untilSecond = ''
 
 /** As `toISOString`, which takes longer than all else here: messages that go together share the second. */
-function isoOf(date: Date): string {
+export function isoOf(date: Date): string {
   const time = date.getTime()
   const second = Math.floor(time / 1000)
   if (second !== lastSecond) {

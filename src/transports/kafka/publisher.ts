@@ -6,8 +6,11 @@ import { Lane, type LaneOptions } from './lane.ts'
 import { bucketOf } from './partitioner.ts'
 import { encodeWithin } from './record.ts'
 
-/** Producers side by side: while one waits for the broker, another's batch is encoded. */
-const laneCount = 4
+/**
+ * Producers side by side: while one waits for the broker, the other's batch is encoded. With more of them requests are smaller, and a
+ * request costs broker and client about as much as a hundred records.
+ */
+const laneCount = 2
 
 export interface PublisherOptions extends LaneOptions {
   /** CloudEvents source of what is sent. */

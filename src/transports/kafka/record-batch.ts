@@ -1,5 +1,6 @@
 import type { OutgoingRecord } from './record.ts'
-import { sizeOfCount, writeCount } from './record-bytes.ts'
+import { sizeOfCount, sizeOfFramed, writeCount, writeFramed } from './record-bytes.ts'
+import { sizeOfHeaders, writeHeaders } from './record-headers.ts'
 
 /**
  * A record batch of format 2, as the log keeps it: what the library is handed in place of messages. It would write each record from some
@@ -25,6 +26,9 @@ const transactional = 1 << 4
 
 /** Attributes and the delta to the batch's time stamp, a byte each and both 0. */
 const recordHead = 2
+
+/** -1: there is none. */
+const nullLength = 1
 
 /** Most that a record takes beside its parts. */
 export const recordOverhead = 12
@@ -52,18 +56,19 @@ export function encodeBatch(records: readonly OutgoingRecord[], now: number): Bu
     batch[at++] = 0
     batch[at++] = 0
     at = writeCount(batch, i, at)
-    batch.set(record.head, at)
-    at += record.head.length
-    batch.set(record.value, at)
-    at += record.value.length
-    batch.set(record.headers, at)
-    at += record.headers.length
+    const { key, keyBytes, value } = record
+    if (key === null) batch[at++] = nullLength
+    else at = writeFramed(batch, key, keyBytes, at)
+    at = writeCount(batch, value.length, at)
+    batch.set(value, at)
+    at = writeHeaders(batch, record.headers, key, keyBytes, at + value.length)
   }
   return batch
 }
 
-function sizeOfRecord({ head, value, headers }: OutgoingRecord, offsetDelta: number): number {
-  return recordHead + sizeOfCount(offsetDelta) + head.length + value.length + headers.length
+function sizeOfRecord({ key, keyBytes, value, headers }: OutgoingRecord, offsetDelta: number): number {
+  const keySize = key === null ? 1 : sizeOfFramed(keyBytes)
+  return recordHead + sizeOfCount(offsetDelta) + keySize + sizeOfFramed(value.length) + sizeOfHeaders(headers)
 }
 
 /** How many records it holds. */

@@ -1,63 +1,65 @@
 import type { KafkaRecord } from '@platformatic/kafka'
-import { attributeNames, decodeEnvelope, encodeHeaders } from '../../kernel/cloudevents.ts'
+import { decodeEnvelope } from '../../kernel/cloudevents.ts'
 import { describeError } from '../../kernel/errors.ts'
 import type { Delivery, OutboundMessage } from '../../ports/transport.ts'
 import type { Rejected } from './fates.ts'
+import { murmur2 } from './partitioner.ts'
 import { recordOverhead } from './record-batch.ts'
-import { RecordBytes, sizeOfCount, writeCount } from './record-bytes.ts'
+import { bytesOf, writeText } from './record-bytes.ts'
+import { messageHeaders, plainHeaders, prefix, type RecordHeaders } from './record-headers.ts'
 
-const prefix = 'ce_'
-const names = attributeNames(prefix)
-
-/** A message in the form that goes to the broker: the parts of a record, as they stand in a batch. */
+/** A message as it goes to the broker: measured, and written when its batch is, so that every byte is copied once. */
 export interface OutgoingRecord {
   readonly topic: string
+  readonly key: string | null
+  /** Of the key as UTF-8. */
+  readonly keyBytes: number
   /** Of the key; `null` where there is none. */
   readonly hash: number | null
-  /** The key and the length of the value, encoded. */
-  readonly head: Buffer
   readonly value: Uint8Array
-  /** Encoded. */
-  readonly headers: Buffer
+  readonly headers: RecordHeaders
   /** About what it takes in a batch. */
   readonly bytes: number
 }
-
-/** Filled by one record after another: nothing here waits. */
-const bytes = new RecordBytes()
 
 /**
  * Record timestamps are left to the moment of sending: retention goes by them, and a message that waited in the outbox for
  * days may not be old on arrival. When it was published stands in `ce_time`.
  */
 function encodeRecord({ envelope, address }: OutboundMessage, source: string): OutgoingRecord {
-  return recordOf(address, envelope.key, envelope.payload, encodeHeaders(envelope, source, names))
+  const { key, payload } = envelope
+  const keyBytes = key === null ? 0 : bytesOf(key)
+  return measured(address, key, keyBytes, payload, messageHeaders(envelope, keyBytes, source))
 }
 
+/** One that is no message. */
 export function recordOf(
   topic: string,
   key: string | null,
   value: Uint8Array,
   headers: readonly (readonly [string, string])[],
 ): OutgoingRecord {
-  bytes.begin()
-  let hash: number | null = null
-  if (key === null) {
-    bytes.none()
-  } else {
-    hash = bytes.hash(bytes.text(key))
-  }
-  bytes.count(value.length)
-  const headLength = bytes.length
-  bytes.count(headers.length)
-  for (const [name, text] of headers) {
-    bytes.bytes(cached(name))
-    if (constants.has(name)) bytes.bytes(cached(text))
-    else bytes.text(text)
-  }
-  const head = bytes.view(0, headLength)
-  const rest = bytes.view(headLength, bytes.length)
-  return { topic, hash, head, value, headers: rest, bytes: recordOverhead + bytes.length + value.length }
+  return measured(topic, key, key === null ? 0 : bytesOf(key), value, plainHeaders(headers))
+}
+
+function measured(
+  topic: string,
+  key: string | null,
+  keyBytes: number,
+  value: Uint8Array,
+  headers: RecordHeaders,
+): OutgoingRecord {
+  const hash = key === null ? null : hashOf(key, keyBytes)
+  const bytes = recordOverhead + keyBytes + value.length + headers.bytes
+  return { topic, key, keyBytes, hash, value, headers, bytes }
+}
+
+const scratch = Buffer.alloc(1024)
+
+function hashOf(key: string, bytes: number): number {
+  if (bytes > scratch.length) return murmur2(Buffer.from(key))
+  writeText(scratch, key, bytes, 0)
+  return murmur2(scratch, 0, bytes)
 }
 
 /** The record, or why this message can never be sent. */
@@ -80,24 +82,6 @@ export function encodeWithin(
 
 function refuse(code: string, reason: string): Rejected {
   return { outcome: 'rejected', scope: 'message', retryable: false, code, reason }
-}
-
-/** Headers whose values are the same in message after message. */
-const constants = new Set(['waybill-envelope', 'ce_specversion', 'ce_source', 'ce_type', 'content-type'])
-const cache = new Map<string, Buffer>()
-
-/** With its length. Most of what encoding would do are these few texts, over and over. */
-function cached(text: string): Buffer {
-  let framed = cache.get(text)
-  if (framed === undefined) {
-    const length = Buffer.byteLength(text)
-    framed = Buffer.alloc(sizeOfCount(length) + length)
-    framed.write(text, writeCount(framed, length, 0))
-    // Header names are the caller's, and may be made up for each message.
-    if (cache.size >= 1000) cache.clear()
-    cache.set(text, framed)
-  }
-  return framed
 }
 
 /** Where a record was read. */
