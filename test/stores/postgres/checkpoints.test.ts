@@ -74,18 +74,6 @@ describe('finding checkpoints', () => {
 })
 
 describe('advancing', () => {
-  test('moves with the transaction, and goes back with it', async () => {
-    await set('mover', move('t/0', null, 5n))
-    const client = await begin()
-    expect(await advance(client, 'mover', move('t/0', 5n, 8n), move('t/1', null, 3n))).toBe(true)
-    expect(await positions('mover', 't/0', 't/1')).toEqual({ 't/0': 5n })
-    await client.query('rollback')
-    expect(await positions('mover', 't/0', 't/1')).toEqual({ 't/0': 5n })
-    await set('mover', move('t/0', 5n, 8n), move('t/1', null, 3n))
-    expect(await positions('mover', 't/0', 't/1')).toEqual({ 't/0': 8n, 't/1': 3n })
-    expect(await advance(await begin(), 'mover')).toBe(true)
-  })
-
   test('says false where one of the moves does not find what it was found at', async () => {
     await set('strict', move('t/0', null, 5n), move('t/1', null, 5n))
     const refused: CheckpointMove[] = [

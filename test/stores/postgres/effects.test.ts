@@ -139,34 +139,10 @@ describe('removing', () => {
 })
 
 describe('a line', () => {
-  test('holds its key and no other until its row has gone', async () => {
-    const { street, desk, rows } = await scene('a', 'b', 'a')
-    const outcomes = await desk.outbox.block([lineOf(rows[0]!, desk, { retryInMs: 3_600_000 })])
-    expect(outcomes).toEqual(['written'])
-    const [more] = await publish(store, observer, street.channel, message('a'))
-    const fresh = (): TestReader => new TestReader(desk.outbox, street)
-    expect(idsOf(await fresh().read())).toEqual([rows[1]!.id])
-    await desk.outbox.remove([rows[0]!])
-    expect(idsOf(await fresh().read())).toEqual([rows[1]!.id, rows[2]!.id, more])
-  })
-
   test('without a key holds its row only, on an unordered channel', async () => {
     const { street, desk, rows } = await scene(null, null)
     await desk.outbox.block([lineOf(rows[0]!, desk, { key: null, retryInMs: 3_600_000 })])
     expect(idsOf(await new TestReader(desk.outbox, street).read())).toEqual([rows[1]!.id])
-  })
-
-  test('that is due brings its row as a retry, with its attempts; one that is not due does not', async () => {
-    const { street, desk, rows } = await scene('a', 'b', 'c')
-    await desk.outbox.block([
-      lineOf(rows[0]!, desk, { attempts: 4 }),
-      lineOf(rows[1]!, desk, { retryInMs: 3_600_000 }),
-    ])
-    const found = await new TestReader(desk.outbox, street).read()
-    expect(found.map(({ id, origin, attempts }) => [id, origin, attempts])).toEqual([
-      [rows[2]!.id, 'upper', 0],
-      [rows[0]!.id, 'retry', 4],
-    ])
   })
 
   test('is renewed by a second failure, by the clock of the database', async () => {

@@ -47,39 +47,6 @@ async function starts(consumer: string, id: string): Promise<number> {
 }
 
 describe('admitting', () => {
-  test('returns what is new, once, and notes it for this consumer only (I1)', async () => {
-    const [a, b, c] = ids(3) as [string, string, string]
-    const client = await begin()
-    expect(await admit(client, 'one', a, b, a)).toEqual([a, b])
-    expect(await admit(client, 'one', b, c)).toEqual([c])
-    expect(await admit(client, 'two', a)).toEqual([a])
-    expect(await admit(client, 'one')).toEqual([])
-    await client.query('commit')
-    expect(await admit(await begin(), 'one', a, b, c)).toEqual([])
-  })
-
-  test('forgets what rolls back', async () => {
-    const [a] = ids(1)
-    const client = await begin()
-    await admit(client, 'one', a!)
-    await client.query('rollback')
-    expect(await admit(await begin(), 'one', a!)).toEqual([a])
-  })
-
-  test.for([
-    { how: 'commit', then: 0 },
-    { how: 'rollback', then: 1 },
-  ])('of a second copy waits for the first, and after its $how admits $then (I3)', async ({ how, then }) => {
-    const [a] = ids(1)
-    const [first, second] = [await begin(), await begin()]
-    await admit(first, 'one', a!)
-    const waiting = admit(second, 'one', a!)
-    await untilBlocked(observer, second)
-    await first.query(how)
-    expect(await waiting).toHaveLength(then)
-    await second.query('commit')
-  })
-
   test('of the same batch in opposite orders at once never deadlocks, and admits each id to one', async () => {
     const all = ids(300)
     const admitted = await Promise.all(
@@ -113,12 +80,6 @@ describe('starts of a message', () => {
     await handling.query('commit')
     expect(await starts('one', a!)).toBe(0)
     expect(await starts('two', a!)).toBe(1)
-  })
-
-  test('count each of many at once', async () => {
-    const [a] = ids(1)
-    const counted = await Promise.all(Array.from({ length: 8 }, () => store.inbox.countStart('many', a!)))
-    expect(counted.toSorted((x, y) => x - y)).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
   })
 })
 

@@ -5,19 +5,11 @@ import { silentLogger } from '../../../src/kernel/logger.ts'
 import type { Lane } from '../../../src/ports/lane.ts'
 import type { LeaseSession } from '../../../src/ports/leases.ts'
 import type { NewMessage } from '../../../src/ports/outbox-writer.ts'
-import type {
-  Mark,
-  NewsRequest,
-  Outbox,
-  OutboxRow,
-  PartitionRequest,
-  ReadRequest,
-  ReadResult,
-  Snapshot,
-} from '../../../src/ports/outbox.ts'
+import type { Outbox } from '../../../src/ports/outbox.ts'
 import type { Store, StoreContext } from '../../../src/ports/store.ts'
 import { postgresStore, type PostgresStoreOptions } from '../../../src/postgres.ts'
 import { pgExecutor } from '../../../src/transactions/pg.ts'
+import { LaneReader } from '../../../src/testing/conformance/lane-reader.ts'
 import { until } from '../../../src/testing/until.ts'
 
 export const context: StoreContext = {
@@ -144,64 +136,14 @@ export async function untilPurposeWaits(observer: pg.Client, purpose: string): P
   })
 }
 
-/** Reads as a relay's mind does: floors, and the snapshot of the last read. */
-export class TestReader {
-  readonly floors: Map<number, bigint>
-  marks: ReadonlyMap<number, Mark> = new Map()
-  last: Snapshot | null = null
-  readonly #outbox: Outbox
-  readonly #channels: readonly string[]
-
+/** A reader of a street's partitions. */
+export class TestReader extends LaneReader {
   constructor(
     outbox: Outbox,
-    street: Pick<Street, 'channel' | 'partitions'>,
-    channels: readonly string[] = [street.channel],
+    { partitions, channel }: Pick<Street, 'channel' | 'partitions'>,
+    channels: readonly string[] = [channel],
   ) {
-    this.#outbox = outbox
-    this.#channels = channels
-    this.floors = new Map(street.partitions.map((partition) => [partition, 0n]))
-  }
-
-  get #partitions(): readonly PartitionRequest[] {
-    return [...this.floors].map(([partition, floor]) => ({
-      partition,
-      floor,
-      mark: this.marks.get(partition) ?? null,
-    }))
-  }
-
-  async look(changes: Partial<ReadRequest> = {}): Promise<ReadResult> {
-    return await this.#outbox.read({
-      partitions: this.#partitions,
-      last: this.last,
-      upperLimit: 100,
-      lateLimit: 100,
-      retryLimit: 100,
-      channels: this.#channels,
-      ...changes,
-    })
-  }
-
-  /** A look for what is new since the last read that was applied. */
-  async news(changes: Partial<NewsRequest> = {}): Promise<ReadResult | null> {
-    return await this.#outbox.readNews({
-      partitions: this.#partitions,
-      last: this.last!,
-      limit: 100,
-      channels: this.#channels,
-      ...changes,
-    })
-  }
-
-  /** A read that is applied: floors rise over what it brought. */
-  async read(changes: Partial<ReadRequest> = {}): Promise<readonly OutboxRow[]> {
-    const result = await this.look(changes)
-    this.last = result.snapshot
-    this.marks = result.marks
-    for (const { partition, seq } of result.rows) {
-      if (seq > this.floors.get(partition)!) this.floors.set(partition, seq)
-    }
-    return result.rows
+    super(outbox, partitions, channels)
   }
 }
 

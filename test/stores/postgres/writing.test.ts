@@ -23,23 +23,6 @@ async function seqOf(id: string): Promise<bigint> {
 }
 
 describe('appending', () => {
-  test('stores bytes, key, content type and headers as they were given', async () => {
-    const { channel } = await openStreet(url, store)
-    const client = await connect(url)
-    const payload = Uint8Array.from({ length: 256 }, (_, i) => i)
-    const odd = 'a "quoted", {braced} \\ back\nslash ü 漢 🚚'
-    const given = { ...message(odd), payload, contentType: 'application/x', headers: { [odd]: odd } }
-    await publish(store, client, channel, given)
-    const { rows } = await observer.query('select * from waybill.outbox where id = $1', [given.id])
-    expect(rows[0]).toMatchObject({
-      channel,
-      key: odd,
-      content_type: 'application/x',
-      headers: { [odd]: odd },
-    })
-    expect(Buffer.from(payload).equals(rows[0].payload)).toBe(true)
-  })
-
   test('numbers many messages in the order given, in one statement, in one partition for one key (W8)', async () => {
     const { channel } = await openStreet(url, store)
     const client = await connect(url)
@@ -102,16 +85,6 @@ describe('appending', () => {
     expect(await status()).toBe('in progress')
     await client.query('commit')
     expect(await status()).toBe('committed')
-  })
-
-  test('gives a row nothing of a transaction that rolls back', async () => {
-    const { channel } = await openStreet(url, store)
-    const client = await connect(url)
-    await client.query('begin')
-    await append(store, client, channel, message('k'))
-    await client.query('rollback')
-    const { rows } = await observer.query('select 1 from waybill.outbox where channel = $1', [channel])
-    expect(rows).toEqual([])
   })
 
   test('uses every partition of an unordered channel, keys or not, and only those of its transport', async () => {
