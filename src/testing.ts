@@ -62,6 +62,8 @@ export type {
 } from './testing/idempotency-set-state.ts'
 export type { DeliverOptions, DeliveryReport } from './testing/memory/deliver.ts'
 export type { ReceiveOptions } from './testing/memory/received.ts'
+export { simulate } from './testing/memory/simulate.ts'
+export type { SimulateOptions } from './testing/memory/simulate.ts'
 export { createTestWaybill } from './testing/memory/test-waybill.ts'
 export type { FailedMessage, TestWaybill, TestWaybillOptions } from './testing/memory/test-waybill.ts'
 export type { TestTransaction } from './testing/memory/transactions.ts'

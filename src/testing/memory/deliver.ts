@@ -7,6 +7,7 @@ import type { Activity } from './activity.ts'
 import type { MemoryBroker } from './broker.ts'
 import type { StandingClock } from './clock.ts'
 import type { GivenUp, Records } from './records.ts'
+import type { MemoryTransactions, TransactionFault } from './transactions.ts'
 import type { Wire, WireMessage } from './wire.ts'
 
 export interface DeliverOptions {
@@ -22,6 +23,13 @@ export interface DeliverOptions {
    * @default the order of commits
    */
   readonly seed?: number
+  /**
+   * Whether something goes wrong now and then, as `seed` has it (1 where there is none): the connection of a handler's transaction is lost
+   * before its commit, or the answer to its commit is; a message comes again later, where `copies` would bring it again.
+   * At-most-once messages may be lost by it, which is no failure then.
+   * @default false
+   */
+  readonly faults?: boolean
   /** Whether messages that were published with a delay come as well. @default false */
   readonly delayed?: boolean
   /** Whether messages may end as dead letters, blocked or lost; `deliver` rejects otherwise. @default false */
@@ -47,6 +55,7 @@ export interface DeliverParts {
   readonly wire: Wire
   readonly brokers: ReadonlyMap<string, MemoryBroker>
   readonly records: Records
+  readonly transactions: MemoryTransactions
   readonly clock: StandingClock
   readonly activity: Activity
   readonly channelOf: (name: string) => SomeChannel
@@ -65,23 +74,27 @@ const mostMs = 24 * 3_600_000
 
 /** Hands over what was published, and what handlers publish meanwhile, until nobody has anything left to do. */
 export async function deliver(parts: DeliverParts, options: DeliverOptions): Promise<DeliveryReport> {
-  const { instance, records } = parts
-  const { copies = 1, seed, delayed = false, mayFail = false } = options
+  const { instance, records, transactions } = parts
+  const { copies = 1, faults = false, delayed = false, mayFail = false } = options
   await instance.start()
   const before = countersOf(instance)
   const already = { givenUp: records.givenUp.length, losses: records.losses.length }
-  const inTurn = orderOf(parts, seed)
-  const handed = await handOverAll(parts, inTurn, delayed)
-  for (let copy = 2; copy <= copies; copy++) {
-    for (const message of inTurn(handed))
-      parts.brokers.get(message.transport)!.handOver(message, bearsCopies(parts, message))
-    await untilQuiet(parts)
-    await handOverAll(parts, inTurn, false)
+  const seed = options.seed ?? (faults ? 1 : undefined)
+  const chance = seed === undefined ? null : chanceOf(seed)
+  const inTurn = orderOf(parts, chance)
+  if (faults && chance !== null) transactions.drawFault = () => drawnFault(chance())
+  try {
+    const handed = await handOverAll(parts, inTurn, delayed)
+    for (let copy = 2; copy <= copies; copy++) await copyAll(parts, inTurn(handed))
+    // One of a few, each on its own: what came after it may have been handled long ago.
+    if (faults && chance !== null) await copyAll(parts, inTurn(handed.filter(() => chance() < copyRate)))
+  } finally {
+    transactions.drawFault = () => 'none'
   }
   const after = countersOf(instance)
   const givenUp = records.givenUp.slice(already.givenUp).filter(({ reason }) => reason !== 'follower')
   const losses = records.losses.slice(already.losses)
-  if (!mayFail) mustHaveGoneWell(parts, givenUp, losses)
+  if (!mayFail) mustHaveGoneWell(parts, givenUp, faults ? [] : losses)
   return {
     handled: after.handled - before.handled,
     duplicates: after.duplicates - before.duplicates,
@@ -89,6 +102,22 @@ export async function deliver(parts: DeliverParts, options: DeliverOptions): Pro
     dead: givenUp.length,
     lost: losses.length,
   }
+}
+
+const copyRate = 0.3
+
+/** A fifth of all transactions: seldom enough for most messages to come through, often enough for two faults on one of a few. */
+function drawnFault(drawn: number): TransactionFault {
+  if (drawn < 0.1) return 'lost'
+  return drawn < 0.2 ? 'unanswered' : 'none'
+}
+
+/** A second copy of each, and whatever its handlers publish, where they have not kept it from having an effect. */
+async function copyAll(parts: DeliverParts, messages: readonly WireMessage[]): Promise<void> {
+  for (const message of messages)
+    parts.brokers.get(message.transport)!.handOver(message, bearsCopies(parts, message))
+  await untilQuiet(parts)
+  await handOverAll(parts, (published) => published, false)
 }
 
 type InTurn = (messages: readonly WireMessage[]) => readonly WireMessage[]
@@ -113,9 +142,8 @@ function bearsCopies({ formsOf }: DeliverParts, { envelope }: WireMessage): (con
   return (consumer) => forms.get(consumer) === 'inbox' || forms.get(consumer) === 'settle-after'
 }
 
-function orderOf({ channelOf }: DeliverParts, seed: number | undefined): InTurn {
-  if (seed === undefined) return (messages) => messages
-  const chance = chanceOf(seed)
+function orderOf({ channelOf }: DeliverParts, chance: Chance | null): InTurn {
+  if (chance === null) return (messages) => messages
   return (messages) => {
     // Places are drawn for whole lines: what is kept in order among itself takes the places of its line from the first to the last.
     const lines = Map.groupBy(messages, (message) => {

@@ -175,6 +175,7 @@ export function createTestWaybill<Handle = unknown>(
           wire,
           brokers,
           records,
+          transactions,
           clock,
           activity,
           channelOf,

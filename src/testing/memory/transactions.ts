@@ -1,4 +1,4 @@
-import { WaybillError } from '../../kernel/errors.ts'
+import { CommitOutcomeUnknownError, WaybillError } from '../../kernel/errors.ts'
 import type { SqlExecutor } from '../../ports/sql.ts'
 import type { OpenTransaction, RunOptions, TransactionRunner } from '../../ports/transaction-runner.ts'
 import type { Activity } from './activity.ts'
@@ -19,12 +19,17 @@ interface Open {
   readonly ended: PromiseWithResolvers<void>
 }
 
+/** What becomes of a transaction: nothing bad · its connection is lost before its commit · the answer to its commit is lost. */
+export type TransactionFault = 'none' | 'lost' | 'unanswered'
+
 /** Transactions in memory: what was noted in one is there once it has committed, and not before. */
 export class MemoryTransactions implements TransactionRunner {
   readonly #begin: () => TestTransaction
   readonly #activity: Activity
   readonly #open = new Map<SqlExecutor, Open>()
   readonly #handles = new Set<unknown>()
+  /** Asked at the end of each. @default nothing bad */
+  drawFault: () => TransactionFault = () => 'none'
 
   constructor(begin: () => TestTransaction, activity: Activity) {
     this.#begin = begin
@@ -71,18 +76,44 @@ export class MemoryTransactions implements TransactionRunner {
     this.#open.set(executor, open)
     this.#handles.add(handle)
     try {
-      const result = await work({ handle, executor })
-      signal?.throwIfAborted()
-      await transaction.commit?.()
-      for (const apply of open.onCommit) apply()
+      const { result, fault } = await this.#commit(transaction, open, async () => {
+        const done = await work({ handle, executor })
+        signal?.throwIfAborted()
+        return done
+      })
+      if (fault === 'unanswered')
+        throw new CommitOutcomeUnknownError(undefined, new Error('The simulation wills it so.'))
       return result
-    } catch (error) {
-      await transaction.rollback?.()
-      throw error
     } finally {
       this.#open.delete(executor)
       this.#handles.delete(handle)
       open.ended.resolve()
+    }
+  }
+
+  async #commit<T>(
+    transaction: TestTransaction,
+    open: Open,
+    work: () => Promise<T>,
+  ): Promise<{ readonly result: T; readonly fault: TransactionFault }> {
+    try {
+      const result = await work()
+      const fault = this.drawFault()
+      if (fault === 'lost') {
+        throw new WaybillError(
+          'WB_STORE_UNREACHABLE',
+          'The connection was lost: so the simulation wills it.',
+          {
+            retryable: 'yes',
+          },
+        )
+      }
+      await transaction.commit?.()
+      for (const apply of open.onCommit) apply()
+      return { result, fault }
+    } catch (error) {
+      await transaction.rollback?.()
+      throw error
     }
   }
 }
