@@ -12,19 +12,19 @@ export interface Filling {
 /** 500 bytes of JSON with the message's number, `g`. */
 export const payloadSql = `convert_to('{"text":"' || rpad('', 482 - length(g::text), 'x') || '","n":' || g || '}', 'utf8')`
 
-/** Messages in one statement, where publish would have put them: the partition is reckoned as in its function `append`. */
+/** Messages in one statement, where publish would have put them: the partition is reckoned as in the function `append`. */
 export async function fill(
   client: pg.Pool | pg.ClientBase,
   { schema = 'waybill', channel, messages, keys }: Filling,
 ): Promise<void> {
   const { rowCount } = await client.query(
     `insert into ${schema}.outbox(partition, id, channel, key, payload, content_type, headers)
-     select t.first_partition + abs(hashtextextended(
-         case when c.ordered then $1 || chr(10) || m.key else m.id::text end, 0) % t.partitions)::int,
+     select c.first_partition + abs(case when c.ordered then hashtextextended(m.key, c.key_seed)
+         else uuid_hash_extended(m.id, 0) end % c.partitions)::int,
        m.id, $1, m.key, m.payload, 'application/json', '{}'
      from (select gen_random_uuid() as id, (g % $3::int)::text as key, ${payloadSql} as payload
          from generate_series(1, $2::int) g) m,
-       ${schema}.channels c join ${schema}.transports t on t.transport = c.transport
+       ${schema}.channels c
      where c.channel = $1`,
     [channel, messages, keys],
   )

@@ -6,7 +6,7 @@ import { Connection } from './connection.ts'
 import type { PgConnection, PgModule, PgNotification, PgPool } from './driver.ts'
 import type { PostgresStoreOptions } from './options.ts'
 import { Pooling } from './pooling.ts'
-import { unprepared } from './statement.ts'
+import { type SuitedExecutor, unprepared } from './statement.ts'
 
 /** How soon it is looked again for a pooler where no connection could be made. */
 const learnAgainMs = 10_000
@@ -58,13 +58,13 @@ export class Connections {
    * A transaction of the pool's, or of a caller's, whose statements have names only where its session is known to be its own. While nobody
    * knows they have none, which is right everywhere, and it is found out meanwhile.
    */
-  suited(transaction: SqlExecutor): SqlExecutor {
+  suited(transaction: SqlExecutor): SuitedExecutor {
     const isShared = this.#isPoolShared()
     if (isShared === false) return transaction
     if (isShared === null) void this.#learn()
     return {
-      execute: ({ text }, parameters) => transaction.execute(unprepared(text), parameters),
-      transactionState: () => transaction.transactionState(),
+      execute: ({ text, unpreparedText = text }, parameters) =>
+        transaction.execute(unprepared(unpreparedText), parameters),
     }
   }
 

@@ -171,7 +171,7 @@ function places(s: string): string {
 }
 
 function hashOf(row: string, ordered: string): string {
-  return `hashtextextended(case when ${ordered} then ${row}.channel || chr(10) || ${row}.key else ${row}.id::text end, 0)`
+  return `case when ${ordered} then hashtextextended(${row}.key, hashtextextended(${row}.channel, 0)) else uuid_hash_extended(${row}.id, 0) end`
 }
 
 /**

@@ -86,7 +86,7 @@ export function advanceText(s: string): string {
   const inRange = (partition: string, layout: string): string =>
     `${partition} >= ${layout}.first_partition and ${partition} < ${layout}.first_partition + ${layout}.partitions`
   const place = (row: string): string =>
-    `n.first_partition + abs(hashtextextended(${row}.channel || chr(10) || ${row}.key, 0) % n.partitions)::int`
+    `n.first_partition + abs(hashtextextended(${row}.key, hashtextextended(${row}.channel, 0)) % n.partitions)::int`
   return `
 with candidate as materialized (
   select l.* from ${s}.layouts l

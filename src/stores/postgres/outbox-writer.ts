@@ -11,7 +11,7 @@ const mostKeys = 1000
  * For several messages, in the order of the function `append`: the transaction's id, the key locks by their hashes (two calls cannot wait for each other in a
  * circle), and only then, row by row in the order given, the numbers. What holds the order: locks are taken over a sorted,
  * distinct set that was joined with the id, and counted; rows are joined with the count, and sorted before they are
- * numbered. Relies on the primary keys of channels and transports; takes no lock on them, but for the layout's while it changes.
+ * numbered. Relies on the primary key of channels; takes no lock there, but for the layout's while it changes.
  *
  * The delay is reckoned once, so that messages of one call are due together; on an ordered channel it takes away the id, and one
  * that is too long the payload.
@@ -23,15 +23,14 @@ function appendText(s: string): string {
   return `
 with x as materialized (select pg_current_xact_id() as xid),
 t as materialized (
-  select c.channel, c.ordered, layout.first_partition, layout.partitions, coalesce(
+  select c.channel, c.ordered, c.key_seed, layout.first_partition, layout.partitions, coalesce(
     $7::timestamptz, clock_timestamp() + $8::float8 * interval '1 millisecond') as not_before
-  from (values (1)) one left join (
-    ${s}.channels c join ${s}.transports t on t.transport = c.transport) on c.channel = $1
+  from (values (1)) one left join ${s}.channels c on c.channel = $1
   left join lateral (
-    select t.first_partition, t.partitions where not t.is_changing
-    union all select l.* from ${s}.locked_layout(t.transport) l where t.is_changing) layout on true),
+    select c.first_partition, c.partitions where not c.is_changing
+    union all select l.* from ${s}.locked_layout(c.transport) l where c.is_changing) layout on true),
 m as materialized (
-  select u.*, hashtextextended(case when t.ordered then $1 || chr(10) || u.key else u.id::text end, 0) as hash
+  select u.*, case when t.ordered then hashtextextended(u.key, t.key_seed) else uuid_hash_extended(u.id, 0) end as hash
   from t, unnest($2::uuid[], $3::text[], $4::bytea[], $5::text[], $6::jsonb[])
     with ordinality u(id, key, payload, content_type, headers, place)),
 l as materialized (
@@ -49,31 +48,51 @@ select x.xid::text as xid from x`
 }
 
 /**
- * A channel or key that is wrong shows as not_null_violation of a column. The driver's own error is not passed on then: its
- * `detail` quotes the row, with its payload.
+ * The usual case: one message that is not delayed. Columns are reckoned in the order they have in the table, whatever a statement says:
+ * `xid`, the transaction's id; `partition`, on whose way the key's lock is taken; `seq`, the number. The lock stands in the query of
+ * the channel, which runs when `partition` asks for it, and is tried last there. What that query finds no row for is judged by
+ * `locked_partition`: a layout that changes, and all that is wrong.
+ *
+ * It is an INSERT and no function, and reads one row, since a transaction is short: what PL/pgSQL or a join makes ready for it anew is
+ * more than the row itself. It relies on the primary key of channels. Returning the column itself would need the right to read outbox.
+ */
+function appendOneText(s: string): string {
+  return `
+insert into ${s}.outbox (partition, id, channel, key, payload, content_type, headers) values (coalesce((
+  select c.first_partition + abs(case when c.ordered then hashtextextended($3::text, c.key_seed)
+    else uuid_hash_extended($1::uuid, 0) end % c.partitions)::int
+  from ${s}.channels c where c.channel = $2 and not c.is_changing
+    and (not c.ordered or pg_advisory_xact_lock(hashtextextended($3::text, c.key_seed)) is not null)),
+  ${s}.locked_partition($1, $2, $3, null)), $1, $2, $3, $4, $5, $6) returning pg_current_xact_id()::text as xid`
+}
+
+/**
+ * A channel or key that is wrong shows by a column: as its not_null_violation, or as `locked_partition` names it. The driver's own
+ * error is not passed on then: its `detail` quotes the row, with its payload.
  */
 function appendError(error: unknown, channel: string): WaybillError {
   const { code, column, table } = error as Readonly<Record<string, unknown>>
-  if (code === '23502' && table === 'outbox' && column === 'channel') {
+  const wrong = table === 'outbox' && (code === '23502' || code === '22023') ? column : undefined
+  if (wrong === 'channel') {
     return new WaybillError(
       'WB_UNKNOWN_CHANNEL',
       `Channel "${channel}" is not registered in the store: call waybill.start(), or run \`waybill migrate\`, once with a ` +
         'configuration that lists it. The transaction can only roll back.',
     )
   }
-  if (code === '23502' && table === 'outbox' && column === 'partition') {
+  if (wrong === 'partition') {
     return new WaybillError(
       'WB_KEY_REQUIRED',
       `Channel "${channel}" is registered as ordered, so each of its messages needs a key. The transaction can only roll back.`,
     )
   }
-  if (code === '23502' && table === 'outbox' && column === 'id') {
+  if (wrong === 'id') {
     return new WaybillError(
       'WB_GUARANTEE_UNSUPPORTED',
       `Channel "${channel}" is registered as ordered, so none of its messages can be delayed. The transaction can only roll back.`,
     )
   }
-  if (code === '23502' && table === 'outbox' && column === 'payload') {
+  if (wrong === 'payload') {
     return new WaybillError(
       'WB_INVALID_OPTION',
       `A message of channel "${channel}" may be delayed by 366 days at most, by the database's clock. The transaction can only roll back.`,
@@ -84,8 +103,12 @@ function appendError(error: unknown, channel: string): WaybillError {
 
 export function createOutboxWriter(schema: string, suited: Suited): OutboxWriter {
   const several = named('append', appendText(schema))
-  // The usual case has a function of its own, whose plans stay with the connection: about half the time of the other.
-  const single = named('append_one', `select ${schema}.append($1, $2, $3, $4, $5, $6) as xid`)
+  // Planned each time, the INSERT would cost three times what the function does, whose plans stay with the session.
+  const single = named(
+    'append_one',
+    appendOneText(schema),
+    `select ${schema}.append($1, $2, $3, $4, $5, $6) as xid`,
+  )
   const delayed = named(
     'append_delayed',
     `select ${schema}.append($1, $2, $3, $4, $5, $6,

@@ -40,15 +40,15 @@ picked as materialized (
   where ${matches} and (t.partition, t.seq, t.id) > ($6::int, $7::bigint, $8::uuid)
   order by t.partition, t.seq, t.id limit $5::int${asNew ? '' : ' for update of t'}),
 judged as materialized (
-  select p.*, c.ordered, layout.first_partition, layout.partitions, c.channel is not null and c.retained as is_routable,
+  select p.*, c.ordered, c.key_seed, layout.first_partition, layout.partitions, c.channel is not null and c.retained as is_routable,
     ${isNeeded} as is_needed
-  from picked p left join ${s}.channels c on c.channel = p.channel left join ${s}.transports r on r.transport = c.transport
+  from picked p left join ${s}.channels c on c.channel = p.channel
   left join lateral (
-    select r.first_partition, r.partitions where not r.is_changing
-    union all select l.* from ${s}.locked_layout(r.transport) l where r.is_changing) layout on true),
+    select c.first_partition, c.partitions where not c.is_changing
+    union all select l.* from ${s}.locked_layout(c.transport) l where c.is_changing) layout on true),
 wanted as materialized (select * from judged where is_routable and is_needed),${moved},
 hashed as materialized (
-  select m.*, hashtextextended(case when m.ordered then m.channel || chr(10) || m.key else m.new_id::text end, 0) as hash from moved m),
+  select m.*, case when m.ordered then hashtextextended(m.key, m.key_seed) else uuid_hash_extended(m.new_id, 0) end as hash from moved m),
 locks as materialized (
   select count(*) as count from (
     select pg_advisory_xact_lock(d.hash)

@@ -154,11 +154,44 @@ describe('a change of the number of partitions', () => {
     expect(street.partitions).not.toContain(await scene.newest(street))
   })
 
+  test('is seen by writers of a channel that is registered meanwhile, whoever commits first', async () => {
+    const { transport } = await openStreet(url, store, { partitions: 4 })
+    const changing = async (channel: string): Promise<unknown> => {
+      const text = 'select is_changing, first_partition, partitions from waybill.channels where channel = $1'
+      return (await observer.query(text, [channel])).rows[0]
+    }
+    const announce =
+      'update waybill.transports set is_changing = true where transport = $1 returning first_partition, partitions'
+    const register = `insert into waybill.channels (channel, transport, address, ordered, max_bytes)
+      values ($1, $2, 'somewhere', true, 1000)`
+    const [changer, registrar] = [await connect(url), await connect(url)]
+
+    await changer.query('begin')
+    const { rows: layout } = await changer.query(announce, [transport])
+    const waiting = registrar.query(register, [`late ${transport}`, transport])
+    await untilBlocked(observer, registrar)
+    await changer.query('commit')
+    await waiting
+    expect(await changing(`late ${transport}`)).toEqual({ is_changing: true, ...layout[0] })
+
+    await observer.query('update waybill.transports set is_changing = false where transport = $1', [
+      transport,
+    ])
+    expect(await changing(`late ${transport}`)).toEqual({ is_changing: false, ...layout[0] })
+    await registrar.query('begin')
+    await registrar.query(register, [`early ${transport}`, transport])
+    const announcing = changer.query(announce, [transport])
+    await untilBlocked(observer, changer)
+    await registrar.query('commit')
+    await announcing
+    expect(await changing(`early ${transport}`)).toEqual({ is_changing: true, ...layout[0] })
+  })
+
   test('needs no right of a publisher but to read and insert', async () => {
     const street = await openStreet(url, store, { partitions: 4 })
     await observer.query('create role plain_writer')
     await observer.query('grant usage on schema waybill to plain_writer')
-    await observer.query('grant select on waybill.channels, waybill.transports to plain_writer')
+    await observer.query('grant select on waybill.channels to plain_writer')
     await observer.query('grant insert on waybill.outbox to plain_writer')
     await observer.query('update waybill.transports set is_changing = true where transport = $1', [
       street.transport,

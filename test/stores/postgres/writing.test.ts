@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import type pg from 'pg'
-import type { Delay } from '../../../src/ports/outbox-writer.ts'
+import type { Delay, NewMessage } from '../../../src/ports/outbox-writer.ts'
 import type { Store } from '../../../src/ports/store.ts'
 import { pgExecutor } from '../../../src/transactions/pg.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
@@ -185,6 +185,38 @@ describe('the order of numbers per key', () => {
     await second.query('commit')
     expect(await seqOf(b.id)).toBeGreaterThan(await seqOf(a.id))
   })
+
+  test.for([1, 2])(
+    'comes of the order in a statement: the transaction’s id, the key’s lock, the number; %i in a call',
+    async (count) => {
+      const { channel } = await openStreet(url, store)
+      const [first, second] = [await connect(url), await connect(url)]
+      const messages = (key: string): NewMessage[] => Array.from({ length: count }, () => message(key))
+      const lastSeq = async (): Promise<string> => {
+        const text = 'select last_value as n from pg_sequences where schemaname = $1 and sequencename = $2'
+        return (await observer.query(text, ['waybill', 'outbox_seq_seq'])).rows[0].n
+      }
+      // The plan that a session keeps is another one than those of its first calls: each must have the order.
+      for (let warm = 0; warm < 9; warm++) {
+        await first.query('begin')
+        await append(store, first, channel, message('k'))
+        await second.query('begin')
+        const before = await lastSeq()
+        const waiting = append(store, second, channel, ...messages('k'))
+        await untilBlocked(observer, second)
+        const { rows } = await observer.query(
+          'select backend_xid is not null as has_id from pg_stat_activity where pid = $1',
+          [(second as unknown as { processID: number }).processID],
+        )
+        expect(rows).toEqual([{ has_id: true }])
+        expect(await lastSeq()).toBe(before)
+        await first.query('commit')
+        await waiting
+        await second.query('commit')
+        expect(BigInt(await lastSeq()) - BigInt(before)).toBe(BigInt(count))
+      }
+    },
+  )
 
   test('costs writers of other keys nothing', async () => {
     const { channel } = await openStreet(url, store)

@@ -20,62 +20,89 @@ begin
   select t.first_partition, t.partitions into locked_layout.first_partition, locked_layout.partitions
     from ${s}.transports t where t.transport = locked_layout.transport for share;
 end $$;
-create function ${s}.append(id uuid, channel text, key text, payload bytea, content_type text, headers jsonb,
-  not_before timestamptz default null) returns text language plpgsql volatile as $$
+-- The share lock: a change of the layout that is being written is waited for, and one that comes later finds the new row.
+create function ${s}.copy_layout() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
+begin
+  select t.first_partition, t.partitions, t.is_changing into new.first_partition, new.partitions, new.is_changing
+    from ${s}.transports t where t.transport = new.transport for share;
+  return new;
+end $$;
+create trigger copy_layout before insert or update of transport on ${s}.channels
+  for each row execute function ${s}.copy_layout();
+create function ${s}.tell_layout() returns trigger language plpgsql as $$
+begin
+  update ${s}.channels c set first_partition = new.first_partition, partitions = new.partitions, is_changing = new.is_changing
+    where c.transport = new.transport;
+  return null;
+end $$;
+create trigger tell_layout after update on ${s}.transports for each row execute function ${s}.tell_layout();
+create function ${s}.locked_partition(id uuid, channel text, key text, not_before timestamptz) returns int
+  language plpgsql volatile as $$
 #variable_conflict use_column
 declare
-  -- First the transaction's id, then the key's lock, then the number: so number order is commit order, per key.
-  xid xid8 := pg_current_xact_id();
   target record;
   layout record;
   hash bigint;
 begin
-  select c.channel, c.ordered, t.transport, t.first_partition, t.partitions, t.is_changing into target
-    from ${s}.channels c join ${s}.transports t on t.transport = c.transport where c.channel = append.channel;
+  select c.transport, c.ordered, c.first_partition, c.partitions, c.is_changing, c.key_seed into target
+    from ${s}.channels c where c.channel = locked_partition.channel;
+  if not found then
+    raise exception 'channel "%" is not registered', locked_partition.channel using errcode = 'invalid_parameter_value',
+      hint = 'A service that has it in its configuration registers it at its start, or by "waybill migrate".',
+      table = 'outbox', column = 'channel';
+  end if;
+  if target.ordered and locked_partition.key is null then
+    raise exception 'channel "%" is ordered: each of its messages needs a key', locked_partition.channel
+      using errcode = 'invalid_parameter_value', table = 'outbox', column = 'partition';
+  end if;
+  if target.ordered and locked_partition.not_before is not null then
+    raise exception 'channel "%" is ordered: none of its messages can be delayed', locked_partition.channel
+      using errcode = 'invalid_parameter_value', hint = 'Publish it when it is due, or on a channel that is not ordered.',
+      table = 'outbox', column = 'id';
+  end if;
+  if locked_partition.not_before > clock_timestamp() + interval '366 days' then
+    raise exception 'a message is delayed by 366 days at most'
+      using errcode = 'invalid_parameter_value', table = 'outbox', column = 'payload';
+  end if;
   if target.is_changing then
     select * into layout from ${s}.locked_layout(target.transport);
     target.first_partition := layout.first_partition;
     target.partitions := layout.partitions;
   end if;
   if target.ordered then
-    hash := hashtextextended(append.channel || chr(10) || append.key, 0);
+    hash := hashtextextended(locked_partition.key, target.key_seed);
     perform pg_advisory_xact_lock(hash);
   else
-    hash := hashtextextended(append.id::text, 0);
+    hash := uuid_hash_extended(locked_partition.id, 0);
   end if;
-  -- For want of a channel or, where it is ordered, of a key or for a delay this fails, and with it the transaction; so it does for
-  -- a delay that is too long. Not by a check constraint, which each statement would parse anew: a seventh of a publish.
+  return target.first_partition + abs(hash % target.partitions)::int;
+end $$;
+create function ${s}.append(id uuid, channel text, key text, payload bytea, content_type text, headers jsonb,
+  not_before timestamptz default null) returns text language plpgsql volatile as $$
+#variable_conflict use_column
+declare
+  own_xid text;
+begin
+  -- The same as in outbox-writer.ts, and the same order: xid, partition with the key's lock, seq.
   insert into ${s}.outbox (partition, id, channel, key, payload, content_type, headers, not_before)
-    values (case when target.channel is null then 0 else target.first_partition + abs(hash % target.partitions)::int end,
-      case when target.ordered and append.not_before is not null then null else append.id end, target.channel,
-      append.key, case when append.not_before > clock_timestamp() + interval '366 days' then null else append.payload end,
-      append.content_type, append.headers, append.not_before);
-  return xid::text;
+    values (coalesce(
+      (select c.first_partition + abs(case when c.ordered then hashtextextended(append.key, c.key_seed)
+          else uuid_hash_extended(append.id, 0) end % c.partitions)::int
+        from ${s}.channels c where c.channel = append.channel and append.not_before is null and not c.is_changing
+          and (not c.ordered or pg_advisory_xact_lock(hashtextextended(append.key, c.key_seed)) is not null)),
+      ${s}.locked_partition(append.id, append.channel, append.key, append.not_before)),
+      append.id, append.channel, append.key, append.payload, append.content_type, append.headers, append.not_before)
+    returning pg_current_xact_id()::text into own_xid;
+  return own_xid;
 end $$;
 create function ${s}.publish_bytes(channel text, payload bytea, key text default null, headers jsonb default '{}',
   content_type text default 'application/octet-stream', not_before timestamptz default null) returns uuid language plpgsql volatile as $$
 #variable_conflict use_column
 declare
-  target record;
   own_id uuid := ${s}.new_id();
+  max_bytes int := (select c.max_bytes from ${s}.channels c where c.channel = publish_bytes.channel);
   bytes bigint;
 begin
-  select c.ordered, c.max_bytes into target from ${s}.channels c where c.channel = publish_bytes.channel;
-  if not found then
-    raise exception 'channel "%" is not registered', publish_bytes.channel using errcode = 'invalid_parameter_value',
-      hint = 'A service that has it in its configuration registers it at its start, or by "waybill migrate".';
-  end if;
-  if target.ordered and publish_bytes.key is null then
-    raise exception 'channel "%" is ordered: each of its messages needs a key', publish_bytes.channel
-      using errcode = 'invalid_parameter_value';
-  end if;
-  if target.ordered and publish_bytes.not_before is not null then
-    raise exception 'channel "%" is ordered: none of its messages can be delayed', publish_bytes.channel
-      using errcode = 'invalid_parameter_value', hint = 'Publish it when it is due, or on a channel that is not ordered.';
-  end if;
-  if publish_bytes.not_before > clock_timestamp() + interval '366 days' then
-    raise exception 'a message is delayed by 366 days at most' using errcode = 'invalid_parameter_value';
-  end if;
   if publish_bytes.key = '' or octet_length(publish_bytes.key) > 1024 then
     raise exception 'a key has 1 to 1024 bytes; this one has %', octet_length(publish_bytes.key)
       using errcode = 'invalid_parameter_value';
@@ -95,8 +122,8 @@ begin
   end if;
   bytes := octet_length(publish_bytes.payload) + octet_length(coalesce(publish_bytes.key, ''))
     + octet_length(publish_bytes.headers::text);
-  if bytes > target.max_bytes then
-    raise exception 'the message takes % bytes; its transport takes at most %', bytes, target.max_bytes
+  if bytes > max_bytes then
+    raise exception 'the message takes % bytes; its transport takes at most %', bytes, max_bytes
       using errcode = 'program_limit_exceeded';
   end if;
   perform ${s}.append(own_id, publish_bytes.channel, publish_bytes.key, publish_bytes.payload,

@@ -41,7 +41,13 @@ create table ${s}.channels (
   ordered boolean not null,
   max_bytes int not null,
   -- Whether its messages may be kept after they were sent: not where they are sent at most once.
-  retained boolean not null default true
+  retained boolean not null default true,
+  -- What a publish needs of the transport, so that it reads one row: kept equal by triggers.
+  first_partition int not null,
+  partitions int not null,
+  is_changing boolean not null,
+  -- Where the hashes of its keys start, so that a publish hashes the key alone.
+  key_seed bigint not null generated always as (hashtextextended(channel, 0)) stored
 );
 create table ${s}.subscriptions (
   consumer text not null,
