@@ -106,7 +106,10 @@ class Instance<Handle> implements Waybill<Handle> {
       unknown: (channel) => this.#waking.published(channel, false),
     })
     this.publish = createPublish({
-      writer: { append: (...message) => this.#open().writer.append(...message) },
+      writer: {
+        append: (transaction, channel, messages, delay) =>
+          this.#open().writer.append(transaction, channel, messages, delay),
+      },
       targets: config.routes,
       executorFor,
       admit: (channel, count) => this.#backlog.admit(channel, count),

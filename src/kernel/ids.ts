@@ -1,5 +1,6 @@
 import { createHash, randomFillSync } from 'node:crypto'
 
+const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 const random = new Uint8Array(4096)
 let used = random.length
 let lastMs = 0
@@ -23,12 +24,28 @@ export function newMessageId(): string {
     randomFillSync(random)
     used = 0
   }
-  const time = lastMs.toString(16).padStart(12, '0')
-  const a = counter.toString(16).padStart(3, '0')
-  let b = ((random[used]! & 0x3f) | 0x80).toString(16)
-  for (let i = 1; i < 8; i++) b += random[used + i]!.toString(16).padStart(2, '0')
+  const at = used
   used += 8
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${a}-${b.slice(0, 4)}-${b.slice(4)}`
+  const digits = (i: number): string => hex[random[at + i]!]!
+  return (
+    timeText() +
+    `-7${(0x1000 + counter).toString(16).slice(1)}-` +
+    hex[(random[at]! & 0x3f) | 0x80]! +
+    `${digits(1)}-${digits(2)}${digits(3)}${digits(4)}${digits(5)}${digits(6)}${digits(7)}`
+  )
+}
+
+let textOfMs = -1
+let text = ''
+
+/** The milliseconds of `lastMs` as a UUID begins; made once for all ids of one. */
+function timeText(): string {
+  if (textOfMs !== lastMs) {
+    const digits = lastMs.toString(16).padStart(12, '0')
+    text = `${digits.slice(0, 8)}-${digits.slice(8)}`
+    textOfMs = lastMs
+  }
+  return text
 }
 
 // Any fixed UUID serves as a name space (RFC 9562, 6.5); this one is Waybill's for ids of foreign messages.
