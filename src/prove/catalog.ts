@@ -73,7 +73,9 @@ export function catalogOf(targets: Targets): readonly PlannedFault[] {
     // Consumers produce nothing.
     else if (name.startsWith('relays')) add('network', 2500, lostProduceFault(name, proxy))
   }
-  add('sessions', 2000, terminateBackendsFault(databaseUrl, { random: chance }))
+  // The database may be the user's, and others at work in it.
+  const application = 'waybill prove'
+  add('sessions', 2000, terminateBackendsFault(databaseUrl, { random: chance, application }))
   return planned
 }
 

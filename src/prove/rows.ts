@@ -130,7 +130,7 @@ export function rowsOf(
       say('machine', 'processes stood still that nobody had stopped: it was busy with something else')
     if (!isDrained) say('drain', 'messages were still under way when the time for draining was over')
     // Without a fault nothing may be lost, and nothing comes twice, whatever the guarantee leaves open.
-    const { verdict, anomalies } = judge(
+    const { verdict, anomalies: found } = judge(
       [
         ...own,
         ...(recovery === null || (isLate && stood) ? [] : [recovery]),
@@ -138,9 +138,10 @@ export function rowsOf(
       ],
       spell.fault === 'none' && !stood ? 'none' : guarantee,
     )
+    const anomalies = withShape(found, history)
     const count = (kind: Anomaly['kind']): number =>
       new Set(
-        own.flatMap(({ anomalies: found }) => found.filter((one) => one.kind === kind).map(({ id }) => id)),
+        own.flatMap((result) => result.anomalies.filter((one) => one.kind === kind).map(({ id }) => id)),
       ).size
     return {
       guarantee,
@@ -152,7 +153,7 @@ export function rowsOf(
       repeated: count('duplicated'),
       lost: count('lost'),
       recoveryMs: recovery?.recoveryMs ?? null,
-      anomalies: withShape(anomalies, history),
+      anomalies,
       counterExample:
         verdict === 'invalid' ? counterExampleOf(anomalies[0]!, [...history, ...track.readings]) : null,
     }

@@ -29,6 +29,8 @@ export interface ProofOptions {
   /** For what is left to chance: which fault comes when, who writes what. */
   readonly seed: number
   readonly signal: AbortSignal
+  /** Added to the environment of every process. @default none */
+  readonly env?: Readonly<Record<string, string>>
   readonly onView: (view: ProofView) => void
   /** Something it made could not be taken away again. */
   readonly onLeftBehind: (what: string, error: unknown) => void

@@ -16,6 +16,8 @@ export interface StageOptions {
   readonly kafka: KafkaPlace | null
   readonly guarantees: readonly Guarantee[]
   readonly seed: number
+  /** Added to the environment of every process. @default none */
+  readonly env?: Readonly<Record<string, string>>
   readonly onBroken: (error: WaybillError) => void
   /** Something it made could not be taken away again. */
   readonly onLeftBehind: (what: string, error: unknown) => void
@@ -93,11 +95,12 @@ export class Stage implements AsyncDisposable {
   }
 
   #gather(links: Links): Company {
-    const { seed, onBroken, kafka } = this.#options
+    const { seed, env = {}, onBroken, kafka } = this.#options
     const cast = (role: Cast['role'], name: string, party: Party): Cast => ({
       role,
       name,
       settings: links.of(party),
+      env,
     })
     const relays = kafka === null ? [] : ['relay-1', 'relay-2'].map((name) => cast('relay', name, 'relays'))
     const consumers = ['consumer-1', 'consumer-2'].map((name) => cast('consumer', name, 'consumers'))

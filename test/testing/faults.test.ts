@@ -50,6 +50,24 @@ describe('faults of processes and servers', () => {
     expect(ended).toBe(4)
     await Promise.all([pool.end(), other.end()])
   })
+
+  it('terminate the sessions of one application alone, where others share its database', async () => {
+    const { url } = await postgresDatabase()
+    const ours = new Client({ connectionString: url, application_name: 'ours: writer' })
+    const theirs = new Client({ connectionString: url, application_name: 'theirs' })
+    ours.on('error', () => {})
+    let hits = 0
+    theirs.on('error', () => (hits += 1))
+    await Promise.all([ours.connect(), theirs.connect()])
+    const active = await terminateBackendsFault(url, { everyMs: 1, application: 'ours' }).inject()
+    await until('the end of our session', () => active.hasStruck)
+    // It has looked again since, and found nobody.
+    await theirs.query('select pg_sleep(0.05)')
+    await active.heal()
+    expect((await theirs.query('select 1 as n')).rows).toEqual([{ n: 1 }])
+    expect(hits).toBe(0)
+    await theirs.end()
+  })
 })
 
 const { library, hint } = findFaketime()

@@ -1,10 +1,18 @@
 import { systemClock } from '../../kernel/clock.ts'
 import type { ActiveFault, Fault } from './fault.ts'
 
+export interface TerminateBackendsOptions {
+  /** @default 200 */
+  readonly everyMs?: number
+  readonly random?: () => number
+  /** Only sessions whose `application_name` begins with this: a database may be somebody else's too. @default all */
+  readonly application?: string
+}
+
 /** `pg_terminate_backend` of one of a database's sessions, chosen anew each time, until it is healed (F19). Needs `pg`. */
 export function terminateBackendsFault(
   databaseUrl: string,
-  { everyMs = 200, random = Math.random }: { readonly everyMs?: number; readonly random?: () => number } = {},
+  { everyMs = 200, random = Math.random, application = '' }: TerminateBackendsOptions = {},
 ): Fault {
   return {
     name: 'terminate backends',
@@ -18,7 +26,9 @@ export function terminateBackendsFault(
         while (!over.signal.aborted) {
           const { rows } = await client.query<{ pid: number }>(
             `select pid from pg_stat_activity
-             where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'`,
+             where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+               and starts_with(application_name, $1)`,
+            [application],
           )
           const chosen = rows[Math.floor(random() * rows.length)]
           if (chosen !== undefined) {
