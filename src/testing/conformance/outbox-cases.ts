@@ -96,6 +96,31 @@ export function outboxCases(options: StoreConformanceOptions): readonly Conforma
       assert.deepEqual(await reader.read(), [])
     },
 
+    'news are all that has committed since the last read, or a whole read tells': async (scene) => {
+      const store = await scene.open()
+      const street = await scene.street(store, { ordered: false })
+      const desk = await scene.desk(store, street)
+      const late = messageOf(null)
+      const open = await scene.openTransaction(store, (executor) =>
+        store.writer.append(executor, street.channel, [late], null),
+      )
+      await scene.publish(store, street, messageOf(null))
+      const [row] = await desk.reader.read()
+      await open.commit()
+      const [next] = await scene.publish(store, street, messageOf(null))
+      const news = await desk.reader.news()
+      // A store may leave them all to the whole read.
+      if (news === null) return
+      assert.deepEqual(idsOf(news.rows).toSorted(), [late.id, next!].toSorted())
+      assert.equal(news.server, (await desk.reader.look()).server)
+      assert.equal(await desk.reader.news({ limit: 1 }), null)
+      await desk.outbox.block([lineOf(row!, desk.epochOf(row!.partition))])
+      assert.equal(await desk.reader.news(), null)
+      desk.reader.last = news.snapshot
+      await desk.outbox.remove([row!])
+      assert.deepEqual((await desk.reader.news())?.rows, [])
+    },
+
     'a row is removed by its three names, and no other is': async (scene) => {
       const store = await scene.open()
       const street = await scene.street(store)

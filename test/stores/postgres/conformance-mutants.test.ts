@@ -62,6 +62,13 @@ describe('the conformance of a store', () => {
       'what commits late',
     ],
     [
+      'tells news without those of transactions that were open',
+      withOutbox((outbox) => ({
+        readNews: (request) => outbox.readNews({ ...request, last: { ...request.last, open: [] } }),
+      })),
+      'news are all',
+    ],
+    [
       'writes lines for a zombie',
       withOutbox((outbox) => ({ block: (lines) => outbox.block(ahead(lines)) })),
       'a line holds its key',
