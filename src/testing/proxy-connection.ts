@@ -22,13 +22,27 @@ export class Connection {
   }
 
   reset(): void {
-    for (const socket of [this.#client, this.#upstream]) if (!socket.destroyed) socket.resetAndDestroy()
+    for (const socket of [this.#client, this.#upstream]) reset(socket)
   }
 
   loseServer(): void {
     this.isHalfOpen = true
-    if (!this.#upstream.destroyed) this.#upstream.resetAndDestroy()
+    reset(this.#upstream)
     // Read and forgotten: a full window would tell the client that something is wrong.
     this.#client.resume()
   }
+}
+
+/**
+ * RST, once a FIN that is on its way is out. In between libuv refuses it with EINVAL (uv_tcp_close_reset), and Node, which takes the socket
+ * as closing from then on, never closes it: no `close` comes, and the process waits at its end for that handle for ever, at full speed.
+ */
+function reset(socket: Socket): void {
+  if (socket.destroyed) return
+  const { writableEnded, writableFinished, writableLength } = socket
+  if (writableEnded && !writableFinished && writableLength === 0)
+    socket.once('finish', () => {
+      reset(socket)
+    })
+  else socket.resetAndDestroy()
 }

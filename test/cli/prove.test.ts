@@ -1,9 +1,9 @@
 import { Admin } from '@platformatic/kafka'
 import { Client } from 'pg'
 import { describe, expect, it } from 'vitest'
-import { isFull } from '../setup/full.ts'
-import { describeWithKafka, kafkaBrokers, postgresDatabase } from '../setup/servers.ts'
-import { runWaybill } from './waybill-command.ts'
+import { describeInFullWithKafka, isFull } from '../setup/full.ts'
+import { kafkaBrokers, postgresDatabase } from '../setup/servers.ts'
+import { runWaybill, startWaybill } from './waybill-command.ts'
 
 interface Report {
   readonly verdict: string
@@ -47,6 +47,19 @@ describe('waybill prove', () => {
     expect(stderr).not.toContain('secret')
   })
 
+  it('leaves nothing behind in a database of yours where Ctrl-C ends it', async () => {
+    const { url } = await postgresDatabase()
+    const command = startWaybill(['prove', '--database-url', url, '--seconds', '20', '--json'])
+    await command.sees('no fault yet')
+    const before = await schemasOf(url)
+    command.process.kill('SIGINT')
+    const { code, stdout } = await command.ended
+    expect(code).toBe(130)
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'WB_ABORTED' } })
+    expect(before).toHaveLength(2)
+    expect(await schemasOf(url)).toEqual([])
+  })
+
   // In the full run: they take their time.
   it.each(isFull ? ['kill,sessions'] : [])(
     'shows that exactly-once holds under the faults %s',
@@ -69,9 +82,8 @@ describe('waybill prove', () => {
   )
 })
 
-// In the full run: they take their time.
-describeWithKafka('waybill prove over Kafka', () => {
-  it.each(isFull ? ['100'] : [])(
+describeInFullWithKafka('waybill prove over Kafka', () => {
+  it.each(['100'])(
     'shows in %s seconds what Kafka offers, each guarantee in each way, under faults of every class',
     { timeout: 300_000 },
     async (seconds) => {
@@ -102,7 +114,7 @@ describeWithKafka('waybill prove over Kafka', () => {
     },
   )
 
-  it.each(isFull ? ['kill,sessions,server'] : [])(
+  it.each(['kill,sessions,server'])(
     'uses brokers and a database of yours under the faults %s, kills neither, and leaves nothing there',
     { timeout: 120_000 },
     async (faults) => {
@@ -130,17 +142,23 @@ describeWithKafka('waybill prove over Kafka', () => {
   )
 })
 
-/** Schemas, topics and groups that bear the name of a run. */
+/** Topics and groups that bear the name of a run too. */
 async function leftOver(url: string, brokers: readonly string[]): Promise<readonly string[]> {
-  const database = new Client({ connectionString: url })
-  await database.connect()
-  const schemas = await database.query<{ nspname: string }>('select nspname from pg_namespace')
-  await database.end()
   const admin = new Admin({ clientId: 'left over', bootstrapBrokers: [...brokers] })
   const topics = await admin.listTopics()
   const groups = await admin.listGroups()
   await admin.close()
-  return [...schemas.rows.map(({ nspname }) => nspname), ...topics, ...groups.keys()].filter((name) =>
-    name.startsWith('waybill_prove'),
-  )
+  return [...(await schemasOf(url)), ...[...topics, ...groups.keys()].filter(isOfRun)]
+}
+
+async function schemasOf(url: string): Promise<readonly string[]> {
+  const database = new Client({ connectionString: url })
+  await database.connect()
+  const { rows } = await database.query<{ nspname: string }>('select nspname from pg_namespace')
+  await database.end()
+  return rows.map(({ nspname }) => nspname).filter(isOfRun)
+}
+
+function isOfRun(name: string): boolean {
+  return name.startsWith('waybill_prove')
 }

@@ -5,8 +5,8 @@ import type { FaultClass } from '../../src/prove/catalog.ts'
 import { kafkaOfTheirs } from '../../src/prove/kafka-place.ts'
 import { runProof } from '../../src/prove/run.ts'
 import { type AnomalyKind, readHistory } from '../../src/testing.ts'
-import { isFull } from '../setup/full.ts'
-import { describeWithKafka, kafkaBrokers, postgresDatabase } from '../setup/servers.ts'
+import { describeInFullWithKafka } from '../setup/full.ts'
+import { kafkaBrokers, postgresDatabase } from '../setup/servers.ts'
 
 interface Mutant {
   readonly name: string
@@ -45,10 +45,8 @@ const mutants: readonly Mutant[] = [
   },
 ]
 
-// In the full run: they take their time.
-describeWithKafka('waybill prove finds a mutant, and for the reason it was made for', () => {
-  const rows = isFull ? mutants : []
-  it.each(rows.map((mutant) => [mutant.name, mutant] as const))(
+describeInFullWithKafka('waybill prove finds a mutant, and for the reason it was made for', () => {
+  it.each(mutants.map((mutant) => [mutant.name, mutant] as const))(
     '%s',
     { timeout: 180_000 },
     async (_name, mutant) => {

@@ -88,11 +88,7 @@ export function addProve(program: Command, onExitCode: (code: number) => void): 
       checkDatabaseUrl(flags.databaseUrl, self)
       if (flags.brokers !== undefined && flags.transport === 'local')
         self.error('error: --brokers goes with --transport kafka')
-      const code = await prove(flags)
-      onExitCode(code)
-      // Connections of the proxies were reset while they ended. Node's own end waits for their handles for ever then, at full
-      // speed (seen with Node 24: uv_run in CleanupHandles); nothing of ours is left to wait for.
-      process.exit(code)
+      onExitCode(await prove(flags))
     })
 }
 
