@@ -222,7 +222,7 @@ export interface Outbox {
   /**
    * The same where nothing but what has committed since `last` can be new, which is quicker to tell: those rows, wherever the floors are, and
    * the marks as they were handed in. `null`: only `read` can tell what is there, because rows were more than `limit`, there
-   * are lines, or the server recovers.
+   * are lines, the server recovers, or its clock stands before a mark.
    */
   readNews(request: NewsRequest): Promise<ReadResult | null>
   /**

@@ -38,7 +38,6 @@ export const occurrences = [
   'parked key purged',
   'expired',
   'expired in doubt',
-  'lost where another server has it again',
   'dead: rejected',
   'dead: attempts exhausted',
   'fenced',

@@ -39,8 +39,8 @@ export interface DatabaseFlaws {
   readonly keepsSkipped?: boolean
   /** A delay ends by the clock of the process that reads. */
   readonly readsByForeignClock?: boolean
-  /** A look for news brings what lines hold. */
-  readonly passesLinesBy?: boolean
+  /** A look for news brings nothing else where the clock stands before the marks. */
+  readonly trustsMarks?: boolean
 }
 
 /**

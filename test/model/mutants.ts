@@ -182,9 +182,9 @@ export const mutants: readonly NamedMutant[] = [
     }),
   },
   {
-    name: 'looks for news where lines hold some of them',
-    breaks: [stuck, order, silent],
-    flaws: { passesLinesBy: true },
+    name: 'looks for news while the clock stands before its marks',
+    breaks: [stuck],
+    flaws: { trustsMarks: true },
   },
   {
     name: 'takes a read that failed for an empty one',

@@ -94,7 +94,7 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
 /** `Outbox.readNews` as its contract says, evaluated at this moment. */
 export function readNews(database: Database, request: NewsRequest, now: number): ReadResult | null {
   const { tables, server, inRecovery, flaws } = database
-  if (inRecovery || (tables.lines.size > 0 && flaws.passesLinesBy !== true)) return null
+  if (inRecovery || tables.lines.size > 0) return null
   const { partitions, last, limit, channels } = request
   const snapshot = database.snapshot()
   const time = now + (flaws.readsByForeignClock === true ? 0 : database.skew)
@@ -105,7 +105,8 @@ export function readNews(database: Database, request: NewsRequest, now: number):
     .filter((row) => floors.has(row.partition) && channels.includes(row.channel))
     .filter((row) => row.notBefore === null || row.notBefore <= time)
     .sort((a, b) => a.partition - b.partition || bySeq(a, b))
-  if (rows.length > limit) return null
+  const isBefore = partitions.some(({ mark }) => mark !== null && Number(mark.split('/')[0]) > time)
+  if (rows.length > limit || (isBefore && flaws.trustsMarks !== true)) return null
   return {
     snapshot,
     server,

@@ -1,6 +1,6 @@
-import type { FollowerOutcome, LostRow, RowRef } from '../../src/ports/outbox.ts'
+import type { FollowerOutcome, RowRef } from '../../src/ports/outbox.ts'
 import type { Command } from '../../src/relay/mind/types.ts'
-import type { Coverage, Occurrence } from './coverage.ts'
+import type { Coverage } from './coverage.ts'
 import type { Database } from './database.ts'
 
 export type WriteCommand = Extract<Command, { type: 'block' | 'bury' | 'move' | 'lose' }>
@@ -41,11 +41,7 @@ export function countWrite(
       coverage.saw(retryInMs === null ? 'key blocked' : attempts > 1 ? 'line renewed' : 'line written')
       if (errorCode === 'NO_ANSWER') coverage.saw('unknown alone counted')
     } else if (command.type === 'move') coverage.saw('follower moved')
-    else coverage.saw(occurrenceOf(command.rows[i]!))
+    else if (command.rows[i]!.cause === 'expired') coverage.saw('expired')
+    else if (command.rows[i]!.cause === 'expired-in-doubt') coverage.saw('expired in doubt')
   })
-}
-
-function occurrenceOf({ cause }: LostRow): Occurrence {
-  if (cause === 'expired') return 'expired'
-  return cause === 'expired-in-doubt' ? 'expired in doubt' : 'lost where another server has it again'
 }

@@ -235,7 +235,7 @@ export class World {
       isOrdered || a % 3 > 0 ? null : this.clock.now + database.skew + delays[b % delays.length]!
     const createdAt = this.clock.now + database.skew
     const row = database.insert(writer, partition, channel, key, isOrdered, { notBefore, createdAt })
-    const poisons: readonly Poison[] = ['reject', 'fatal', 'breaker', 'fatal', 'fatal']
+    const poisons: readonly Poison[] = ['reject', 'fatal', 'breaker', 'fatal', 'fatal', 'reject']
     const poison = poisons[(a >> 4) % 32]
     if (row !== null && poison !== undefined && run.allows.poison) this.broker.poison.set(row.id, poison)
   }
@@ -259,7 +259,8 @@ export class World {
   #progress(relay: SimulatedRelay, a: number, b: number): void {
     const operation = relay.operations[a % Math.max(relay.operations.length, 1)]
     if (operation === undefined) return
-    const fails = b % 10 === 9 && operation.kind !== 'release'
+    // A move is rare: its failures would not be seen in every search.
+    const fails = operation.kind === 'move' ? b % 2 === 1 : b % 10 === 9 && operation.kind !== 'release'
     if (operation.hasEffect) {
       relay.take(operation)
       if (fails) this.#fail(operation, 'after')

@@ -112,15 +112,12 @@ describe('a partition that was gained', () => {
     hand.mind.renewed([lease], 100_000)
     hand.decide()
     hand.take('fencingStopped')
-    const ask = (number: bigint): void => {
-      hand.until('fencedState')
-      hand.mind.fencedStateReturned(hand.take('fencedState').call, { number, lineage }, hand.now)
-      hand.decide()
-    }
-    ask(7n)
+    hand.mind.fencedStateReturned(hand.take('fencedState').call, { number: 7n, lineage }, hand.now)
+    hand.decide()
     expect(hand.has('fencingStopped')).toBe(false)
     expect(hand.mind.stopped).toHaveLength(1)
-    ask(9n)
+    hand.until('takeOver')
+    hand.takesOver(note(9, [1]), { number: 9n })
     expect(hand.mind.stopped).toEqual([])
     hand.read([row(2, 'a')])
     expect(hand.publishes()).toEqual([10n, 'm2'])
@@ -326,6 +323,21 @@ it('compares anew where the store has another last transaction than it was told'
   hand.mind.renewed([lease], 100_000)
   hand.decide()
   expect(hand.take('fencingStopped').stopped.partition).toBe(0)
+})
+
+it('asks the broker anew while it is stopped: another may have had its epoch after a fail-over, and written since', () => {
+  const hand = hands()
+  hand.takesOver(null, { number: 1n })
+  hand.mind.renewed([lease], 100_000)
+  hand.mind.renewed([lease], 100_000)
+  hand.decide()
+  hand.take('fencingStopped')
+  hand.mind.fencedStateReturned(hand.take('fencedState').call, { number: 1n, lineage }, hand.now)
+  hand.until('takeOver')
+  hand.takesOver(note(1, [1], lease.epoch), { number: 1n })
+  expect(hand.mind.stopped).toEqual([])
+  hand.read([row(2, 'a')])
+  expect(hand.publishes()).toEqual([2n, 'm2'])
 })
 
 it('compares anew where another server answers: a standby may not know of the last transactions', () => {

@@ -138,9 +138,10 @@ export class Fencing {
   tookOver(call: number, found: TakenOver): void {
     const fenced = this.#returned(call)
     if (fenced === null) return
-    fenced.fence.failures = 0
-    fenced.fence.found = found
-    fenced.fence.stage = 'compare'
+    const { fence } = fenced
+    fence.failures = 0
+    fence.found = found
+    if (fence.stage !== 'stopped') fence.stage = 'compare'
   }
 
   compared(call: number, store: FencedState, now: number): void {
@@ -163,8 +164,10 @@ export class Fencing {
     } else {
       this.#abandon(fence)
       fence.reason = result.reason
-      if (fence.stage === 'stopped') fence.tryAt = now + this.#core.options.hold.maxMs
-      else {
+      if (fence.stage === 'stopped') {
+        fence.tryAt = now + this.#core.options.hold.maxMs
+        fence.found = null
+      } else {
         fence.stage = 'doubtful'
         fence.renewals = 0
       }
@@ -265,15 +268,12 @@ export class Fencing {
   #step({ partition, fence }: Fenced, now: number): Command | null {
     const lease = leaseOf(partition)
     switch (fence.stage) {
-      case 'takeOver': {
-        const mayAsk = !partition.isDraining && this.#gathering.fitsLease(partition, now)
-        if (!mayAsk || this.#atBroker.has(partition.partition)) return null
-        this.#atBroker.add(partition.partition)
-        this.#taken.add(partition.partition)
-        return { type: 'takeOver', call: this.#call({ partition, fence }), partition: lease }
-      }
+      case 'takeOver':
+        return this.#takeOver({ partition, fence }, now)
       case 'compare':
       case 'stopped':
+        // Stopped, it asks the broker anew as well: after a fail-over another may have had this very epoch, and written since.
+        if (fence.found === null) return this.#takeOver({ partition, fence }, now)
         if (partition.isDraining) return null
         return { type: 'fencedState', call: this.#call({ partition, fence }), partition: lease }
       case 'remove': {
@@ -289,6 +289,14 @@ export class Fencing {
     }
   }
 
+  #takeOver({ partition, fence }: Fenced, now: number): Command | null {
+    const mayAsk = !partition.isDraining && this.#gathering.fitsLease(partition, now)
+    if (!mayAsk || this.#atBroker.has(partition.partition)) return null
+    this.#atBroker.add(partition.partition)
+    this.#taken.add(partition.partition)
+    return { type: 'takeOver', call: this.#call({ partition, fence }), partition: leaseOf(partition) }
+  }
+
   #call(fenced: Fenced): number {
     const call = (this.#lastCall += 1)
     fenced.fence.call = call
@@ -302,7 +310,8 @@ export class Fencing {
     if (fenced === undefined) return null
     this.#calls.delete(call)
     const { partition, fence } = fenced
-    if (fence.stage === 'takeOver' || fence.stage === 'publish') this.#atBroker.delete(partition.partition)
+    const isTakeOver = fence.stage === 'takeOver' || (fence.stage === 'stopped' && fence.found === null)
+    if (isTakeOver || fence.stage === 'publish') this.#atBroker.delete(partition.partition)
     fence.call = null
     return partition.isHeld ? fenced : null
   }

@@ -16,6 +16,7 @@ export function newsStatement(s: string, lane: Lane): string {
 select null::int as origin, null::int as partition, null::bigint as seq, null::uuid as id, null as channel, null as key,
   null::varchar as payload, null as content_type, null::jsonb as headers, null::float8 as created_at, null::float8 as not_before,
   null::tid as place, null::int as attempts, null::boolean as parked, json_build_object(
+    'micros', (extract(epoch from now()) * 1000000)::bigint::text,
     'now', date_part('epoch', clock_timestamp()) * 1000,
     'snapshot', pg_current_snapshot()::text,
     'inRecovery', pg_is_in_recovery(),

@@ -101,6 +101,8 @@ export class OutboxReader {
 
 /** Of a read and of a look for news. */
 interface CommonMeta {
+  /** now() in microseconds since the epoch: rows of up to then are eligible. */
+  readonly micros: string
   readonly snapshot: string
   readonly now: number
   readonly inRecovery: boolean
@@ -110,8 +112,6 @@ interface CommonMeta {
 }
 
 interface Meta extends CommonMeta {
-  /** now() in microseconds since the epoch: rows of up to then are eligible. */
-  readonly micros: string
   readonly nextDueInMs: number | null
   readonly tops: Readonly<Record<string, string>> | null
   readonly orphans: readonly (readonly [number, string, string])[] | null
@@ -184,6 +184,10 @@ function newsOf(answer: readonly Columns[], request: NewsRequest): ReadResult | 
     } else meta = JSON.parse(columns[14]) as CommonMeta
   }
   if (meta!.hasLines === true || meta!.inRecovery || rows.length > limit) return null
+  // What waits for a time before its mark would be passed by, if a clock that was put back let a floor go past it.
+  const now = BigInt(meta!.micros)
+  if (partitions.some(({ mark }) => mark !== null && BigInt(mark.slice(0, mark.indexOf('/'))) > now))
+    return null
   return {
     ...told(meta!, request),
     tops: new Map(),

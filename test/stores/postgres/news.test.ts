@@ -68,6 +68,16 @@ test('news of other partitions and channels, delayed ones and those of a restore
   expect(idsOf((await reader.news({ partitions }))!.rows)).toEqual([mine])
 })
 
+test('news are for a whole read to tell while the clock stands before a mark: what is delayed to then would be passed by', async () => {
+  const street = await openStreet(url, store, { partitions: 1 })
+  const { reader } = await openDesk(store, street)
+  await reader.read()
+  const markAt = (ms: number): unknown =>
+    reader.news({ partitions: [{ partition: street.first, floor: 0n, mark: `${ms * 1000}/1` }] })
+  expect(await markAt(Date.now() + 3_600_000)).toBeNull()
+  expect(await markAt(Date.now() - 3_600_000)).not.toBeNull()
+})
+
 test('news tell of a rewind', async () => {
   const street = await openStreet(url, store, { partitions: 2 })
   const { reader } = await openDesk(store, street)
