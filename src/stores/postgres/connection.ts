@@ -42,6 +42,8 @@ export class Connection {
   #isShared = false
   /** Of a shared session: one transaction after another. */
   #turn: Promise<unknown> = Promise.resolve()
+  /** Settled when the transaction under way has ended. */
+  #transacting: Promise<void> | null = null
   #isClosed = false
 
   constructor(options: ConnectionOptions) {
@@ -57,10 +59,26 @@ export class Connection {
 
   /**
    * Statements that are one transaction of one session: on another one a later statement would run without the locks of the first.
-   * One at a time, and nothing else meanwhile. Whatever fails, the session is given up, and what it had done is rolled back. Throws
+   * One at a time, and whatever else is asked of the session waits meanwhile: a statement that came between would be part of it, and
+   * answered before its COMMIT. Whatever fails, the session is given up, and what it had done is rolled back. Throws
    * `CommitOutcomeUnknownError` where COMMIT was not answered.
    */
   async transaction<T>(
+    what: string,
+    work: (run: <Row = SqlRow>(query: PgQuery, purpose?: string) => Promise<readonly Row[]>) => Promise<T>,
+  ): Promise<T> {
+    while (this.#transacting !== null) await this.#transacting
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#transacting = promise
+    try {
+      return await this.#transact(what, work)
+    } finally {
+      this.#transacting = null
+      resolve()
+    }
+  }
+
+  async #transact<T>(
     what: string,
     work: (run: <Row = SqlRow>(query: PgQuery, purpose?: string) => Promise<readonly Row[]>) => Promise<T>,
   ): Promise<T> {
@@ -93,6 +111,7 @@ export class Connection {
 
   /** The same with how many rows the statement has met. */
   async result(query: PgQuery, what: string): Promise<PgResult> {
+    while (this.#transacting !== null) await this.#transacting
     return await this.#run(what, this.#connected(what), (client) =>
       this.#isShared ? this.#asTransaction(client, query) : client.query(query),
     )

@@ -2,6 +2,7 @@ import type pg from 'pg'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { OutboxRow } from '../../../src/ports/outbox.ts'
 import type { Store } from '../../../src/ports/store.ts'
+import { until } from '../../../src/testing/until.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
 import {
   connect,
@@ -56,6 +57,46 @@ async function waiting({ street }: Scene): Promise<string[]> {
 async function state({ street, desk }: Scene): Promise<unknown> {
   return (await desk.outbox.fencedStates([street.first])).get(street.first)
 }
+
+test('a delete is not answered inside the transaction of another partition’s, before its commit (A4)', async () => {
+  const street = await openStreet(url, store, { partitions: 2 })
+  const desk = await openDesk(store, street)
+  const [one, two] = street.partitions as [number, number]
+  while (new Set((await desk.reader.look()).rows.map((row) => row.partition)).size < 2)
+    await publish(store, observer, street.channel, message(`key ${Math.random()}`))
+  const rows = await desk.reader.read()
+  const remove = (partition: number, attempts: number): Promise<boolean> =>
+    desk.outbox.removeFenced(
+      { partition, epoch: desk.epoch(partition) },
+      { number: 1n, lineage },
+      rows
+        .filter((row) => row.partition === partition)
+        .map(({ seq, id }) => ({ partition, seq, id, attempts })),
+    )
+  // Its commit waits for this lock.
+  await observer.query(`
+    create function slow_commit() returns trigger language plpgsql as $$
+    begin
+      perform pg_advisory_xact_lock(77);
+      return null;
+    end $$;
+    create constraint trigger slow_commit after delete on waybill.outbox deferrable initially deferred
+    for each row when (old.partition = ${one}) execute function slow_commit()`)
+  await observer.query('select pg_advisory_lock(77)')
+  const answered: number[] = []
+  const removals = [remove(one, 1), remove(two, 0)]
+  removals.forEach((each, i) => void each.then(() => answered.push(i)))
+  await until('the commit to wait', async () => {
+    const { rows: waits } = await observer.query(
+      `select from pg_stat_activity where wait_event = 'advisory' and datname = current_database()`,
+    )
+    return waits.length > 0
+  })
+  expect(answered).toEqual([])
+  await observer.query('select pg_advisory_unlock(77); drop trigger slow_commit on waybill.outbox')
+  expect(await Promise.all(removals)).toEqual([true, true])
+  expect((await desk.reader.look()).rows).toEqual([])
+})
 
 describe('the states of fenced partitions', () => {
   test('are those of the partitions asked for, from 0', async () => {
