@@ -60,7 +60,7 @@ export const settingsTable = {
   },
   maxInFlight: {
     kind: 'count',
-    default: 10_000,
+    default: 6000,
     min: 1,
     max: 1_000_000,
     doc: 'Messages a lane holds in memory, at most.',
