@@ -197,3 +197,36 @@ test('of two messages out of order both are shown, and of a sum its readings', (
     events: [{ f: 'reading', value: 99 }],
   })
 })
+
+test('what happens in the quiet between two faults, and behind the last, is charged to the fault before', () => {
+  const [quiet, last] = [messages[8]!, messages.at(-1)!]
+  expect(last.at).toBeGreaterThan(spells.at(-1)!.to)
+  const again = (message: Message): readonly Row[] =>
+    rows('exactly-once', [...well, ...delivered(message, 7)])
+  expect(verdicts(again(quiet))).toEqual(['invalid', 'valid', 'valid'])
+  expect(verdicts(again(last))).toEqual(['valid', 'valid', 'invalid'])
+  const lost = well.filter(({ id, f }) => id !== last.id || f === 'write')
+  const found = rows('exactly-once', lost)
+  expect(verdicts(found)).toEqual(['valid', 'valid', 'invalid'])
+  expect(found[2]!.anomalies[0]).toMatchObject({ kind: 'lost', id: last.id })
+})
+
+test('a run in which nothing was committed shows nothing, from there on', () => {
+  const undone = (from: number): readonly HistoryEvent[] =>
+    messages.flatMap((message) => {
+      if (message.at < from) return [...written(message), ...delivered(message)]
+      const [begun] = written(message)
+      return [begun!, at(message.at + 1, event('fail', 'write', message.id, { key: 'k' }))]
+    })
+  expect(verdicts(rows('exactly-once', undone(0)))).toEqual(['unknown', 'unknown', 'unknown'])
+  const [, , cut] = rows('exactly-once', undone(400))
+  expect(cut!.anomalies).toMatchObject([{ kind: 'vacuous', id: 'messages' }])
+})
+
+test('where nobody could read the money, exactly-once is not known to hold', () => {
+  const readings = [at(1, event('fail', 'reading', null, { key: 'sum' }))]
+  const found = rows('exactly-once', well, { readings })
+  expect(verdicts(found)).toEqual(['unknown', 'unknown', 'unknown'])
+  expect(found[0]!.anomalies).toMatchObject([{ kind: 'vacuous', id: 'conservation' }])
+  expect(verdicts(rows('at-least-once', well, { readings }))).toEqual(['valid', 'valid', 'valid'])
+})

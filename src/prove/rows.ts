@@ -105,14 +105,14 @@ export function rowsOf(
     const isIn = (id: string): boolean => {
       const life = lives.get(id)
       // Of no message, or of one whose life is not known: it speaks against every row.
-      return life === undefined || (life.from <= spell.to && life.to >= spell.from)
+      return life === undefined || chargedTo(life, spells).includes(spell)
     }
-    const under = [...lives]
-      .filter(([, life]) => life.from <= spell.to && life.to >= spell.from)
-      .map(([id]) => id)
+    const all = [...lives.values()]
+    const under = all.filter((life) => isUnderWay(life, spell))
     const own = results.map((result) => ({
       ...result,
-      checked: Math.max(1, result.checked),
+      // A spell may have nothing for a checker, as when nothing rolled back; money that nobody could read is not known to be there.
+      checked: result.checker === 'conservation' ? result.checked : Math.max(1, result.checked),
       anomalies: result.anomalies.filter(({ id }) => isIn(id)),
     }))
     const recovery = recoveryOf(history, spell)
@@ -126,6 +126,8 @@ export function rowsOf(
     }
     if (!spell.hasStruck) say('fault', 'it has hit nothing')
     if (under.length === 0) say('messages', 'none was under way that could have felt it')
+    else if (!all.some(({ to, isCommitted }) => isCommitted && to >= spell.from))
+      say('messages', 'none was committed from then on')
     if (stood && (isLate || spell.fault === 'none'))
       say('machine', 'processes stood still that nobody had stopped: it was busy with something else')
     if (!isDrained) say('drain', 'messages were still under way when the time for draining was over')
@@ -180,6 +182,22 @@ export function notRun({ guarantee, way }: Pick<Row, 'guarantee' | 'way'>, fault
 interface Life {
   readonly from: number
   readonly to: number
+  readonly isCommitted: boolean
+}
+
+function isUnderWay({ from, to }: Life, spell: Spell): boolean {
+  return from <= spell.to && to >= spell.from
+}
+
+/**
+ * The spells in which it was under way. What lived in the quiet between two of them, or behind the last, is charged to the one
+ * before: that should have been over without a trace.
+ */
+function chargedTo(life: Life, spells: readonly Spell[]): readonly Spell[] {
+  const felt = spells.filter((spell) => isUnderWay(life, spell))
+  if (felt.length > 0) return felt
+  const before = spells.findLast(({ from }) => from <= life.from) ?? spells[0]
+  return before === undefined ? [] : [before]
 }
 
 /**
@@ -187,22 +205,24 @@ interface Life {
  * spell in which it was written: what was written before the end of a spell has had its effect when that has become quiet.
  */
 function livesOf(history: readonly HistoryEvent[], spells: readonly Spell[]): ReadonlyMap<string, Life> {
-  const lives = new Map<string, { from: number; to: number; hasEnd: boolean }>()
+  const lives = new Map<string, { from: number; to: number; hasEnd: boolean; isCommitted: boolean }>()
   for (const { id, f, type, t } of history) {
     if (id === null || f === 'output') continue
     const life = lives.get(id)
     const isEnd = (f === 'write' && type === 'fail') || ((f === 'effect' || f === 'dead') && type === 'ok')
-    if (life === undefined) lives.set(id, { from: t, to: t, hasEnd: isEnd })
+    const isCommitted = f === 'write' && type === 'ok'
+    if (life === undefined) lives.set(id, { from: t, to: t, hasEnd: isEnd, isCommitted })
     else {
       life.to = t
       life.hasEnd ||= isEnd
+      life.isCommitted ||= isCommitted
     }
   }
   const quietAfter = (t: number): number => spells.find(({ to }) => t <= to)?.quietAt ?? Infinity
   return new Map(
-    [...lives].map(([id, { from, to, hasEnd }]) => [
+    [...lives].map(([id, { from, to, hasEnd, isCommitted }]) => [
       id,
-      { from, to: hasEnd ? to : Math.max(to, quietAfter(from)) },
+      { from, to: hasEnd ? to : Math.max(to, quietAfter(from)), isCommitted },
     ]),
   )
 }
