@@ -90,7 +90,11 @@ export class Connection {
       return rows as readonly Row[]
     }
     try {
-      await this.#run(what, connecting, (client) => client.query(this.#isShared ? this.#begin : begin))
+      await this.#run(what, connecting, async (client) => {
+        // Behind those who were there before it: their COMMIT would end this one.
+        await this.#turn
+        return await client.query(this.#isShared ? this.#begin : begin)
+      })
       const result = await work(run)
       await run({ text: 'commit' }).catch((error: unknown) => {
         throw isConnectionLoss(error) || isSilence(error)
