@@ -1,11 +1,16 @@
+import type { FaultClass, Missing } from '../prove/catalog.ts'
+import { proofDisk, smallDiskSettings } from '../prove/disk.ts'
 import { type KafkaPlace, kafkaOfTheirs, startKafkaPlace } from '../prove/kafka-place.ts'
 import { type PostgresServer, startPostgres } from '../testing/postgres-server.ts'
+import type { SmallDisk } from '../testing/small-disk.ts'
 import { orAlternative } from './or-alternative.ts'
 
 export interface ProofServers {
   readonly databaseUrl: string
   /** Where it was started here. */
   readonly server: PostgresServer | null
+  /** On which that one has its data. */
+  readonly disk: SmallDisk | Missing
   readonly kafka: KafkaPlace | null
   /** Ends those that were started here, and removes their data. */
   readonly stop: () => Promise<void>
@@ -17,14 +22,23 @@ export async function startProofServers(
     readonly databaseUrl: string | undefined
     readonly transport: 'local' | 'kafka'
     readonly brokers: readonly string[] | undefined
+    readonly faults: readonly FaultClass[]
+    readonly seconds: number
   },
   signal: AbortSignal,
 ): Promise<ProofServers> {
-  const { databaseUrl, transport, brokers } = wishes
+  const { databaseUrl, transport, brokers, faults, seconds } = wishes
+  const disk: SmallDisk | Missing =
+    databaseUrl !== undefined
+      ? { missing: 'the server is yours, and so is its disk' }
+      : faults.includes('disk')
+        ? await proofDisk(seconds)
+        : { missing: 'nobody asked for it' }
+  const place = 'missing' in disk ? {} : { parent: disk.folder, settings: smallDiskSettings }
   const database = async (): Promise<PostgresServer | null> =>
     databaseUrl === undefined
       ? await orAlternative(
-          startPostgres({ signal }),
+          startPostgres({ signal, ...place }),
           'Or prove it on a database of yours: waybill prove --database-url postgres://host/database',
         )
       : null
@@ -40,10 +54,14 @@ export async function startProofServers(
   const server = first.status === 'fulfilled' ? first.value : null
   const kafka = second.status === 'fulfilled' ? second.value : null
   const stop = async (): Promise<void> => {
-    await Promise.all([server?.stop(), kafka?.stop()])
+    try {
+      await Promise.all([server?.stop(), kafka?.stop()])
+    } finally {
+      if (!('missing' in disk)) disk[Symbol.dispose]()
+    }
   }
   if (first.status === 'fulfilled' && second.status === 'fulfilled')
-    return { databaseUrl: databaseUrl ?? server!.url, server, kafka, stop }
+    return { databaseUrl: databaseUrl ?? server!.url, server, disk, kafka, stop }
   await stop()
   throw first.status === 'rejected' ? first.reason : (second as PromiseRejectedResult).reason
 }

@@ -1,7 +1,7 @@
 import pc from 'picocolors'
 import { describe, expect, it } from 'vitest'
 import type { ProofReport } from '../prove/report.ts'
-import type { Row } from '../prove/rows.ts'
+import { noTime, notRun, type Row } from '../prove/rows.ts'
 import type { HistoryEvent } from '../testing.ts'
 import { proofText } from './proof-text.ts'
 
@@ -35,6 +35,14 @@ describe('what a proof has shown', () => {
     expect(shown).toContain('VALID  Every guarantee held under every fault that ran.')
     expect(shown).toContain('The same chances again: waybill prove --faults kill --seconds 60 --seed 7')
     expect(shown).not.toContain('merged')
+  })
+
+  it('says what did not run, and why', () => {
+    const left = (fault: string, why: string): Row => notRun(row, fault, why)
+    const rows = [row, left('clock', 'it takes the Debian package faketime'), left('cut writer', noTime)]
+    const shown = text(rows, 'valid')
+    expect(shown).toContain('Not run: clock; it takes the Debian package faketime.')
+    expect(shown).toContain('There was no time for: cut writer. More --seconds run more.')
   })
 
   it('names the first message of which a guarantee did not hold, and how many more there are', () => {

@@ -1,7 +1,7 @@
 import { durationText } from '../guarantees/duration.ts'
 import type { CounterExample } from '../prove/counter-example.ts'
 import type { ProofReport } from '../prove/report.ts'
-import type { Row } from '../prove/rows.ts'
+import { noTime, type Row } from '../prove/rows.ts'
 import type { Page } from './output.ts'
 import { tableText } from './table.ts'
 import { visible } from './visible.ts'
@@ -28,13 +28,8 @@ export function proofText(report: ProofReport & { readonly replay: string }, pag
   const { colors } = page
   const ran = report.rows.filter(({ verdict }) => verdict !== 'not-run')
   const table = tableText(columns, ran.map(cells), page)
-  const skipped = [
-    ...new Set(report.rows.filter((row) => row.verdict === 'not-run').map(({ fault }) => fault)),
-  ]
   const notes = [
-    ...(skipped.length === 0
-      ? []
-      : [`There was no time for: ${skipped.join(', ')}. More --seconds run more.`]),
+    ...skipped(report.rows),
     ...ran.flatMap(findings),
     ...report.logs.anomalies.map(({ kind, id, detail }) => `${id} ${kind}: ${detail}`),
   ]
@@ -51,6 +46,18 @@ export function proofText(report: ProofReport & { readonly replay: string }, pag
     ...(report.history === null ? [] : [`What happened, merged: ${report.history}`]),
     colors.dim(`The same chances again: ${report.replay}`),
   ].join('\n')
+}
+
+/** What did not run, by why. */
+function skipped(rows: readonly Row[]): readonly string[] {
+  const left = rows.filter(({ verdict }) => verdict === 'not-run')
+  const reasons = Map.groupBy(left, ({ anomalies }) => anomalies[0]?.detail ?? noTime)
+  return [...reasons].map(([why, of]) => {
+    const faults = [...new Set(of.map(({ fault }) => fault))].join(', ')
+    return why === noTime
+      ? `There was no time for: ${faults}. More --seconds run more.`
+      : `Not run: ${faults}; ${why}.`
+  })
 }
 
 function cells({

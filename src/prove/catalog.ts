@@ -1,7 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { blackHoleFault } from '../testing/faults/black-hole.ts'
+import { clockJumpFault, type FakeClock } from '../testing/faults/clock-jump.ts'
 import { cutMidFrameFault } from '../testing/faults/cut-mid-frame.ts'
 import type { Fault } from '../testing/faults/fault.ts'
+import { fullDiskFault } from '../testing/faults/full-disk.ts'
 import { halfOpenFault } from '../testing/faults/half-open.ts'
 import { killFault } from '../testing/faults/kill.ts'
 import { latencyFault } from '../testing/faults/latency.ts'
@@ -11,13 +13,13 @@ import { refuseFault } from '../testing/faults/refuse.ts'
 import { resetFault } from '../testing/faults/reset.ts'
 import { slicesFault } from '../testing/faults/slices.ts'
 import { terminateBackendsFault } from '../testing/faults/terminate-backends.ts'
-import type { Chance, PostgresServer } from '../testing.ts'
+import type { Chance, PostgresServer, SmallDisk } from '../testing.ts'
 import type { Company } from './company.ts'
 import type { KafkaPlace } from './kafka-place.ts'
 import type { Link } from './links.ts'
 
 /** What `--faults` takes. */
-export const faultClasses = ['kill', 'pause', 'server', 'network', 'sessions'] as const
+export const faultClasses = ['kill', 'pause', 'server', 'network', 'sessions', 'clock', 'disk'] as const
 
 export type FaultClass = (typeof faultClasses)[number]
 
@@ -28,10 +30,30 @@ export interface PlannedFault {
   readonly holdMs: number
 }
 
+/** What this machine or these servers do not have, in words. */
+export interface Missing {
+  readonly missing: string
+}
+
+/** One that cannot be made to happen here. */
+export interface MissingFault extends Missing {
+  readonly name: string
+  readonly class: FaultClass
+}
+
+export interface Catalog {
+  readonly planned: readonly PlannedFault[]
+  readonly missing: readonly MissingFault[]
+}
+
 export interface Targets {
   readonly company: Company
+  /** Of each process that goes by one, by its name. */
+  readonly clocks: ReadonlyMap<string, FakeClock> | Missing
   /** Where it was started for the run, and may be killed. */
   readonly server: PostgresServer | null
+  /** On which it has its data, and nobody else any. */
+  readonly disk: SmallDisk | Missing
   readonly databaseUrl: string
   readonly kafka: KafkaPlace | null
   readonly links: readonly Link[]
@@ -39,10 +61,14 @@ export interface Targets {
   readonly chance: Chance
 }
 
-/** All faults that can be made to happen there. */
-export function catalogOf(targets: Targets): readonly PlannedFault[] {
-  const { company, server, databaseUrl, kafka, links, leaseMs, chance } = targets
+/** By how much a clock jumps, either way. */
+const jumpSeconds = 3600
+
+/** All faults that can be made to happen there, and what cannot. */
+export function catalogOf(targets: Targets): Catalog {
+  const { company, clocks, server, disk, databaseUrl, kafka, links, leaseMs, chance } = targets
   const planned: PlannedFault[] = []
+  const missing: MissingFault[] = []
   const add = (name: FaultClass, holdMs: number, fault: Fault): void => {
     planned.push({ fault, class: name, holdMs })
   }
@@ -76,7 +102,19 @@ export function catalogOf(targets: Targets): readonly PlannedFault[] {
   // The database may be the user's, and others at work in it.
   const application = 'waybill prove'
   add('sessions', 2000, terminateBackendsFault(databaseUrl, { random: chance, application }))
-  return planned
+  if ('missing' in clocks) missing.push({ name: 'clock', class: 'clock', ...clocks })
+  else {
+    for (const [name, clock] of clocks) {
+      for (const seconds of [jumpSeconds, -jumpSeconds]) {
+        const pid = (): number | null => company.process(name).state.pid
+        // Longer than a lease: who reckoned one by such a clock would give it up, or keep it.
+        add('clock', leaseMs * 1.5, clockJumpFault(name, clock, seconds, pid))
+      }
+    }
+  }
+  if ('missing' in disk) missing.push({ name: 'disk full', class: 'disk', ...disk })
+  else if (server !== null) add('disk', 3000, fullDiskFault('postgres', disk, server))
+  return { planned, missing }
 }
 
 /** Several times in one spell, with a moment of work in between. */

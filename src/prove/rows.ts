@@ -162,8 +162,8 @@ export function rowsOf(
   })
 }
 
-/** There was no time for it. */
-export function notRun({ guarantee, way }: Pick<Row, 'guarantee' | 'way'>, fault: string): Row {
+/** Nothing was seen of it, for this reason. */
+export function notRun({ guarantee, way }: Pick<Row, 'guarantee' | 'way'>, fault: string, why: string): Row {
   return {
     guarantee,
     way,
@@ -174,10 +174,13 @@ export function notRun({ guarantee, way }: Pick<Row, 'guarantee' | 'way'>, fault
     repeated: 0,
     lost: 0,
     recoveryMs: null,
-    anomalies: [],
+    anomalies: [{ kind: 'vacuous', id: 'not run', detail: why }],
     counterExample: null,
   }
 }
+
+/** Why a fault did not run that would have come later. */
+export const noTime = 'there was no time'
 
 interface Life {
   readonly from: number

@@ -1,15 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Guarantee } from '../index.ts'
-import { chanceOf, type HistoryEvent, type PostgresServer } from '../testing.ts'
+import { chanceOf, type HistoryEvent, type PostgresServer, type SmallDisk } from '../testing.ts'
 import { Calm } from './calm.ts'
-import { catalogOf, type FaultClass, type PlannedFault } from './catalog.ts'
+import { type Catalog, catalogOf, type FaultClass, type Missing, type PlannedFault } from './catalog.ts'
 import { evidenceOf } from './evidence.ts'
 import type { KafkaPlace } from './kafka-place.ts'
 import { moneyText, startBalance } from './load-tables.ts'
 import { Marks } from './marks.ts'
 import { keepHistory, mergedHistory } from './merged-history.ts'
 import { type ProofReport, reportOf } from './report.ts'
-import { notRun, type Row, rowsOf, type Spell } from './rows.ts'
+import { noTime, notRun, type Row, rowsOf, type Spell } from './rows.ts'
 import { inTurns, sharesOf, shuffled } from './schedule.ts'
 import { keysPerTrack } from './settings.ts'
 import { now, Stage } from './stage.ts'
@@ -20,6 +20,8 @@ export interface ProofOptions {
   readonly databaseUrl: string
   /** Where it was started for the run, and may be killed. */
   readonly server: PostgresServer | null
+  /** On which it has its data. */
+  readonly disk: SmallDisk | Missing
   /** `null`: the `local` transport. */
   readonly kafka: KafkaPlace | null
   readonly guarantees: readonly Guarantee[]
@@ -97,12 +99,13 @@ class Run {
     await this.#rest(shares.baselineMs)
     await this.#read()
     await this.#note('none', baselineFrom, true)
-    const left: PlannedFault[] = []
+    const { planned, missing } = this.#plan()
+    const left = new Map(missing.map((one) => [one.name, one.missing]))
     this.#enter('faults')
-    for (const planned of this.#plan()) {
+    for (const each of planned) {
       const remaining = seconds * 1000 - (performance.now() - this.#startedAt) - shares.endMs
-      if (planned.holdMs + shares.quietMs > remaining) left.push(planned)
-      else await this.#suffer(planned, shares.quietMs)
+      if (each.holdMs + shares.quietMs > remaining) left.set(each.fault.name, noTime)
+      else await this.#suffer(each, shares.quietMs)
     }
     this.#enter('draining')
     await company.stopWriting()
@@ -120,14 +123,18 @@ class Run {
   }
 
   /** What there is to suffer, in an order of chance in which each class has its turn soon. */
-  #plan(): readonly PlannedFault[] {
-    const { databaseUrl, server, kafka, faults, seed } = this.#options
-    const { company, links, settings } = this.#stage
+  #plan(): Catalog {
+    const { databaseUrl, server, disk, kafka, faults, seed } = this.#options
+    const { company, clocks, links, settings } = this.#stage
     const chance = chanceOf(seed)
     const { leaseMs } = settings
-    const all = catalogOf({ company, server, databaseUrl, kafka, links: links.all, leaseMs, chance })
-    const chosen = all.filter((planned) => faults.includes(planned.class))
-    return inTurns(shuffled(chosen, chance), (planned) => planned.class)
+    const servers = { server, disk, databaseUrl, kafka, links: links.all }
+    const { planned, missing } = catalogOf({ company, clocks, ...servers, leaseMs, chance })
+    const isChosen = (one: { readonly class: FaultClass }): boolean => faults.includes(one.class)
+    return {
+      planned: inTurns(shuffled(planned.filter(isChosen), chance), (one) => one.class),
+      missing: missing.filter(isChosen),
+    }
   }
 
   async #suffer({ fault, holdMs }: PlannedFault, quietMs: number): Promise<void> {
@@ -167,7 +174,8 @@ class Run {
 
   async #judge(
     isDrained: boolean,
-    left: readonly PlannedFault[],
+    /** Why faults did not run. */
+    left: ReadonlyMap<string, string>,
   ): Promise<{ readonly rows: readonly Row[]; readonly histories: readonly (readonly HistoryEvent[])[] }> {
     const { company, tracks, settings, query, offset } = this.#stage
     const told = company.history()
@@ -182,7 +190,7 @@ class Run {
       const money = keysPerTrack * startBalance
       const track = { guarantee, way, history, readings, money, hasFollow: follow !== null }
       rows.push(...rowsOf(track, this.#spells, isDrained, stalls))
-      rows.push(...left.map(({ fault }) => notRun({ guarantee, way }, fault.name)))
+      for (const [fault, why] of left) rows.push(notRun({ guarantee, way }, fault, why))
     }
     return { rows, histories }
   }

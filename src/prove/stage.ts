@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto'
 import type { Guarantee, Waybill, WaybillError } from '../index.ts'
 import type { Client, Query } from '../demo/database.ts'
 import { openTopicDesk } from '../demo/topic.ts'
+import { type FakeClock, fakeClock, findFaketime } from '../testing/faults/clock-jump.ts'
+import type { FaultClass, Missing } from './catalog.ts'
 import { type Cast, Company } from './company.ts'
 import { openInstance } from './instance.ts'
 import type { KafkaPlace } from './kafka-place.ts'
@@ -15,6 +17,7 @@ export interface StageOptions {
   /** `null`: the `local` transport. */
   readonly kafka: KafkaPlace | null
   readonly guarantees: readonly Guarantee[]
+  readonly faults: readonly FaultClass[]
   readonly seed: number
   /** Added to the environment of every process. @default none */
   readonly env?: Readonly<Record<string, string>>
@@ -34,6 +37,7 @@ export class Stage implements AsyncDisposable {
   readonly query: Query
   readonly #options: StageOptions
   readonly #removals: (() => Promise<void>)[] = []
+  readonly #clocks = new Map<string, FakeClock>()
   #links: Links | null = null
   #company: Company | null = null
   #offset = 0
@@ -68,6 +72,12 @@ export class Stage implements AsyncDisposable {
     return this.#links!
   }
 
+  /** Of the processes whose clocks may jump, where that was asked for. */
+  get clocks(): ReadonlyMap<string, FakeClock> | Missing {
+    const { library, hint } = findFaketime()
+    return library === null ? { missing: `it takes the ${hint}` } : this.#clocks
+  }
+
   /** What is to be added to the database's time, in microseconds since 1970, to make it the processes' own. */
   get offset(): number {
     return this.#offset
@@ -91,7 +101,17 @@ export class Stage implements AsyncDisposable {
     this.#offset = now() - Number(row!['t'])
     if (kafka !== null) await this.#createTopics(kafka)
     this.#links = await Links.open(databaseUrl, kafka)
+    this.#setClocks()
     this.#company = this.#gather(this.#links)
+  }
+
+  /** One process of each kind goes by a clock of its own. */
+  #setClocks(): void {
+    const { faults, kafka } = this.#options
+    const { library } = findFaketime()
+    if (library === null || !faults.includes('clock')) return
+    for (const name of ['consumer-1', 'writer', ...(kafka === null ? [] : ['relay-1'])])
+      this.#clocks.set(name, fakeClock(library))
   }
 
   #gather(links: Links): Company {
@@ -100,7 +120,7 @@ export class Stage implements AsyncDisposable {
       role,
       name,
       settings: links.of(party),
-      env,
+      env: { ...env, ...this.#clocks.get(name)?.env },
     })
     const relays = kafka === null ? [] : ['relay-1', 'relay-2'].map((name) => cast('relay', name, 'relays'))
     const consumers = ['consumer-1', 'consumer-2'].map((name) => cast('consumer', name, 'consumers'))
@@ -142,6 +162,7 @@ export class Stage implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#company?.[Symbol.asyncDispose]()
+    for (const clock of this.#clocks.values()) clock[Symbol.dispose]()
     for (const remove of this.#removals.toReversed()) {
       await remove().catch((error: unknown) => {
         this.#options.onLeftBehind(`what is named ${this.settings.id}`, error)

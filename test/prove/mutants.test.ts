@@ -61,6 +61,7 @@ describeInFullWithKafka('waybill prove finds a mutant, and for the reason it was
       } = await runProof({
         databaseUrl: url,
         server: null,
+        disk: { missing: 'the server is shared' },
         kafka: { ...kafkaOfTheirs(await kafkaBrokers()), sessionTimeoutMs: 1500 },
         guarantees: [mutant.guarantee],
         faults: [mutant.faults],

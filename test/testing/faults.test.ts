@@ -99,15 +99,38 @@ describeWithFaketime(
       const isNear = (wall: number, offset: number): boolean => Math.abs(wall - Date.now() - offset) < 60_000
       expect(isNear((await ask()).wall, 0)).toBe(true)
       for (const seconds of [3600, -3600]) {
-        const fault = clockJumpFault('relay', clock, seconds)
+        const fault = clockJumpFault('relay', clock, seconds, () => child.pid)
         expect(fault.name).toBe(`clock ${seconds > 0 ? '+' : '-'}3600s relay`)
         const active = await fault.inject()
+        expect(active.hasStruck).toBe(true)
         const { wall, ran } = await ask()
         expect(isNear(wall, seconds * 1000)).toBe(true)
         expect(ran).toBeLessThan(60_000)
         await active.heal()
         expect(isNear((await ask()).wall, 0)).toBe(true)
       }
+    })
+
+    it('has struck nobody where the process was started without it, or has ended', async () => {
+      using clock = fakeClock(library!)
+      using other = fakeClock(library!)
+      await using child = spawnChild({
+        command: process.execPath,
+        args: ['-e', 'setInterval(() => console.log("beat"), 5)'],
+        env: other.env,
+      })
+      await child.waitForLine((line) => line === 'beat')
+      for (const [one, pid] of [
+        [clock, child.pid],
+        [other, process.pid],
+        [other, null],
+      ] as const) {
+        const active = await clockJumpFault('relay', one, 3600, () => pid).inject()
+        expect(active.hasStruck).toBe(false)
+        await active.heal()
+      }
+      await child.kill()
+      expect((await clockJumpFault('relay', other, 3600, () => child.pid).inject()).hasStruck).toBe(false)
     })
   },
 )

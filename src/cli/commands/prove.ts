@@ -32,7 +32,7 @@ const stores = ['postgres'] as const
 const examples = `
 Writers, relays and consumers, each a process of its own, work without a fault first, and then with one fault after the
 other: killed and stopped processes, killed and stopped servers, a network that cuts, delays, loses and lies, sessions
-that are ended. Then everything is mended and drained, and what happened is judged by each guarantee.
+that are ended, clocks that jump, a disk that is full. Then everything is mended and drained, and what happened is judged by each guarantee.
 
 Examples:
   $ waybill prove                                    all guarantees on an embedded PostgreSQL, in a minute
@@ -113,7 +113,8 @@ async function play(
   { signal }: Interruption,
 ): Promise<ProofReport> {
   const { guarantee, faults, seconds, seed, transport, databaseUrl, brokers } = flags
-  const { stop, ...servers } = await startProofServers({ transport, databaseUrl, brokers }, signal)
+  const wishes = { transport, databaseUrl, brokers, faults, seconds }
+  const { stop, ...servers } = await startProofServers(wishes, signal)
   try {
     return await runProof({
       ...servers,

@@ -1,4 +1,4 @@
-import { existsSync, globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ActiveFault, Fault } from './fault.ts'
@@ -7,6 +7,8 @@ import type { ActiveFault, Fault } from './fault.ts'
 export interface FakeClock extends Disposable {
   /** For the environment of the process, at its start. */
   readonly env: Readonly<Record<string, string>>
+  /** Whether this process goes by it: one that was started without is not reached by any jump. */
+  isOf(pid: number): boolean
   jumpBy(seconds: number): void
 }
 
@@ -34,6 +36,7 @@ export function fakeClock(library: string): FakeClock {
       // A machine's monotonic clock does not jump, and timers go by it.
       DONT_FAKE_MONOTONIC: '1',
     },
+    isOf: (pid) => knows(pid, 'maps', library) && knows(pid, 'environ', file),
     jumpBy,
     [Symbol.dispose]: () => {
       rmSync(folder, { recursive: true, force: true })
@@ -41,14 +44,32 @@ export function fakeClock(library: string): FakeClock {
   }
 }
 
-/** The wall clock of one process jumps, and jumps back when it is healed (F27). */
-export function clockJumpFault(name: string, clock: FakeClock, seconds: number): Fault {
+/** What Linux tells of a process; nothing where it has ended. */
+function knows(pid: number, file: 'maps' | 'environ', text: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'latin1').includes(text)
+  } catch {
+    return false
+  }
+}
+
+/**
+ * The wall clock of one process jumps, and jumps back when it is healed (F27). `pid` is asked for the process that runs now, so
+ * that a jump which nobody felt has not struck.
+ */
+export function clockJumpFault(
+  name: string,
+  clock: FakeClock,
+  seconds: number,
+  pid: () => number | null,
+): Fault {
   return {
     name: `clock ${seconds < 0 ? '-' : '+'}${Math.abs(seconds)}s ${name}`,
     async inject(): Promise<ActiveFault> {
       clock.jumpBy(seconds)
+      const running = pid()
       return {
-        hasStruck: true,
+        hasStruck: running !== null && clock.isOf(running),
         async heal() {
           clock.jumpBy(0)
         },
