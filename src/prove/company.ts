@@ -96,12 +96,17 @@ export class Company implements AsyncDisposable {
     await Promise.all(this.#processes.map((one) => one.stop(stopDeadlineMs)))
   }
 
+  /** SIGKILL for all of them, for good. */
+  async end(): Promise<void> {
+    await Promise.all(this.#processes.map((one) => one.end()))
+  }
+
   history(): readonly HistoryEvent[] {
     return readHistory(this.#files)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#processes.map((one) => one.end()))
+    await this.end()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Guarantee } from '../index.ts'
+import { type Guarantee, WaybillError } from '../index.ts'
 import { chanceOf, type HistoryEvent, type PostgresServer, type SmallDisk } from '../testing.ts'
 import { Calm } from './calm.ts'
 import { type Catalog, catalogOf, type FaultClass, type Missing, type PlannedFault } from './catalog.ts'
@@ -44,13 +44,20 @@ export interface ProofOptions {
  */
 export async function runProof(options: ProofOptions): Promise<ProofReport> {
   const broken = new AbortController()
-  await using stage = new Stage({
-    ...options,
-    onBroken: (error) => {
-      broken.abort(error)
-    },
-  })
-  return await new Run(options, stage, AbortSignal.any([options.signal, broken.signal])).run()
+  try {
+    await using stage = new Stage({
+      ...options,
+      onBroken: (error) => {
+        broken.abort(error)
+      },
+    })
+    return await new Run(options, stage, AbortSignal.any([options.signal, broken.signal])).run()
+  } catch (cause) {
+    // Whatever failed because everything was stopped, failed for that reason.
+    if (broken.signal.aborted) throw broken.signal.reason
+    if (!options.signal.aborted) throw cause
+    throw new WaybillError('WB_ABORTED', 'The proof was stopped before its end.', { cause })
+  }
 }
 
 class Run {
@@ -79,11 +86,16 @@ class Run {
   async run(): Promise<ProofReport> {
     const over = new AbortController()
     await this.#stage.set()
+    this.#signal.throwIfAborted()
+    // Nobody waits for a process that is asked to hurry: killed, it ends whatever waits for it.
+    const onAbort = (): void => void this.#stage.company.end()
+    this.#signal.addEventListener('abort', onAbort, { once: true })
     using _noticing = noticeStalls((ms) => this.#stalls.push({ from: now() - ms * 1000, to: now() }))
     const watching = this.#watch(AbortSignal.any([over.signal, this.#signal]))
     try {
       return await this.#play()
     } finally {
+      this.#signal.removeEventListener('abort', onAbort)
       over.abort()
       await watching
     }

@@ -8,6 +8,8 @@ export interface Drop {
   readonly reply: ((chunk: Buffer) => boolean) | undefined
   /** Ends or silences the connection it happened on. */
   readonly happened: (pump: Pump) => void
+  /** The request has passed here, and the reply has not come yet. */
+  awaitedBy?: Pump
 }
 
 /** What the proxy's pumps are subject to at the moment. */
@@ -35,8 +37,6 @@ export class Pump {
   readonly #client: Socket
   readonly #upstream: Socket
   readonly #reset: () => void
-  /** Its request has passed, its reply has not come yet. */
-  #awaited: Drop | undefined
 
   constructor(weather: Weather, client: Socket, upstream: Socket, reset: () => void) {
     this.#weather = weather
@@ -90,10 +90,10 @@ export class Pump {
   }
 
   async #request(chunk: Buffer): Promise<void> {
-    const drop = [...this.#weather.drops].find(({ request }) => request?.(chunk) === true)
-    if (drop !== undefined) {
-      this.#weather.drops.delete(drop)
-      this.#awaited = drop
+    for (const drop of this.#weather.drops) {
+      if (drop.awaitedBy !== undefined || drop.request?.(chunk) !== true) continue
+      drop.awaitedBy = this
+      break
     }
     await this.#write(this.#upstream, chunk)
   }
@@ -102,7 +102,6 @@ export class Pump {
     const drop = this.#droppedBy(chunk)
     if (drop !== undefined) {
       this.#weather.drops.delete(drop)
-      this.#awaited = undefined
       drop.happened(this)
       return
     }
@@ -118,10 +117,8 @@ export class Pump {
   }
 
   #droppedBy(chunk: Buffer): Drop | undefined {
-    const awaited = this.#awaited
-    if (awaited !== undefined) return awaited.reply?.(chunk) === false ? undefined : awaited
-    return [...this.#weather.drops].find(
-      ({ request, reply }) => request === undefined && reply?.(chunk) === true,
+    return [...this.#weather.drops].find(({ request, reply, awaitedBy }) =>
+      request === undefined ? reply?.(chunk) === true : awaitedBy === this && reply?.(chunk) !== false,
     )
   }
 

@@ -205,6 +205,19 @@ test('request and reply together: only that reply of that connection', async () 
   expect(one.text()).toBe('<c><b>')
 })
 
+test('a reply that had not come when it was healed arrives', async () => {
+  const { proxy, client } = await scene()
+  const one = await client()
+  void proxy.dropReplies({
+    request: (chunk) => chunk.includes('ask'),
+    reply: (chunk) => chunk.includes('late'),
+  })
+  await echoes(one, 'ask')
+  await proxy.heal()
+  await echoes(one, 'late')
+  expect(one.end()).toBeUndefined()
+})
+
 test('refusing turns new connections away and leaves open ones alone, until it is healed', async () => {
   const { proxy, client } = await scene()
   const one = await client()

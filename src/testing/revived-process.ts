@@ -69,7 +69,10 @@ export class RevivedProcess {
     await this.#child?.kill()
   }
 
-  /** Resolves when it is at work, perhaps as another process than now. */
+  /**
+   * Resolves when it is at work, perhaps as another process than now. Rejects with `WB_NOT_RUNNING` where it is not started again: it
+   * was ended for good, or keeps ending by itself.
+   */
   async restart(): Promise<void> {
     await this.#ready.promise
   }
@@ -86,7 +89,7 @@ export class RevivedProcess {
 
   /** Asks it to end what is under way and then itself; SIGKILL where it has not by the deadline. Not started again. */
   async stop(deadlineMs: number): Promise<void> {
-    this.#isStopping = true
+    this.#endForGood()
     const child = this.#child
     if (child === null) return
     const late = setTimeout(() => void child.kill(), deadlineMs)
@@ -96,15 +99,27 @@ export class RevivedProcess {
 
   /** SIGKILL, for good, and not counted. */
   async end(): Promise<void> {
-    this.#isStopping = true
+    this.#endForGood()
     await this.#child?.kill()
+  }
+
+  #endForGood(): void {
+    this.#isStopping = true
+    this.#waitNoMore()
+  }
+
+  /** Whoever waits for its next life would wait for ever. */
+  #waitNoMore(): void {
+    const { promise, reject } = this.#ready
+    // Mostly nobody does.
+    promise.catch(() => {})
+    reject(new WaybillError('WB_NOT_RUNNING', `The process ${this.name} is not started again.`))
   }
 
   #spawn(): Child {
     const { spawn, isReady } = this.#options
     const options = spawn(this.#starts++)
     this.#isReady = false
-    this.#ready = Promise.withResolvers<void>()
     const child = spawnChild({
       ...options,
       onLine: (line, stream) => {
@@ -127,12 +142,18 @@ export class RevivedProcess {
     this.#said.push(...child.lines)
     this.#child = null
     this.#isReady = false
-    if (this.#isStopping) return
+    // Whoever waits already for one that ended before it was at work waits for the next.
+    if (wasReady) this.#ready = Promise.withResolvers<void>()
+    if (this.#isStopping) {
+      this.#waitNoMore()
+      return
+    }
     if (exit.signal === 'SIGKILL') this.#kills += 1
     else {
       this.#crashes += 1
       const isFirst = this.#starts === 1 && !wasReady
       if (isFirst || this.#crashes >= crashLimit) {
+        this.#waitNoMore()
         this.#options.onBroken(exit.signal ?? `exit code ${exit.code}`, child.lines.slice(-15))
         return
       }

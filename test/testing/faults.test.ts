@@ -68,6 +68,16 @@ describe('faults of processes and servers', () => {
     expect(hits).toBe(0)
     await theirs.end()
   })
+
+  it('end no process where somebody ends the session that ends others', async () => {
+    const { url } = await postgresDatabase()
+    const active = await terminateBackendsFault(url, { everyMs: 60_000, application: 'nobody' }).inject()
+    const others = `from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'`
+    await query(url, `select pg_terminate_backend(pid) ${others}`)
+    await until('its end', async () => (await query(url, `select pid ${others}`)).length === 0)
+    await active.heal()
+    expect(active.hasStruck).toBe(false)
+  })
 })
 
 const { library, hint } = findFaketime()

@@ -9,6 +9,8 @@ export interface TerminateBackendsOptions {
   readonly application?: string
 }
 
+const timeoutMs = 10_000
+
 /** `pg_terminate_backend` of one of a database's sessions, chosen anew each time, until it is healed (F19). Needs `pg`. */
 export function terminateBackendsFault(
   databaseUrl: string,
@@ -18,7 +20,13 @@ export function terminateBackendsFault(
     name: 'terminate backends',
     async inject(): Promise<ActiveFault> {
       const { Client } = (await import('pg')).default
-      const client = new Client({ connectionString: databaseUrl })
+      const client = new Client({
+        connectionString: databaseUrl,
+        connectionTimeoutMillis: timeoutMs,
+        query_timeout: timeoutMs,
+      })
+      // Somebody else may end this session too. The next statement tells; without a listener the process would end.
+      client.on('error', () => {})
       await client.connect()
       const over = new AbortController()
       let hits = 0

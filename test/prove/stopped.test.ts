@@ -1,0 +1,43 @@
+import { expect, it } from 'vitest'
+import { type ProofOptions, runProof } from '../../src/prove/run.ts'
+import { postgresDatabase } from '../setup/servers.ts'
+
+/** Rejects as a proof does whose processes load this module first, and with what it left behind. */
+async function proofWith(preload: string, more: Partial<ProofOptions> = {}): Promise<void> {
+  const { url } = await postgresDatabase()
+  await runProof({
+    databaseUrl: url,
+    server: null,
+    kafka: null,
+    guarantees: ['at-least-once'],
+    faults: ['kill'],
+    seconds: 15,
+    seed: 7,
+    signal: new AbortController().signal,
+    env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` },
+    onView: () => {},
+    onLeftBehind: (what, error) => {
+      throw new Error(`left behind: ${what}`, { cause: error })
+    },
+    ...more,
+  })
+}
+
+it('a proof whose processes do not start says so, with what they said last', async () => {
+  const proof = proofWith('console.error("no such module"); process.exit(3)')
+  await expect(proof).rejects.toMatchObject({
+    code: 'WB_PROOF_FAILED',
+    message: expect.stringMatching(/ends by itself \(exit code 3\)[^]*no such module/u),
+  })
+})
+
+it('a proof that is stopped while its processes start waits for none of them', async () => {
+  const stop = new AbortController()
+  const proof = proofWith('await new Promise(() => setInterval(() => {}, 60_000))', {
+    signal: stop.signal,
+    onView: ({ processes }) => {
+      if (processes.some(({ pid }) => pid !== null)) stop.abort()
+    },
+  })
+  await expect(proof).rejects.toMatchObject({ code: 'WB_ABORTED' })
+})
