@@ -19,6 +19,8 @@ export interface ConfirmOutletOptions {
   readonly random: Random
 }
 
+type Rejected = Extract<Fate, { outcome: 'rejected' }>
+
 interface Entry {
   readonly message: OutboundMessage
   /** `null` once it is settled. */
@@ -194,13 +196,16 @@ function judge(entry: Entry, fate: Fate): boolean {
   }
   entry.refusal = fate.code
   if (fate.retryable) return false
-  entry.settle(entry.doubt === undefined ? rejected(entry, fate.code, 'no') : unknown(entry))
+  entry.settle(entry.doubt === undefined ? rejectedForGood(entry, fate) : unknown(entry))
   return true
 }
 
 function expire(entry: Entry, code: string): void {
   const mayBeThere = entry.isUnderway || entry.doubt !== undefined
-  entry.settle?.(mayBeThere ? unknown(entry, code) : rejected(entry, entry.refusal ?? code, 'yes'))
+  const next = 'Send it again with the same id.'
+  entry.settle?.(
+    mayBeThere ? unknown(entry, code) : rejected(entry, `${entry.refusal ?? code}. ${next}`, 'yes'),
+  )
 }
 
 function unknown({ message, doubt }: Entry, code = 'WB_TIMED_OUT'): Error {
@@ -208,12 +213,17 @@ function unknown({ message, doubt }: Entry, code = 'WB_TIMED_OUT'): Error {
   return new PublishOutcomeUnknownError(id, channel, doubt ?? code)
 }
 
-function rejected({ message }: Entry, code: string, retryable: 'yes' | 'no'): WaybillError {
+function rejectedForGood(entry: Entry, { scope, code, reason }: Rejected): WaybillError {
+  const next =
+    scope === 'message' ? 'It cannot be sent as it is.' : 'Nothing can be sent until that is mended.'
+  return rejected(entry, `${code}. ${reason.replace(/\.?$/u, '.')} ${next}`, 'no')
+}
+
+function rejected({ message }: Entry, why: string, retryable: 'yes' | 'no'): WaybillError {
   const { id, channel } = message.envelope
-  const next = retryable === 'yes' ? 'Send it again with the same id.' : 'It cannot be sent as it is.'
   return new WaybillError(
     'WB_PUBLISH_REJECTED',
-    `Message ${id} on channel "${channel}" was not sent: ${code}. ${next}`,
+    `Message ${id} on channel "${channel}" was not sent: ${why}`,
     { retryable },
   )
 }

@@ -1,6 +1,6 @@
 import { describe, expect, expectTypeOf, it, onTestFinished } from 'vitest'
 import { VirtualClock } from '../../test/fakes/clock.ts'
-import { PublishOutcomeUnknownError } from '../kernel/errors.ts'
+import { PublishOutcomeUnknownError, WaybillError } from '../kernel/errors.ts'
 import type { Dispatch, Fate, OutboundMessage } from '../ports/transport.ts'
 import { defineChannel } from './channel.ts'
 import { ConfirmOutlet } from './confirm-outlet.ts'
@@ -28,20 +28,23 @@ function sendOver(outlet: Outlet, middleware: readonly PublishMiddleware[] = [])
 }
 
 /** A publisher whose answers are given one after another, and then `confirmed`. */
-function confirming(answers: readonly (Fate | 'hang')[] = []) {
+function confirming(answers: readonly (Fate | 'hang')[] = [], beforeOpen = async (): Promise<void> => {}) {
   const clock = new VirtualClock()
   const calls: string[][] = []
   const left = [...answers]
   const outlet = new ConfirmOutlet({
-    open: async () => ({
-      publish: async (batch: readonly OutboundMessage[]) => {
-        calls.push(batch.map(({ envelope }) => envelope.id))
-        const answer = left.shift() ?? { outcome: 'confirmed' }
-        if (answer === 'hang') return await new Promise<never>(() => {})
-        return batch.map((_, i) => (i === 0 ? answer : confirmedAfter(answer)))
-      },
-      close: async () => {},
-    }),
+    open: async () => {
+      await beforeOpen()
+      return {
+        publish: async (batch: readonly OutboundMessage[]) => {
+          calls.push(batch.map(({ envelope }) => envelope.id))
+          const answer = left.shift() ?? { outcome: 'confirmed' }
+          if (answer === 'hang') return await new Promise<never>(() => {})
+          return batch.map((_, i) => (i === 0 ? answer : confirmedAfter(answer)))
+        },
+        close: async () => {},
+      }
+    },
     timeoutMs: 100,
     retry: { initialMs: 10, maxMs: 50 },
     batchSize: 3,
@@ -152,6 +155,23 @@ describe('send', () => {
       code: 'WB_PUBLISH_REJECTED',
       retryable: 'yes',
       message: expect.stringContaining('WB_BROKER_UNREACHABLE'),
+    })
+  })
+
+  it('says why a message will never be taken, or what has to be mended before any is', async () => {
+    const tooLarge = confirming([hopeless]).send(plain, 1)
+    await expect(tooLarge).rejects.toMatchObject({
+      message:
+        'Message id-1 on channel "plain" was not sent: MESSAGE_TOO_LARGE. too large. It cannot be sent as it is.',
+    })
+    const missing = new WaybillError('WB_PEER_MISSING', 'Install it: npm install client')
+    const without = confirming([], () => Promise.reject(missing)).send(plain, 1)
+    await expect(without).rejects.toMatchObject({
+      code: 'WB_PUBLISH_REJECTED',
+      retryable: 'no',
+      message: expect.stringContaining(
+        'WB_PEER_MISSING. Install it: npm install client. Nothing can be sent until that is mended.',
+      ),
     })
   })
 

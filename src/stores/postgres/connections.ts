@@ -167,7 +167,9 @@ export class Connections {
     const pool = this.#ownPool
     this.#ownPool = null
     this.#ownPoolNow = undefined
-    await (await pool)?.end()
+    // One that could not be made holds nothing, and whoever needed it was told.
+    const made = await pool?.catch(() => undefined)
+    await made?.end()
   }
 
   async #client(purpose: string): Promise<PgConnection> {

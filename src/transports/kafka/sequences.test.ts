@@ -29,6 +29,22 @@ describe('the sequence number of a batch', () => {
     expect(sequences.first('2/0', 't/0', third, 10)).toBe(10)
   })
 
+  it('goes on where it was, while requests of the producer before are tried again', () => {
+    const sequences = new Sequences()
+    expect(sequences.first('1/0', 't/0', first, 10)).toBe(0)
+    expect(sequences.first('2/0', 't/0', second, 5)).toBe(0)
+    expect(sequences.first('1/0', 't/1', third, 1)).toBe(0)
+    expect(sequences.first('2/0', 't/0', Buffer.from('d'), 1)).toBe(5)
+  })
+
+  it('forgets producers that have gone long since', () => {
+    const sequences = new Sequences()
+    for (let producer = 0; producer < 9; producer++)
+      sequences.first(`${producer}/0`, 't/0', Buffer.from('a'), 1)
+    expect(sequences.first('8/0', 't/0', Buffer.from('b'), 1)).toBe(1)
+    expect(sequences.first('0/0', 't/0', Buffer.from('b'), 1)).toBe(0)
+  })
+
   it('begins anew after 2^31 records, as the broker counts', () => {
     const sequences = new Sequences()
     sequences.first('1/0', 't/0', first, 0x7fffffff)
