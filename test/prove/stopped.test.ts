@@ -8,6 +8,7 @@ async function proofWith(preload: string, more: Partial<ProofOptions> = {}): Pro
   await runProof({
     databaseUrl: url,
     server: null,
+    disk: { missing: 'not asked for' },
     kafka: null,
     guarantees: ['at-least-once'],
     faults: ['kill'],
