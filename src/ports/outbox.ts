@@ -26,7 +26,7 @@ export interface FoundRow extends RowRef {
    * Where the store found it: the store's own, handed back with `remove` to spare it the search. It names nothing: by then another row
    * may be there, or this one elsewhere.
    */
-  readonly place?: string
+  readonly place?: number
 }
 
 export interface OutboxRow extends Envelope, FoundRow {

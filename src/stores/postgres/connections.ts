@@ -6,6 +6,7 @@ import { Connection } from './connection.ts'
 import type { PgConnection, PgModule, PgNotification, PgPool } from './driver.ts'
 import type { PostgresStoreOptions } from './options.ts'
 import { Pooling } from './pooling.ts'
+import { tapRows } from './row-tap.ts'
 import { type SuitedExecutor, unprepared } from './statement.ts'
 
 /** How soon it is looked again for a pooler where no connection could be made. */
@@ -24,6 +25,8 @@ export interface ConnectionNeeds {
   readonly onNotification?: (notification: PgNotification) => void
   /** `false`: a process that has nothing else to do may end. @default true */
   readonly keepsProcess?: boolean
+  /** Rows of binary answers do not go through the driver: see `RowTap`. @default false */
+  readonly tapsRows?: boolean
 }
 
 /** All connections of an open store: the pool of transactions, and those made for one purpose each. */
@@ -117,6 +120,7 @@ export class Connections {
       create: async () => {
         const client = await this.#client(purpose)
         if (needs.keepsProcess === false) client.unref?.()
+        if (needs.tapsRows === true) tapRows(client)
         return client
       },
       // Whatever the role or database has set: text formats that are parsed here, commits that last (epochs and lines must not

@@ -10,6 +10,8 @@ export interface PgResult {
 export interface PgQuery {
   readonly types?: { getTypeParser(type: number): (value: string) => unknown }
   readonly rowMode?: 'array'
+  /** All columns of the answer in the binary format. */
+  readonly binary?: boolean
   readonly name?: string
   readonly text: string
   readonly values?: unknown[]

@@ -14,7 +14,7 @@ import { countLossesText, lossColumns } from './loss-statements.ts'
 import { holdLeaseText } from './lease-statements.ts'
 import { createPurge } from './purge.ts'
 import { named, type Suited, unprepared } from './statement.ts'
-import { uuidArray } from './uuid-array.ts'
+import { uuidArray } from './binary-arrays.ts'
 
 /** The inbox. Statements in the handlers' transaction run on its executor; the others on connections of their own. */
 export function createInbox(
@@ -35,7 +35,7 @@ export function createInbox(
   const countLosses = named('count_losses', countLossesText(s))
   return {
     async admit(transaction, consumer, ids) {
-      const values = [consumer, uuidArray(ids)]
+      const values = [consumer, uuidArray(ids, (id) => id)]
       const [row] = await suited(transaction).execute(ids.length === 1 ? admitAlone : admit, values)
       return new Set(idsIn(row!['new_ids'] as string | null, ids))
     },

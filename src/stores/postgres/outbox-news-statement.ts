@@ -1,5 +1,5 @@
 import type { Lane } from '../../ports/lane.ts'
-import { isUnhandled, rowColumns } from './outbox-read-statement.ts'
+import { isUnhandled, noRow, origins, rowColumns } from './outbox-read-statement.ts'
 
 /**
  * What has committed since the last snapshot, for a relay that has all that was there before, with its answer in the columns of a read.
@@ -13,18 +13,16 @@ import { isUnhandled, rowColumns } from './outbox-read-statement.ts'
  */
 export function newsStatement(s: string, lane: Lane): string {
   return `
-select null::int as origin, null::int as partition, null::bigint as seq, null::uuid as id, null as channel, null as key,
-  null::varchar as payload, null as content_type, null::jsonb as headers, null::float8 as created_at, null::float8 as not_before,
-  null::tid as place, null::int as attempts, null::boolean as parked, json_build_object(
+select ${origins.meta} as origin, json_build_object(
     'micros', (extract(epoch from now()) * 1000000)::bigint::text,
     'now', date_part('epoch', clock_timestamp()) * 1000,
     'snapshot', pg_current_snapshot()::text,
     'inRecovery', pg_is_in_recovery(),
     'hasLines', (select true from ${s}.blocked b where b.consumer = $5 limit 1),
     'server', concat(inet_server_addr(), ':', inet_server_port(), '/', date_part('epoch', pg_postmaster_start_time())),
-    'rewinds', (select json_object_agg(r.partition, r.counter::text) from ${s}.rewinds r where r.consumer = $5))::text as meta
+    'rewinds', (select json_object_agg(r.partition, r.counter::text) from ${s}.rewinds r where r.consumer = $5))::text as meta, ${noRow}
 union all
-(select null, ${rowColumns('$4')}, null, null, null from (
+(select ${origins.upper}, null, ${rowColumns('$4')}, null, null from (
   select o.ctid as place, o.* from ${s}.outbox o where o.xid = any($2::xid8[])
   union all
   select o.ctid as place, o.* from ${s}.outbox o where o.xid >= $3::xid8 and o.xid < pg_snapshot_xmax(pg_current_snapshot())

@@ -1,10 +1,7 @@
 import type { Lane } from '../../ports/lane.ts'
 
-/**
- * How a row of the answer came to be there; `meta` is the one row that carries what is said once. Rows above the floor, which nearly
- * all are, say nothing.
- */
-export const origins = { meta: 0, late: 1, upper: null, retry: 3, delayed: 4 } as const
+/** How a row of the answer came to be there; `meta` is the one row that carries what is said once. */
+export const origins = { meta: 0, late: 1, upper: 2, retry: 3, delayed: 4 } as const
 
 /**
  * One read of a lane: everything in it is of one snapshot (PROTOCOLS 4), and it takes no locks. Parameters: partitions, floors,
@@ -19,8 +16,8 @@ export const origins = { meta: 0, late: 1, upper: null, retry: 3, delayed: 4 } a
  *   two reads is in neither's other parts where the floor has passed it. The mark is the now() of the last read, and where the
  *   limit cut that, the place of its last row. So a database clock that is put back only brings rows again that are known;
  * - what nearly every row has (the first of the channels, JSON, no headers, no attempts) travels as null: a text less to make for each;
- * - payloads travel as base64: the driver reads text only, and bytea's own text is half as long again. Of all the texts they alone are
- *   varchar, by which the reader knows them;
+ * - the answer is binary (see `RowTap`): payloads as they are, numbers and times without a text to be made and read; ids as text, which
+ *   is what becomes of them anyway;
  * - retry goes by the index on `retry_at`, and on a key with several lines takes the lowest;
  * - while no line is there, which is nearly always, none is looked for. A parked one counts wherever it is: its key may live in
  *   another partition since, where their number was changed;
@@ -74,9 +71,7 @@ due as materialized (
         and h.key = b.key and h.seq < b.seq limit 1) is null
     order by b.retry_at limit $7::int) d
   order by d.retry_at limit $7::int)
-select ${origins.meta} as origin, null::int as partition, null::bigint as seq, null::uuid as id, null as channel,
-  null as key, null::varchar as payload, null as content_type, null::jsonb as headers, null::float8 as created_at, null::float8 as not_before,
-  null::tid as place, null::int as attempts, null::boolean as parked, json_build_object(
+select ${origins.meta} as origin, json_build_object(
     'now', date_part('epoch', clock_timestamp()) * 1000,
     'snapshot', pg_current_snapshot()::text,
     'inRecovery', pg_is_in_recovery(),
@@ -96,33 +91,37 @@ select ${origins.meta} as origin, null::int as partition, null::bigint as seq, n
       select r.counter from ${s}.rewinds r where r.consumer = $9 and r.partition = p.partition limit 1) r),
     'orphans', (select json_agg(json_build_array(d.partition, d.seq::text, d.id)) from due d
       where (select true from ${s}.outbox o
-        where o.partition = d.partition and o.seq = d.seq and o.id = d.id ${isNew} limit 1) is null))::text as meta
+        where o.partition = d.partition and o.seq = d.seq and o.id = d.id ${isNew} limit 1) is null))::text as meta, ${noRow}
 union all
-select ${origins.late}, ${columns}, null, ${isParked}, null from late l cross join lateral (
+select ${origins.late}, null, ${columns}, null, ${isParked} from late l cross join lateral (
   select o.ctid as place, o.* from ${s}.outbox o where o.partition = l.partition and o.seq = l.seq limit 1) o
 union all
-select ${origins.upper}, ${columns}, null, ${isParked}, null from p cross join lateral (
+select ${origins.upper}, null, ${columns}, null, ${isParked} from p cross join lateral (
   select o.ctid as place, o.* from ${s}.outbox o where o.partition = p.partition and o.seq > p.floor and ${isEligible}${isFree}
   order by o.seq limit $5::int) o
 union all
-select ${origins.delayed}, ${columns}, null, ${isParked}, (extract(epoch from o.not_before) * 1000000)::bigint::text
+select ${origins.delayed}, (extract(epoch from o.not_before) * 1000000)::bigint::text, ${columns}, null, ${isParked}
 from p cross join lateral (
   select o.ctid as place, o.* from ${s}.outbox o
   where o.partition = p.partition and o.not_before is not null and o.not_before <= now()
     and (o.not_before, o.seq) > (p.mark, p.mark_seq) and o.seq <= p.floor and ${isEligible}${isFree}
   order by o.not_before, o.seq limit $5::int) o
 union all
-select ${origins.retry}, ${columns}, d.attempts, null, null from due d cross join lateral (
+select ${origins.retry}, null, ${columns}, d.attempts, null from due d cross join lateral (
   select o.ctid as place, o.* from ${s}.outbox o
   where o.partition = d.partition and o.seq = d.seq and o.id = d.id and ${isEligible} limit 1) o`
 }
 
-/** What there is of each row `o`, after its origin. `channels`: the parameter that has them. */
+/** What there is of each row `o`, after its origin and what is said. `channels`: the parameter that has them. */
 export function rowColumns(channels: string): string {
-  return `o.partition, o.seq, o.id, nullif(o.channel, (${channels}::text[])[1]), o.key, encode(o.payload, 'base64')::varchar,
-  nullif(o.content_type, 'application/json'), nullif(o.headers, '{}'),
-  date_part('epoch', o.created_at) * 1000, date_part('epoch', o.not_before) * 1000, o.place`
+  return `o.partition, o.seq, o.id::text, nullif(o.channel, (${channels}::text[])[1]), o.key, o.payload,
+  nullif(o.content_type, 'application/json'), nullif(o.headers, '{}')::text, o.created_at, o.not_before, o.place`
 }
+
+/** The same of none, with its attempts and whether its key is parked. */
+export const noRow = `null::int as partition, null::bigint as seq, null::text as id, null::text as channel, null::text as key,
+  null::bytea as payload, null::text as content_type, null::text as headers, null::timestamptz as created_at,
+  null::timestamptz as not_before, null::tid as place, null::int as attempts, null::boolean as parked`
 
 /** What this consumer has handled stays for the others, and is nothing to read again. Of row `o`; `consumer`: the parameter that has it. */
 export function isUnhandled(s: string, lane: Lane, consumer: string): string {

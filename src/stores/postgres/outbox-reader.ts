@@ -13,42 +13,12 @@ import type { Connection } from './connection.ts'
 import type { PgQuery } from './driver.ts'
 import { newsStatement } from './outbox-news-statement.ts'
 import { origins, readStatement } from './outbox-read-statement.ts'
+import type { RowBytes } from './row-bytes.ts'
+import { tappedRows } from './row-tap.ts'
 import { named } from './statement.ts'
 
-const asText = (value: string): string => value
-
-/**
- * By the numbers of PostgreSQL's own types. Each value is made when it arrives, so that no text waits for the last row of the answer:
- * of payloads that was megabytes, which the collector copied.
- */
-const parsers = new Map<number, (value: string) => unknown>([
-  [20, BigInt], // int8
-  [23, Number], // int4
-  [701, Number], // float8
-  [1043, (value) => Buffer.from(value, 'base64')], // varchar: payloads
-])
-
-const types = { getTypeParser: (type: number) => parsers.get(type) ?? asText }
-
-/** In the order of the statement. */
-type Columns = readonly [
-  origin: number | null,
-  partition: number,
-  seq: bigint,
-  id: string,
-  channel: string | null,
-  key: string | null,
-  payload: Uint8Array,
-  contentType: string | null,
-  headers: string | null,
-  createdAtMs: number,
-  notBeforeMs: number | null,
-  place: string,
-  attempts: number | null,
-  isParked: string | null,
-  /** What is said once; of a delayed row the microseconds that it was to wait for. */
-  meta: string | null,
-]
+/** The one row that stands for all of the answer: see `RowTap`. */
+type Answer = readonly [rows: readonly RowBytes[]]
 
 export class OutboxReader {
   readonly #connection: Connection
@@ -59,8 +29,18 @@ export class OutboxReader {
   constructor(connection: Connection, schema: string, lane: Lane) {
     this.#connection = connection
     this.#consumer = lane.consumer
-    this.#query = { ...named('read', readStatement(schema, lane)), types, rowMode: 'array' }
-    this.#news = { ...named('news', newsStatement(schema, lane)), types, rowMode: 'array' }
+    this.#query = {
+      ...named('read', readStatement(schema, lane)),
+      rowMode: 'array',
+      binary: true,
+      types: tappedRows,
+    }
+    this.#news = {
+      ...named('news', newsStatement(schema, lane)),
+      rowMode: 'array',
+      binary: true,
+      types: tappedRows,
+    }
   }
 
   async read(request: ReadRequest): Promise<ReadResult> {
@@ -80,8 +60,8 @@ export class OutboxReader {
       marks.map(([time]) => time),
       marks.map(([, seq]) => seq),
     ]
-    const rows = await this.#connection.query<Columns>({ ...this.#query, values }, 'read the outbox')
-    return resultOf(rows, request)
+    const [answer] = await this.#connection.query<Answer>({ ...this.#query, values }, 'read the outbox')
+    return resultOf(answer![0], request)
   }
 
   async readNews(request: NewsRequest): Promise<ReadResult | null> {
@@ -94,8 +74,8 @@ export class OutboxReader {
       this.#consumer,
       limit + 1,
     ]
-    const rows = await this.#connection.query<Columns>({ ...this.#news, values }, 'read the outbox')
-    return newsOf(rows, request)
+    const [answer] = await this.#connection.query<Answer>({ ...this.#news, values }, 'read the outbox')
+    return newsOf(answer![0], request)
   }
 }
 
@@ -126,22 +106,19 @@ interface Due {
 /** Behind every row of its time. */
 const lastSeq = 2n ** 63n - 1n
 
-function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult {
+function resultOf(answer: readonly RowBytes[], request: ReadRequest): ReadResult {
   const rows: Record<Exclude<RowOrigin, 'delayed'>, OutboxRow[]> = { late: [], upper: [], retry: [] }
   const delayed: Due[] = []
   let meta: Meta | undefined
   const usualChannel = request.channels[0] ?? ''
-  const rowOf = (columns: Columns, origin: RowOrigin): OutboxRow =>
+  const rowOf = (columns: RowBytes, origin: RowOrigin): OutboxRow =>
     new StoredRow(columns, origin, usualChannel)
   for (const columns of answer) {
-    const [origin] = columns
-    if (origin === origins.upper) {
-      rows.upper.push(rowOf(columns, 'upper'))
-      continue
-    }
+    const origin = columns.int()
+    const said = columns.text()
     switch (origin) {
       case origins.meta:
-        meta = JSON.parse(columns[14]!) as Meta
+        meta = JSON.parse(said!) as Meta
         break
       case origins.late:
         rows.late.push(rowOf(columns, 'late'))
@@ -150,7 +127,10 @@ function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult 
         rows.retry.push(rowOf(columns, 'retry'))
         break
       case origins.delayed:
-        delayed.push({ time: BigInt(columns[14]!), row: rowOf(columns, 'delayed') })
+        delayed.push({ time: BigInt(said!), row: rowOf(columns, 'delayed') })
+        break
+      case origins.upper:
+        rows.upper.push(rowOf(columns, 'upper'))
         break
     }
   }
@@ -172,16 +152,21 @@ function resultOf(answer: readonly Columns[], request: ReadRequest): ReadResult 
   }
 }
 
-function newsOf(answer: readonly Columns[], request: NewsRequest): ReadResult | null {
+function newsOf(answer: readonly RowBytes[], request: NewsRequest): ReadResult | null {
   const { partitions, channels, limit } = request
   let meta: CommonMeta | undefined
   const rows: OutboxRow[] = []
   const floors = new Map(partitions.map(({ partition, floor }) => [partition, floor]))
   for (const columns of answer) {
-    if (columns[14] === null) {
-      const origin = columns[2] <= floors.get(columns[1])! ? 'late' : 'upper'
-      rows.push(new StoredRow(columns, origin, channels[0] ?? ''))
-    } else meta = JSON.parse(columns[14]) as CommonMeta
+    const isMeta = columns.int() === origins.meta
+    const said = columns.text()
+    if (isMeta) {
+      meta = JSON.parse(said!) as CommonMeta
+      continue
+    }
+    const row = new StoredRow(columns, 'upper', channels[0] ?? '')
+    if (row.seq <= floors.get(row.partition)!) row.origin = 'late'
+    rows.push(row)
   }
   if (meta!.hasLines === true || meta!.inRecovery || rows.length > limit) return null
   // What waits for a time before its mark would be passed by, if a clock that was put back let a floor go past it.
@@ -241,7 +226,7 @@ function byPlace(a: OutboxRow, b: OutboxRow): number {
 
 /** Its times are made when somebody asks for them: most rows come and go without. */
 class StoredRow implements OutboxRow {
-  readonly origin: RowOrigin
+  origin: RowOrigin
   readonly partition: number
   readonly seq: bigint
   readonly id: string
@@ -252,26 +237,26 @@ class StoredRow implements OutboxRow {
   readonly headers: MessageHeaders
   readonly attempts: number
   readonly isParked: boolean
-  readonly place: string
+  readonly place: number
   readonly #createdMs: number
   readonly #notBeforeMs: number
 
-  /** `usualChannel`: what no channel stands for. */
-  constructor(columns: Columns, origin: RowOrigin, usualChannel: string) {
+  /** `usualChannel`: what no channel stands for. The columns are read in their order. */
+  constructor(columns: RowBytes, origin: RowOrigin, usualChannel: string) {
     this.origin = origin
-    this.partition = columns[1]
-    this.seq = columns[2]
-    this.id = columns[3]
-    this.channel = columns[4] ?? usualChannel
-    this.key = columns[5]
-    this.payload = columns[6]
-    this.contentType = columns[7] ?? 'application/json'
-    this.headers = headersOf(columns[8])
-    this.#createdMs = columns[9]
-    this.#notBeforeMs = columns[10] ?? 0
-    this.place = columns[11]
-    this.attempts = columns[12] ?? 0
-    this.isParked = columns[13] === 't'
+    this.partition = columns.int()
+    this.seq = columns.bigint()
+    this.id = columns.text()!
+    this.channel = columns.text() ?? usualChannel
+    this.key = columns.text()
+    this.payload = columns.payload()
+    this.contentType = columns.text() ?? 'application/json'
+    this.headers = headersOf(columns.text())
+    this.#createdMs = columns.time()!
+    this.#notBeforeMs = columns.time() ?? 0
+    this.place = columns.place()
+    this.attempts = columns.int()
+    this.isParked = columns.boolean()
   }
 
   get createdAt(): Date {

@@ -1,25 +1,18 @@
 import type { FoundRow, RowRef } from '../../ports/outbox.ts'
+import { bigintArray, intArray, placeArray, uuidArray } from './binary-arrays.ts'
 
-/** Array literals, built here: numbers and UUIDs need no escaping, which the driver would look for in each of them. */
-export function refsOf(rows: readonly RowRef[]): string[] {
-  let [partitions, seqs, ids] = ['', '', '']
-  for (const { partition, seq, id } of rows) {
-    partitions += `,${partition}`
-    seqs += `,${seq}`
-    ids += `,${id}`
-  }
-  return [partitions, seqs, ids].map(literalOf)
+/** Partitions, numbers and ids, as parameters. */
+export function refsOf(rows: readonly RowRef[]): Buffer[] {
+  return [
+    intArray(rows, ({ partition }) => partition),
+    bigintArray(rows, ({ seq }) => seq),
+    uuidArray(rows, ({ id }) => id),
+  ]
 }
 
-/** As {@link refsOf}. A place is a pair of numbers in brackets, with a comma that would part it. */
-export function placesOf(rows: readonly FoundRow[]): string {
-  let places = ''
-  for (const { place } of rows) places += `,"${place}"`
-  return literalOf(places)
-}
-
-function literalOf(listed: string): string {
-  return `{${listed.slice(1)}}`
+/** Of rows that have a place, each. */
+export function placesOf(rows: readonly FoundRow[]): Buffer {
+  return placeArray(rows, ({ place }) => place!)
 }
 
 /** One answer for the row asked about at `place`, counted from 1. */

@@ -114,7 +114,10 @@ function keepsSent({ retainMs = 0 }: StoreContext): boolean {
 
 function openOutbox(connections: Connections, schema: string, lane: Lane, keeps: boolean): Outbox {
   // Its plan is the same whatever the numbers, and is made to be right for all of them; the others' depend on theirs.
-  const reads = connections.open('reads', { settings: { plan_cache_mode: 'force_generic_plan' } })
+  const reads = connections.open('reads', {
+    tapsRows: true,
+    settings: { plan_cache_mode: 'force_generic_plan' },
+  })
   const deletes = connections.open('deletes', { settings: { plan_cache_mode: 'force_custom_plan' } })
   const lines = connections.open('lines', { settings: { plan_cache_mode: 'force_custom_plan' } })
   const followers = connections.open('followers', { settings: { plan_cache_mode: 'force_custom_plan' } })

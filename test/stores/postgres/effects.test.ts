@@ -29,6 +29,11 @@ beforeAll(async () => {
   observer = await connect(url)
 })
 
+/** As a read answers it. */
+function placeAt(block: number, line: number): number {
+  return block * 2 ** 16 + line
+}
+
 async function count(table: string, where: string, ...values: unknown[]): Promise<number> {
   const { rows } = await observer.query(
     `select count(*)::int as n from waybill.${table} where ${where}`,
@@ -101,8 +106,8 @@ describe('removing', () => {
     await observer.query('vacuum full waybill.outbox')
     expect(
       await desk.outbox.remove([
-        { ...a, place: '(0,1)' },
-        { ...b, place: '(7,1)' },
+        { ...a, place: placeAt(0, 1) },
+        { ...b, place: placeAt(7, 1) },
       ]),
     ).toEqual({ removed: 1 })
     expect(await count('outbox', 'channel = $1', street.channel)).toBe(1)
