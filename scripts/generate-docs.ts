@@ -5,6 +5,7 @@ import { errorsPage } from './docs/errors.ts'
 import { guaranteesPage } from './docs/guarantees.ts'
 import { metricsPage } from './docs/metrics.ts'
 import { performancePage } from './docs/performance.ts'
+import { proofPage } from './docs/proof.ts'
 import { readmePage } from './docs/readme.ts'
 import { root } from './root.ts'
 
@@ -15,6 +16,7 @@ const pages: Readonly<Record<string, () => string>> = {
   'docs/guarantees.md': guaranteesPage,
   'docs/metrics.md': metricsPage,
   'docs/performance.md': performancePage,
+  'docs/proof.md': proofPage,
   'README.md': readmePage,
 }
 

@@ -8,6 +8,7 @@ import { guaranteesPage } from './guarantees.ts'
 import { metricsPage } from './metrics.ts'
 import { metricNames, prometheusName } from '../../src/monitor/metrics-table.ts'
 import { performanceSection } from './performance.ts'
+import { allowedSection, coverageSection } from './proof.ts'
 
 const rowsOf = (page: string): string[] => page.split('\n').filter((line) => line.startsWith('| `'))
 
@@ -79,5 +80,24 @@ describe('the page on performance', () => {
     }
     const page = performanceSection({ ...written, figures: [rate] })
     expect(page).toContain('| drain: relay | 1,500 1/s | 1,000 1/s – 2,000 1/s |')
+  })
+})
+
+describe('the page of the proof', () => {
+  it('says what the checkers allow, by the table that they read', () => {
+    const rows = rowsOf(allowedSection())
+    expect(rows.map((row) => row.split('`')[1])).toEqual([...guarantees])
+    expect(rows[0]).toContain('| `lost` |')
+    for (const row of rows) expect(cells(row), row).toBe(4)
+  })
+
+  it('has a row for each fault, with what it waits for', () => {
+    const rows = coverageSection().split('\n').slice(2, -1)
+    expect(rows).toHaveLength(57)
+    for (const row of rows) expect(cells(row), row).toBe(4)
+    expect(rows).toContain('| T1 | coordinator crash before any prepare |  | two-phase commit |')
+    expect(rows.find((row) => row.startsWith('| F22 '))).toMatch(
+      /prove: `kill kafka`<br>.*in part: RabbitMQ \|$/u,
+    )
   })
 })

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { ProofReport } from '../prove/report.ts'
 import { noTime, notRun, type Row } from '../prove/rows.ts'
 import type { HistoryEvent } from '../testing.ts'
+import { waiting } from '../prove/waiting.ts'
 import { proofText } from './proof-text.ts'
 
 const row: Row = {
@@ -24,7 +25,7 @@ const page = { colors: pc.createColors(false), width: 120 }
 function text(rows: readonly Row[], verdict: ProofReport['verdict'], history: string | null = null): string {
   const logs = { checker: 'cleanLogs', checked: 1, anomalies: [] }
   const replay = 'waybill prove --faults kill --seconds 60 --seed 7'
-  return proofText({ verdict, seed: 7, seconds: 60, rows, logs, history, replay }, page)
+  return proofText({ verdict, seed: 7, seconds: 60, rows, logs, history, waiting, replay }, page)
 }
 
 describe('what a proof has shown', () => {
@@ -34,6 +35,7 @@ describe('what a proof has shown', () => {
     expect(shown).toContain('There was no time for: cut writer. More --seconds run more.')
     expect(shown).toContain('VALID  Every guarantee held under every fault that ran.')
     expect(shown).toContain('The same chances again: waybill prove --faults kill --seconds 60 --seed 7')
+    expect(shown).toMatch(/^Not to be shown yet: .*two-phase commit \(T1, .*T11\)\.$/mu)
     expect(shown).not.toContain('merged')
   })
 

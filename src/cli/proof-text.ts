@@ -44,6 +44,7 @@ export function proofText(report: ProofReport & { readonly replay: string }, pag
     ...(notes.length === 0 ? [] : [...notes, '']),
     `${colors.bold(verdict[report.verdict])}  ${meaning(report)}`,
     ...(report.history === null ? [] : [`What happened, merged: ${report.history}`]),
+    colors.dim(`Not to be shown yet: ${waitingText(report)}.`),
     colors.dim(`The same chances again: ${report.replay}`),
   ].join('\n')
 }
@@ -107,6 +108,14 @@ function eventLines({ events, id }: CounterExample): readonly string[] {
   })
   const left = events.length - shown.length
   return left > 0 ? [...lines, `  and ${left} events more`] : lines
+}
+
+/** What waits as a whole; for which other adapters a row would run again stands in the documentation. */
+function waitingText({ waiting }: ProofReport): string {
+  return waiting
+    .filter(({ isInPart }) => !isInPart)
+    .map((one) => `${one.for} (${one.rows.join(', ')})`)
+    .join('; ')
 }
 
 function meaning({ verdict }: ProofReport): string {

@@ -37,3 +37,12 @@ test('a secret in a log, or an error that nobody handled, is no less a fault tha
   expect(verdict(well, { relay: ['the payload is canary'] })).toBe('invalid')
   expect(verdict(well, { relay: ['unhandledRejection: boom'] })).toBe('invalid')
 })
+
+test('a report names the rows of the matrix that wait, and what they wait for', () => {
+  const { waiting } = reportOf({ seed: 1, seconds: 60, rows: well, said: quiet, secrets: [] })
+  expect(waiting).toContainEqual({
+    for: 'two-phase commit',
+    rows: expect.arrayContaining(['T1', 'T11']),
+    isInPart: false,
+  })
+})

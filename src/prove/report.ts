@@ -1,5 +1,6 @@
 import { type CheckResult, cleanLogs, type Verdict } from '../testing.ts'
 import type { Row } from './rows.ts'
+import { type Waiting, waiting } from './waiting.ts'
 
 export interface ProofReport {
   readonly verdict: Verdict
@@ -8,6 +9,8 @@ export interface ProofReport {
   /** What processes said that they must not say. */
   readonly logs: CheckResult
   readonly seconds: number
+  /** What no run can show yet. */
+  readonly waiting: readonly Waiting[]
   /** Where the merged history of a run stands in which something did not hold: a line of JSON for each event. */
   readonly history: string | null
 }
@@ -24,7 +27,7 @@ export function reportOf(course: {
 }): Omit<ProofReport, 'history'> {
   const { seed, seconds, rows, said, secrets } = course
   const logs = cleanLogs(said, { secrets })
-  return { verdict: verdictOf(rows, logs), seed, rows, logs, seconds }
+  return { verdict: verdictOf(rows, logs), seed, rows, logs, seconds, waiting }
 }
 
 function verdictOf(rows: readonly Row[], logs: CheckResult): Verdict {

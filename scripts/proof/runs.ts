@@ -1,0 +1,46 @@
+import type { Verdict } from '../../src/testing.ts'
+import type { Row } from '../../src/prove/rows.ts'
+
+/** One run of `waybill prove`, as its `--json` told it. */
+export interface ProofRun {
+  readonly transport: 'local' | 'kafka'
+  readonly seed: number
+  /** What it was given. */
+  readonly seconds: number
+  /** What it took, with the start and the end of its servers. */
+  readonly tookSeconds: number
+  readonly verdict: Verdict
+  readonly rows: readonly Row[]
+}
+
+/** What several runs have seen of one track under one fault. */
+export interface Seen {
+  /** A run that does not hold counts, however many others do; one that showed nothing counts where no other has shown something. */
+  readonly verdict: Row['verdict']
+  readonly messages: number
+  readonly rerun: number
+  readonly repeated: number
+  readonly lost: number
+  readonly recoveryMs: number | null
+}
+
+/** `exactly-once (fenced)`. */
+export function trackName({ guarantee, way }: Pick<Row, 'guarantee' | 'way'>): string {
+  return way === null ? guarantee : `${guarantee} (${way})`
+}
+
+const decisive: readonly Row['verdict'][] = ['invalid', 'valid', 'unknown', 'not-run']
+
+/** All rows of one track and fault, as one. */
+export function seenOf(rows: readonly Row[]): Seen {
+  const sum = (of: (row: Row) => number): number => rows.reduce((total, row) => total + of(row), 0)
+  const recoveries = rows.flatMap(({ recoveryMs }) => (recoveryMs === null ? [] : [recoveryMs]))
+  return {
+    verdict: decisive.find((verdict) => rows.some((row) => row.verdict === verdict)) ?? 'not-run',
+    messages: sum(({ messages }) => messages),
+    rerun: sum(({ rerun }) => rerun),
+    repeated: sum(({ repeated }) => repeated),
+    lost: sum(({ lost }) => lost),
+    recoveryMs: recoveries.length === 0 ? null : Math.max(...recoveries),
+  }
+}

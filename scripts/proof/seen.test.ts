@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest'
+import { noTime, notRun, type Row } from '../../src/prove/rows.ts'
+import type { ProofRun } from './runs.ts'
+import { seenSection } from './seen.ts'
+
+const row: Row = {
+  guarantee: 'at-least-once',
+  way: null,
+  fault: 'kill kafka',
+  verdict: 'valid',
+  messages: 100,
+  rerun: 2,
+  repeated: 1,
+  lost: 0,
+  recoveryMs: 1230,
+  anomalies: [],
+  counterExample: null,
+}
+
+const fenced = { ...row, guarantee: 'exactly-once', way: 'fenced', rerun: 0, repeated: 0 } as const
+
+function section(...runs: readonly (readonly Row[])[]): string {
+  const all = runs.map((rows, i): ProofRun => ({
+    transport: 'kafka',
+    seed: i + 1,
+    seconds: 60,
+    tookSeconds: 66.4,
+    verdict: 'valid',
+    rows,
+  }))
+  return seenSection(all, { date: new Date('2026-01-31T12:00:00Z'), on: 'Node 24, 2 cores' })
+}
+
+describe('what runs have seen', () => {
+  it('is a table of faults and tracks, over all seeds, with the longest recovery', () => {
+    const none = { ...row, fault: 'none', rerun: 0, repeated: 0, recoveryMs: null }
+    const text = section([row, fenced, none], [{ ...row, recoveryMs: 2340 }, fenced])
+    expect(text).toContain('On 2026-01-31, Node 24, 2 cores.')
+    expect(text).toContain('| `waybill prove --transport kafka --seconds 60 --seed 2` | 66 s | 1 | valid |')
+    expect(text).toContain('### Over Kafka')
+    expect(text).toContain('| fault | at-least-once | exactly-once (fenced) | recovered in |')
+    expect(text).toContain('| kill kafka | 200, 4 rerun, 2 repeated | 200 | 2.3 s |')
+    expect(text.indexOf('| none | 100 |')).toBeLessThan(text.indexOf('| kill kafka |'))
+    expect(text).not.toContain('shows nothing')
+  })
+
+  it('hides nothing that does not hold behind other seeds, and says why', () => {
+    const lost = { kind: 'lost', id: 'm1', detail: 'committed, without effect' } as const
+    const text = section([row], [{ ...row, verdict: 'invalid', anomalies: [lost] }])
+    expect(text).toContain('| kill kafka | **NO** 200')
+    expect(text).toContain(
+      '- kafka, seed 2, at-least-once, kill kafka: invalid: lost, committed, without effect',
+    )
+  })
+
+  it('says what showed nothing, and what did not run, though another seed has shown it', () => {
+    const vacuous = { kind: 'vacuous', id: 'fault', detail: 'it has hit nothing' } as const
+    const text = section(
+      [row, fenced, notRun(fenced, 'clock', 'it takes the Debian package faketime')],
+      [{ ...row, verdict: 'unknown', anomalies: [vacuous] }, notRun(fenced, 'kill kafka', noTime)],
+    )
+    expect(text).toContain('| kill kafka | 200, 4 rerun, 2 repeated | 100 |')
+    expect(text).toContain('- kafka, seed 2, at-least-once, kill kafka: unknown: vacuous, it has hit nothing')
+    expect(text).toContain('- kafka, seed 1, not run (it takes the Debian package faketime): clock')
+    expect(text).toContain('- kafka, seed 2, not run (there was no time): kill kafka')
+  })
+})

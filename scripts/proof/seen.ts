@@ -1,0 +1,88 @@
+import { durationText } from '../../src/guarantees/duration.ts'
+import type { Row } from '../../src/prove/rows.ts'
+import { type ProofRun, type Seen, seenOf, trackName } from './runs.ts'
+
+export interface Surroundings {
+  readonly date: Date
+  /** Node, servers and machine, in words. */
+  readonly on: string
+}
+
+/** What all runs have seen: fault by guarantee, and what is wrong or missing, in full. */
+export function seenSection(runs: readonly ProofRun[], { date, on }: Surroundings): string {
+  const list = runs.map(
+    ({ transport, seed, seconds, tookSeconds, verdict, rows }) =>
+      `| \`waybill prove --transport ${transport} --seconds ${seconds} --seed ${seed}\` | ${Math.round(tookSeconds)} s | ${faultsOf(rows)} | ${verdict} |`,
+  )
+  const transports = [...new Set(runs.map(({ transport }) => transport))]
+  return `On ${date.toISOString().slice(0, 10)}, ${on}.
+
+| command | took | faults that ran | verdict |
+|---|---|---|---|
+${list.join('\n')}
+
+${transports.map((transport) => tableOf(transport, runs)).join('\n\n')}
+${findingsOf(runs)}`
+}
+
+function faultsOf(rows: readonly Row[]): number {
+  const ran = rows.filter(({ fault, verdict }) => fault !== 'none' && verdict !== 'not-run')
+  return new Set(ran.map(({ fault }) => fault)).size
+}
+
+function tableOf(transport: string, runs: readonly ProofRun[]): string {
+  const rows = runs.filter((run) => run.transport === transport).flatMap((run) => run.rows)
+  const ran = rows.filter(({ verdict }) => verdict !== 'not-run')
+  const tracks = [...new Set(ran.map(trackName))]
+  const faults = [...new Set(ran.map(({ fault }) => fault))].toSorted(noneFirst)
+  const lines = faults.map((fault) => {
+    const of = ran.filter((row) => row.fault === fault)
+    const cells = tracks.map((track) => cell(seenOf(of.filter((row) => trackName(row) === track))))
+    const { recoveryMs } = seenOf(of)
+    const recovery = recoveryMs === null ? '' : durationText(Math.round(recoveryMs / 100) * 100)
+    return `| ${fault} | ${cells.join(' | ')} | ${recovery} |`
+  })
+  return `### Over ${transport === 'kafka' ? 'Kafka' : 'the local transport'}
+
+| fault | ${tracks.join(' | ')} | recovered in |
+|---|${tracks.map(() => '---|').join('')}---|
+${lines.join('\n')}`
+}
+
+function noneFirst(a: string, b: string): number {
+  return Number(b === 'none') - Number(a === 'none') || a.localeCompare(b)
+}
+
+function cell({ verdict, messages, rerun, repeated, lost }: Seen): string {
+  if (verdict === 'not-run') return ''
+  const counts = [
+    [rerun, 'rerun'],
+    [repeated, 'repeated'],
+    [lost, 'lost'],
+  ] as const
+  const seen = counts.filter(([count]) => count > 0).map(([count, word]) => `${count} ${word}`)
+  const head = verdict === 'invalid' ? '**NO** ' : verdict === 'unknown' ? 'unknown ' : ''
+  return `${head}${[messages, ...seen].join(', ')}`
+}
+
+/** Rows that do not hold or show nothing, with why; and what did not run. */
+function findingsOf(runs: readonly ProofRun[]): string {
+  const lines = runs.flatMap(({ transport, seed, rows }) => {
+    const told = (row: Row): string => {
+      const [first] = row.anomalies
+      const why = first === undefined ? '' : `: ${first.kind}, ${first.detail}`
+      return `- ${transport}, seed ${seed}, ${trackName(row)}, ${row.fault}: ${row.verdict}${why}`
+    }
+    const wrong = rows.filter(({ verdict }) => verdict === 'invalid' || verdict === 'unknown').map(told)
+    const left = Map.groupBy(
+      rows.filter(({ verdict }) => verdict === 'not-run'),
+      ({ anomalies }) => anomalies[0]?.detail ?? '',
+    )
+    const notRun = [...left].map(([why, of]) => {
+      const faults = [...new Set(of.map(({ fault }) => fault))]
+      return `- ${transport}, seed ${seed}, not run (${why}): ${faults.join(', ')}`
+    })
+    return [...wrong, ...notRun]
+  })
+  return lines.length === 0 ? '' : `\n### What shows nothing, or does not hold\n\n${lines.join('\n')}\n`
+}

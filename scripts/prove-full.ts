@@ -1,0 +1,60 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { findPostgres } from '../src/testing/postgres-binaries.ts'
+import { markedPage } from './docs/marked.ts'
+import type { ProofRun } from './proof/runs.ts'
+import { seenSection } from './proof/seen.ts'
+import { root } from './root.ts'
+
+// Every guarantee, over each transport, under every fault there is, with several seeds: about 45 minutes. Less is for trying it out.
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '1,2' },
+    local: { type: 'string', default: '420' },
+    kafka: { type: 'string', default: '900' },
+  },
+})
+
+const page = 'docs/proof.md'
+const runs: ProofRun[] = []
+for (const transport of ['local', 'kafka'] as const)
+  for (const seed of values.seeds.split(',').map(Number)) runs.push(await play(transport, seed))
+
+const section = seenSection(runs, { date: new Date(), on: await surroundings() })
+writeFileSync(join(root, page), markedPage(page, 'The runs', section, undefined, 'npm run prove:full'))
+for (const { transport, seed, verdict } of runs) console.log(`${transport}, seed ${seed}: ${verdict}`)
+process.exitCode = runs.every(({ verdict }) => verdict === 'valid') ? 0 : 1
+
+async function play(transport: ProofRun['transport'], seed: number): Promise<ProofRun> {
+  const seconds = Number(values[transport])
+  const flags = ['--transport', transport, '--seed', String(seed), '--seconds', String(seconds)]
+  console.log(`\n── waybill prove ${flags.join(' ')}`)
+  const startedAt = performance.now()
+  const child = spawn(process.execPath, [join(root, 'src', 'cli', 'main.ts'), 'prove', ...flags, '--json'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let told = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    told += chunk.toString()
+  })
+  await new Promise((resolve) => {
+    child.once('close', resolve)
+  })
+  const { verdict, rows } = JSON.parse(told) as Partial<Pick<ProofRun, 'verdict' | 'rows'>>
+  if (verdict === undefined || rows === undefined) throw new Error(`It came to no verdict: ${told}`)
+  return { transport, seed, seconds, tookSeconds: (performance.now() - startedAt) / 1000, verdict, rows }
+}
+
+async function surroundings(): Promise<string> {
+  const { postgres } = await findPostgres()
+  const postgresVersion = execFileSync(postgres, ['--version'], { encoding: 'utf8' })
+    .replace(/^\D+/u, '')
+    .trim()
+  const pom = readFileSync(join(root, 'servers', 'kafka', 'pom.xml'), 'utf8')
+  const kafkaVersion = /<kafka\.version>(.+)<\/kafka\.version>/u.exec(pom)?.[1]
+  const machine = `${process.platform} ${process.arch}, ${availableParallelism()} cores`
+  return `Node ${process.versions.node}, PostgreSQL ${postgresVersion}, Kafka ${kafkaVersion}, ${machine}`
+}
