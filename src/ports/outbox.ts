@@ -74,6 +74,11 @@ export interface ReadRequest {
   readonly lateLimit: number
   /** Due retries, at most, over all partitions, the longest due first. */
   readonly retryLimit: number
+  /**
+   * Payload bytes for each partition, of its rows above the floor, of those below it and of delayed ones each; of all due retries as much as
+   * of all partitions. A row behind others that have more than this may be left out, and then what follows it too.
+   */
+  readonly partitionBytes: number
   /** Only rows of these channels are returned; what has no route here stays where it is (P15). */
   readonly channels: readonly string[]
 }
@@ -83,6 +88,8 @@ export interface NewsRequest extends Pick<ReadRequest, 'partitions' | 'channels'
   readonly last: Snapshot
   /** Rows, at most, over all partitions. */
   readonly limit: number
+  /** Payload bytes of all rows together. */
+  readonly bytes: number
 }
 
 export interface ReadResult {
@@ -221,8 +228,8 @@ export interface Outbox {
   read(request: ReadRequest): Promise<ReadResult>
   /**
    * The same where nothing but what has committed since `last` can be new, which is quicker to tell: those rows, wherever the floors are, and
-   * the marks as they were handed in. `null`: only `read` can tell what is there, because rows were more than `limit`, there
-   * are lines, the server recovers, or its clock stands before a mark.
+   * the marks as they were handed in. `null`: only `read` can tell what is there, because rows were more than `limit`, or may have
+   * more than `bytes`, there are lines, the server recovers, or its clock stands before a mark.
    */
   readNews(request: NewsRequest): Promise<ReadResult | null>
   /**

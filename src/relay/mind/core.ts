@@ -98,13 +98,17 @@ export class MindCore {
 
   /** Rows that memory still has room for. */
   get room(): number {
-    const { options, held, heldBytes, averageBytes } = this
-    const bytesLeft = options.maxInFlightBytes - heldBytes
+    const { options, held, averageBytes } = this
     // One row always fits, or a message larger than the limit would stop the lane for ever.
     return Math.max(
-      Math.min(options.maxInFlight - held, Math.floor(bytesLeft / averageBytes)),
+      Math.min(options.maxInFlight - held, Math.floor(this.roomBytes / averageBytes)),
       held === 0 ? 1 : 0,
     )
+  }
+
+  /** The same in bytes. */
+  get roomBytes(): number {
+    return Math.max(this.options.maxInFlightBytes - this.heldBytes, 0)
   }
 
   /**

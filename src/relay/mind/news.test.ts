@@ -26,6 +26,7 @@ it('looks for nothing but news when it is woken, since all else has been read', 
     partitions: [{ partition: 0, floor: 5n, mark: null }],
     last: { xmax: 120n, open: [110n] },
     limit: 10,
+    bytes: 1e9,
     channels: ['orders', 'views'],
   })
   expect(hand.send(confirmed)).toEqual(['m6'])

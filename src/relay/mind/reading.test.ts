@@ -140,6 +140,45 @@ describe('delayed rows', () => {
   })
 })
 
+describe('large payloads', () => {
+  const large = (seq: number, origin: 'late' | 'upper' = 'upper'): ReturnType<typeof row> => ({
+    ...row(seq, `k${seq}`, { origin }),
+    payload: new Uint8Array(3000),
+  })
+  const small = { maxInFlightBytes: 10_000, maxSends: 1 }
+
+  it('are asked for by the bytes that memory has room for, for each partition', () => {
+    const hand = new ByHand(small)
+    expect(hand.asked().partitionBytes).toBe(10_000)
+    hand.mind.gained([{ partition: 1, epoch: 7n }], 100_000)
+    hand.read([large(5)])
+    expect(hand.asked().partitionBytes).toBe((10_000 - 3200) / 2)
+  })
+
+  it('end a read: the floor does not pass what may stand behind them', () => {
+    const hand = new ByHand(small)
+    hand.read([large(5), large(6), large(7), large(8)], { top: 90n })
+    hand.send(confirmed)
+    hand.remove()
+    expect(hand.floor()).toBe(8n)
+    hand.read([large(9)], { top: 90n })
+    hand.send(confirmed)
+    hand.remove()
+    expect(hand.floor()).toBe(90n)
+  })
+
+  it('below the floor cut the late list, so that nothing overtakes what was left out', () => {
+    const hand = new ByHand({ ...small, lateLimit: 100 })
+    hand.read([row(10, 'other')])
+    hand.read([large(2, 'late'), large(3, 'late'), large(4, 'late'), large(5, 'late'), row(12, 'c')])
+    hand.send(confirmed)
+    hand.remove()
+    expect(hand.send(confirmed)).toEqual(['m2', 'm3', 'm4', 'm5'])
+    hand.remove()
+    expect(hand.floor()).toBe(1n)
+  })
+})
+
 describe('rows that were handed on', () => {
   it('does not send a row again that an older read brings after its delete was acknowledged', () => {
     const hand = new ByHand()

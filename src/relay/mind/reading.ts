@@ -9,6 +9,7 @@ interface Asked {
   readonly read: number
   readonly partitions: readonly PartitionState[]
   readonly upperLimit: number
+  readonly partitionBytes: number
   readonly isNews: boolean
   /** See `MindCore.revisions`. */
   readonly revisions: number
@@ -84,11 +85,17 @@ export class Reading {
     this.#isUpToDateIn = -1
     if (areNewsWanted && isUpToDate && last !== null) {
       const limit = Math.min(core.options.readLimit, room)
-      this.#asked = { ...asked, isNews: true, upperLimit: limit + 1 }
-      return { type: 'readNews', read, request: { partitions, last, limit, channels } }
+      // Where these would be cut there is no answer.
+      this.#asked = { ...asked, isNews: true, upperLimit: limit + 1, partitionBytes: Infinity }
+      return {
+        type: 'readNews',
+        read,
+        request: { partitions, last, limit, bytes: core.roomBytes, channels },
+      }
     }
     const upperLimit = Math.min(core.options.readLimit, Math.max(1, Math.floor(room / held.length)))
-    this.#asked = { ...asked, isNews: false, upperLimit }
+    const partitionBytes = Math.floor(core.roomBytes / held.length)
+    this.#asked = { ...asked, isNews: false, upperLimit, partitionBytes }
     return {
       type: 'read',
       read,
@@ -102,6 +109,7 @@ export class Reading {
           0,
           Math.min(core.options.readLimit, room, Math.ceil(core.options.maxInFlight / 2) - core.heldRetries),
         ),
+        partitionBytes,
         channels,
       },
     }
@@ -265,25 +273,28 @@ export class Reading {
 
   /** Whether it brought anything new: a due retry that is just being sent comes with every read and is not news. */
   #applyRows(
-    { read, upperLimit }: Asked,
+    { read, upperLimit, partitionBytes }: Asked,
     partition: PartitionState,
     rows: readonly OutboxRow[],
     { tops, marks }: ReadResult,
   ): boolean {
     const core = this.#core
     partition.mark = marks.get(partition.partition) ?? null
-    let late = 0
-    let upper = 0
-    for (const row of rows) {
-      if (row.origin === 'late') late += 1
-      else if (row.origin === 'upper') upper += 1
+    const late = { rows: 0, bytes: 0 }
+    const upper = { rows: 0, bytes: 0 }
+    for (const { origin, payload } of rows) {
+      if (origin !== 'late' && origin !== 'upper') continue
+      const part = origin === 'late' ? late : upper
+      part.rows += 1
+      part.bytes += payload.byteLength
     }
     // More late rows may lie between these and the floor: what is above could overtake them.
-    const isCut = late >= core.options.lateLimit
-    if (!isCut && upper < upperLimit) partition.caughtUpAt = read
+    const isCut = late.rows >= core.options.lateLimit || late.bytes > partitionBytes
+    const isWhole = upper.rows < upperLimit && upper.bytes <= partitionBytes
+    if (!isCut && isWhole) partition.caughtUpAt = read
     // All that is eligible above the floor is here. What is not will come by its line, by its mark or from floor 0, so the
     // floor passes it: or each read would walk over a million delayed rows again.
-    const top = upper < upperLimit ? tops.get(partition.partition) : undefined
+    const top = isWhole ? tops.get(partition.partition) : undefined
     let floor = partition.floor
     let found = isCut
     for (const row of rows) {

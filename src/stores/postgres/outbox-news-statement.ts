@@ -5,7 +5,7 @@ import { isUnhandled, noRow, origins, rowColumns } from './outbox-read-statement
  * What has committed since the last snapshot, for a relay that has all that was there before, with its answer in the columns of a read.
  * A read looks into every part of the lane, and starting so large a plan takes longer than finding a row; this is one walk along
  * the index on `xid`, whatever the partitions and the floors. Parameters: partitions, open transactions and xmax of the last snapshot,
- * channels, consumer, and how many rows to bring at most.
+ * channels, consumer, how many rows to bring at most, and how many bytes a payload may have to be brought.
  *
  * What it does not look for it does not pass by either: rows held by lines, for there are none; due rows below the floors,
  * whose marks stay as they are; rows that other transaction ids stand on than this server's, which the floors leave above them.
@@ -22,7 +22,7 @@ select ${origins.meta} as origin, json_build_object(
     'server', concat(inet_server_addr(), ':', inet_server_port(), '/', date_part('epoch', pg_postmaster_start_time())),
     'rewinds', (select json_object_agg(r.partition, r.counter::text) from ${s}.rewinds r where r.consumer = $5))::text as meta, ${noRow}
 union all
-(select ${origins.upper}, null, ${rowColumns('$4')}, null, null from (
+(select ${origins.upper}, null, ${rowColumns('$4', 'octet_length(o.payload) <= $7::bigint')}, null, null from (
   select o.ctid as place, o.* from ${s}.outbox o where o.xid = any($2::xid8[])
   union all
   select o.ctid as place, o.* from ${s}.outbox o where o.xid >= $3::xid8 and o.xid < pg_snapshot_xmax(pg_current_snapshot())

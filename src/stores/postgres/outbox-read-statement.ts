@@ -5,8 +5,8 @@ export const origins = { meta: 0, late: 1, upper: 2, retry: 3, delayed: 4 } as c
 
 /**
  * One read of a lane: everything in it is of one snapshot (PROTOCOLS 4), and it takes no locks. Parameters: partitions, floors,
- * open transactions and xmax of the last snapshot, limits of upper (and delayed), late and retry, channels, consumer, and each
- * partition's mark: microseconds since the epoch, and number.
+ * open transactions and xmax of the last snapshot, limits of upper (and delayed), late and retry, channels, consumer, each
+ * partition's mark: microseconds since the epoch, and number; and how many bytes a payload always may have, and those of a partition.
  *
  * - upper walks the primary key from each floor, so that dead rows behind it cost nothing (P10);
  * - late goes by the index on `xid`. Its halves are disjoint: what was open in a snapshot is below that snapshot's xmax. It is
@@ -18,6 +18,8 @@ export const origins = { meta: 0, late: 1, upper: 2, retry: 3, delayed: 4 } as c
  * - what nearly every row has (the first of the channels, JSON, no headers, no attempts) travels as null: a text less to make for each;
  * - the answer is binary (see `RowTap`): payloads as they are, numbers and times without a text to be made and read; ids as text, which
  *   is what becomes of them anyway;
+ * - where the payloads before a row have more bytes than its partition may bring, it comes without its own: the answer would not end in
+ *   time, nor fit into memory. One that has no more than its share of them always comes, so only larger ones are reckoned with;
  * - retry goes by the index on `retry_at`, and on a key with several lines takes the lowest;
  * - while no line is there, which is nearly always, none is looked for. A parked one counts wherever it is: its key may live in
  *   another partition since, where their number was changed;
@@ -40,8 +42,16 @@ export function readStatement(s: string, lane: Lane): string {
   const isParked = `case when not (select none from holds) then (
     select true from ${s}.blocked b where b.consumer = $9 and b.channel = o.channel and b.key = o.key
       and b.state = 'parked' limit 1) end`
-  const columns = rowColumns('$8')
-  const short = 'o.partition, o.seq, o.id, o.channel, o.key, o.not_before'
+  const columns = rowColumns('$8', 'o.bytes_before <= $13::bigint')
+  const upperColumns = rowColumns(
+    '$8',
+    `octet_length(o.payload) <= $12::bigint or coalesce((select sum(octet_length(b.payload)) from (
+    select o.payload from ${s}.outbox o
+    where o.partition = p.partition and o.seq > p.floor and o.seq < own_seq and ${isEligible}${isFree} offset 0) b), 0) <= $13::bigint`,
+  )
+  const short = 'o.partition, o.seq, o.id, o.channel, o.key, o.not_before, octet_length(o.payload) as bytes'
+  const bytesBefore = (order: string): string =>
+    `sum(octet_length(o.payload)) over (order by ${order} rows unbounded preceding) - octet_length(o.payload) as bytes_before`
   return `
 with p as materialized (
   select u.partition, u.floor, timestamptz 'epoch' + u.mark * interval '1 microsecond' as mark, u.mark_seq
@@ -52,8 +62,8 @@ holds as materialized (
     select from ${s}.blocked b where b.consumer = $9 and b.partition = p.partition limit 1) b)
     and (select true from ${s}.blocked b where b.consumer = $9 and b.state = 'parked' limit 1) is null as none),
 late as materialized (
-  select f.partition, f.seq from (
-    select o.partition, o.seq, row_number() over (partition by o.partition order by o.seq) as place
+  select f.partition, f.seq, f.bytes_before from (
+    select o.partition, o.seq, row_number() over lane as place, sum(o.bytes) over lane - o.bytes as bytes_before
     from (
       select o.* from (
         select ${short} from ${s}.outbox o where o.xid = any($3::xid8[])
@@ -61,7 +71,8 @@ late as materialized (
         select ${short} from ${s}.outbox o
         where o.xid >= $4::xid8 and o.xid < pg_snapshot_xmax(pg_current_snapshot())) o
       cross join lateral (select from p where p.partition = o.partition and o.seq <= p.floor limit 1) below offset 0) o
-    where ${isEligible}${isFree}) f
+    where ${isEligible}${isFree}
+    window lane as (partition by o.partition order by o.seq rows unbounded preceding)) f
   where f.place <= $6::int),
 due as materialized (
   select d.* from p cross join lateral (
@@ -94,27 +105,32 @@ select ${origins.meta} as origin, json_build_object(
         where o.partition = d.partition and o.seq = d.seq and o.id = d.id ${isNew} limit 1) is null))::text as meta, ${noRow}
 union all
 select ${origins.late}, null, ${columns}, null, ${isParked} from late l cross join lateral (
-  select o.ctid as place, o.* from ${s}.outbox o where o.partition = l.partition and o.seq = l.seq limit 1) o
+  select o.ctid as place, l.bytes_before, o.* from ${s}.outbox o where o.partition = l.partition and o.seq = l.seq limit 1) o
 union all
-select ${origins.upper}, null, ${columns}, null, ${isParked} from p cross join lateral (
-  select o.ctid as place, o.* from ${s}.outbox o where o.partition = p.partition and o.seq > p.floor and ${isEligible}${isFree}
+select ${origins.upper}, null, ${upperColumns}, null, ${isParked} from p cross join lateral (
+  select o.ctid as place, o.seq as own_seq, o.* from ${s}.outbox o where o.partition = p.partition and o.seq > p.floor and ${isEligible}${isFree}
   order by o.seq limit $5::int) o
 union all
 select ${origins.delayed}, (extract(epoch from o.not_before) * 1000000)::bigint::text, ${columns}, null, ${isParked}
 from p cross join lateral (
-  select o.ctid as place, o.* from ${s}.outbox o
-  where o.partition = p.partition and o.not_before is not null and o.not_before <= now()
-    and (o.not_before, o.seq) > (p.mark, p.mark_seq) and o.seq <= p.floor and ${isEligible}${isFree}
-  order by o.not_before, o.seq limit $5::int) o
+  select o.*, ${bytesBefore('o.not_before, o.seq')} from (
+    select o.ctid as place, o.* from ${s}.outbox o
+    where o.partition = p.partition and o.not_before is not null and o.not_before <= now()
+      and (o.not_before, o.seq) > (p.mark, p.mark_seq) and o.seq <= p.floor and ${isEligible}${isFree}
+    order by o.not_before, o.seq limit $5::int) o) o
 union all
-select ${origins.retry}, null, ${columns}, d.attempts, null from due d cross join lateral (
-  select o.ctid as place, o.* from ${s}.outbox o
-  where o.partition = d.partition and o.seq = d.seq and o.id = d.id and ${isEligible} limit 1) o`
+select ${origins.retry}, null, ${rowColumns('$8', 'o.bytes_before <= $13::bigint * cardinality($1::int[])')}, o.attempts, null from (
+  select o.*, d.attempts, ${bytesBefore('d.retry_at, o.partition, o.seq')} from due d cross join lateral (
+    select o.ctid as place, o.* from ${s}.outbox o
+    where o.partition = d.partition and o.seq = d.seq and o.id = d.id and ${isEligible} limit 1) o) o`
 }
 
-/** What there is of each row `o`, after its origin and what is said. `channels`: the parameter that has them. */
-export function rowColumns(channels: string): string {
-  return `o.partition, o.seq, o.id::text, nullif(o.channel, (${channels}::text[])[1]), o.key, o.payload,
+/**
+ * What there is of each row `o`, after its origin and what is said. `channels`: the parameter that has them. `fits`: whether its payload is
+ * brought.
+ */
+export function rowColumns(channels: string, fits: string): string {
+  return `o.partition, o.seq, o.id::text, nullif(o.channel, (${channels}::text[])[1]), o.key, case when ${fits} then o.payload end,
   nullif(o.content_type, 'application/json'), nullif(o.headers, '{}')::text, o.created_at, o.not_before, o.place`
 }
 

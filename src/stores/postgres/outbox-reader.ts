@@ -59,13 +59,15 @@ export class OutboxReader {
       this.#consumer,
       marks.map(([time]) => time),
       marks.map(([, seq]) => seq),
+      Math.floor(request.partitionBytes / Math.max(request.upperLimit, 1)),
+      request.partitionBytes,
     ]
     const [answer] = await this.#connection.query<Answer>({ ...this.#query, values }, 'read the outbox')
     return resultOf(answer![0], request)
   }
 
   async readNews(request: NewsRequest): Promise<ReadResult | null> {
-    const { partitions, last, channels, limit } = request
+    const { partitions, last, channels, limit, bytes } = request
     const values = [
       partitions.map((each) => each.partition),
       last.open.map(String),
@@ -73,6 +75,7 @@ export class OutboxReader {
       channels,
       this.#consumer,
       limit + 1,
+      Math.floor(bytes / limit),
     ]
     const [answer] = await this.#connection.query<Answer>({ ...this.#news, values }, 'read the outbox')
     return newsOf(answer![0], request)
@@ -100,18 +103,18 @@ interface Meta extends CommonMeta {
 /** Where a row stands among the delayed ones of its partition. */
 interface Due {
   readonly time: bigint
-  readonly row: OutboxRow
+  readonly row: StoredRow
 }
 
 /** Behind every row of its time. */
 const lastSeq = 2n ** 63n - 1n
 
 function resultOf(answer: readonly RowBytes[], request: ReadRequest): ReadResult {
-  const rows: Record<Exclude<RowOrigin, 'delayed'>, OutboxRow[]> = { late: [], upper: [], retry: [] }
-  const delayed: Due[] = []
+  const rows: Record<Exclude<RowOrigin, 'delayed'>, StoredRow[]> = { late: [], upper: [], retry: [] }
+  const due: Due[] = []
   let meta: Meta | undefined
   const usualChannel = request.channels[0] ?? ''
-  const rowOf = (columns: RowBytes, origin: RowOrigin): OutboxRow =>
+  const rowOf = (columns: RowBytes, origin: RowOrigin): StoredRow =>
     new StoredRow(columns, origin, usualChannel)
   for (const columns of answer) {
     const origin = columns.int()
@@ -127,7 +130,7 @@ function resultOf(answer: readonly RowBytes[], request: ReadRequest): ReadResult
         rows.retry.push(rowOf(columns, 'retry'))
         break
       case origins.delayed:
-        delayed.push({ time: BigInt(said!), row: rowOf(columns, 'delayed') })
+        due.push({ time: BigInt(said!), row: rowOf(columns, 'delayed') })
         break
       case origins.upper:
         rows.upper.push(rowOf(columns, 'upper'))
@@ -135,7 +138,7 @@ function resultOf(answer: readonly RowBytes[], request: ReadRequest): ReadResult
     }
   }
   const { micros, orphans, tops, nextDueInMs } = meta!
-  delayed.sort(byTime)
+  const delayed = brought(due.sort(byTime), ({ row }) => row)
   return {
     ...told(meta!, request),
     tops: new Map(Object.entries(tops ?? {}).map(([partition, seq]) => [Number(partition), BigInt(seq)])),
@@ -143,10 +146,10 @@ function resultOf(answer: readonly RowBytes[], request: ReadRequest): ReadResult
     nextDueInMs,
     // Sorted here: SQL promises no order without a sort of its own, which would carry every payload through it.
     rows: [
-      ...rows.late.sort(byPlace),
-      ...rows.upper.sort(byPlace),
+      ...brought(rows.late.sort(byPlace), itself),
+      ...brought(rows.upper.sort(byPlace), itself),
       ...delayed.map(({ row }) => row),
-      ...rows.retry,
+      ...rows.retry.filter((row) => row.isBrought),
     ],
     orphans: (orphans ?? []).map(([partition, seq, id]): RowRef => ({ partition, seq: BigInt(seq), id })),
   }
@@ -155,7 +158,7 @@ function resultOf(answer: readonly RowBytes[], request: ReadRequest): ReadResult
 function newsOf(answer: readonly RowBytes[], request: NewsRequest): ReadResult | null {
   const { partitions, channels, limit } = request
   let meta: CommonMeta | undefined
-  const rows: OutboxRow[] = []
+  const rows: StoredRow[] = []
   const floors = new Map(partitions.map(({ partition, floor }) => [partition, floor]))
   for (const columns of answer) {
     const isMeta = columns.int() === origins.meta
@@ -169,6 +172,7 @@ function newsOf(answer: readonly RowBytes[], request: NewsRequest): ReadResult |
     rows.push(row)
   }
   if (meta!.hasLines === true || meta!.inRecovery || rows.length > limit) return null
+  if (!rows.every((row) => row.isBrought)) return null
   // What waits for a time before its mark would be passed by, if a clock that was put back let a floor go past it.
   const now = BigInt(meta!.micros)
   if (partitions.some(({ mark }) => mark !== null && BigInt(mark.slice(0, mark.indexOf('/'))) > now))
@@ -181,6 +185,21 @@ function newsOf(answer: readonly RowBytes[], request: NewsRequest): ReadResult |
     rows: rows.sort(byPlace),
     orphans: [],
   }
+}
+
+/** Of each partition those before the first that came without its payload: what stands behind that one must not overtake it. */
+function brought<Each>(found: Each[], rowOf: (each: Each) => StoredRow): Each[] {
+  if (found.every((each) => rowOf(each).isBrought)) return found
+  const cut = new Set<number>()
+  return found.filter((each) => {
+    const { partition, isBrought } = rowOf(each)
+    if (!isBrought) cut.add(partition)
+    return !cut.has(partition)
+  })
+}
+
+function itself(row: StoredRow): StoredRow {
+  return row
 }
 
 type Told = Pick<ReadResult, 'snapshot' | 'server' | 'serverTimeMs' | 'inRecovery' | 'hasLines' | 'rewinds'>
@@ -198,17 +217,18 @@ function told(meta: CommonMeta, { partitions }: Pick<ReadRequest, 'partitions'>)
   }
 }
 
-/** Up to now, or to the last row where the limit may have cut what is due. */
+/** Up to now, or to the last row where a limit may have cut what is due. */
 function marksOf(delayed: readonly Due[], now: bigint, request: ReadRequest): ReadonlyMap<number, Mark> {
-  const found = new Map<number, { count: number; last: Due }>()
+  const found = new Map<number, { count: number; bytes: number; last: Due }>()
   for (const due of delayed) {
-    const count = (found.get(due.row.partition)?.count ?? 0) + 1
-    found.set(due.row.partition, { count, last: due })
+    const { count = 0, bytes = 0 } = found.get(due.row.partition) ?? {}
+    found.set(due.row.partition, { count: count + 1, bytes: bytes + due.row.payload.byteLength, last: due })
   }
   return new Map(
     request.partitions.map(({ partition }) => {
       const here = found.get(partition)
-      const isCut = here !== undefined && here.count >= request.upperLimit
+      const isCut =
+        here !== undefined && (here.count >= request.upperLimit || here.bytes > request.partitionBytes)
       return [partition, isCut ? `${here.last.time}/${here.last.row.seq}` : `${now}/${lastSeq}`]
     }),
   )
@@ -238,6 +258,8 @@ class StoredRow implements OutboxRow {
   readonly attempts: number
   readonly isParked: boolean
   readonly place: number
+  /** Whether its payload is here. */
+  readonly isBrought: boolean
   readonly #createdMs: number
   readonly #notBeforeMs: number
 
@@ -249,7 +271,9 @@ class StoredRow implements OutboxRow {
     this.id = columns.text()!
     this.channel = columns.text() ?? usualChannel
     this.key = columns.text()
-    this.payload = columns.payload()
+    const payload = columns.payload()
+    this.payload = payload ?? noPayload
+    this.isBrought = payload !== null
     this.contentType = columns.text() ?? 'application/json'
     this.headers = headersOf(columns.text())
     this.#createdMs = columns.time()!
@@ -274,3 +298,4 @@ function headersOf(text: string | null): MessageHeaders {
 }
 
 const noHeaders = headersFrom([])
+const noPayload = new Uint8Array()

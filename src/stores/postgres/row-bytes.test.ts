@@ -22,12 +22,12 @@ it('reads one column after the other', () => {
     'é',
     '',
   ])
-  expect([...row.payload()]).toEqual([0, 255])
+  expect([...row.payload()!]).toEqual([0, 255])
 })
 
 it('takes NULL for what the column means by it', () => {
-  const row = rowOf(null, null, null)
-  expect([row.int(), row.boolean(), row.time()]).toEqual([0, false, null])
+  const row = rowOf(null, null, null, null)
+  expect([row.int(), row.boolean(), row.time(), row.payload()]).toEqual([0, false, null, null])
 })
 
 it('makes milliseconds since 1970 of microseconds since 2000', () => {

@@ -41,9 +41,10 @@ export class RowBytes {
     return at === null ? null : this.#bytes.toString('utf8', at, this.#at)
   }
 
-  /** bytea, not NULL. The bytes themselves: no copy. */
-  payload(): Uint8Array {
-    return this.#bytes.subarray(this.#next()!, this.#at)
+  /** bytea. The bytes themselves: no copy. */
+  payload(): Uint8Array | null {
+    const at = this.#next()
+    return at === null ? null : this.#bytes.subarray(at, this.#at)
   }
 
   /** timestamptz, in milliseconds since 1970. */

@@ -96,7 +96,7 @@ describe('a tap of rows', () => {
           const { seen, taken } = play(cut(Buffer.concat(answers.map(wireOf)), places))
           expect(seen.toString('hex')).toBe(Buffer.concat(answers.map(seenOf)).toString('hex'))
           const expected = answers.filter(({ isBinary, isFailed }) => isBinary && !isFailed)
-          expect(taken.map((rows) => rows.map((row) => [...row.payload()]))).toEqual(
+          expect(taken.map((rows) => rows.map((row) => [...row.payload()!]))).toEqual(
             expected.map(({ values }) => values.map((value) => [...value])),
           )
         },
@@ -113,6 +113,6 @@ describe('a tap of rows', () => {
   it('copies nothing of a row that arrived whole', () => {
     const wire = wireOf({ isBinary: true, values: [Buffer.from('abc')], isFailed: false })
     const { taken } = play([wire])
-    expect(taken[0]![0]!.payload().buffer).toBe(wire.buffer)
+    expect(taken[0]![0]!.payload()!.buffer).toBe(wire.buffer)
   })
 })

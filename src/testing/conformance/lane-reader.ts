@@ -38,6 +38,7 @@ export class LaneReader {
       upperLimit: 100,
       lateLimit: 100,
       retryLimit: 100,
+      partitionBytes: 1_000_000,
       channels: this.#channels,
       ...changes,
     })
@@ -49,6 +50,7 @@ export class LaneReader {
       partitions: this.#partitions,
       last: this.last!,
       limit: 100,
+      bytes: 1_000_000,
       channels: this.#channels,
       ...changes,
     })

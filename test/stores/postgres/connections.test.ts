@@ -46,7 +46,13 @@ async function scene(): Promise<Scene> {
 async function calls(store: Store, street: Street): Promise<Record<string, () => Promise<unknown>>> {
   const outbox = await store.openOutbox(street.lane)
   const partitions = street.partitions.map((partition) => ({ partition, floor: 0n, mark: null }))
-  const limits = { upperLimit: 9, lateLimit: 9, retryLimit: 9, channels: [street.channel] }
+  const limits = {
+    upperLimit: 9,
+    lateLimit: 9,
+    retryLimit: 9,
+    partitionBytes: 9e6,
+    channels: [street.channel],
+  }
   const ref = { partition: street.first, seq: 1n, id: message('k').id }
   const failure = { epoch: 0n, attempts: 1, errorCode: 'E', error: 'e' }
   return {

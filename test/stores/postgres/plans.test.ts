@@ -62,6 +62,7 @@ test.for([
         consumer,
         street.partitions.map(() => 0),
         street.partitions.map(() => 0),
+        ...[1000, 1_000_000],
       ]
       if (made.includes('empty')) await read(request(0, '1'))
       await client.query(
@@ -107,7 +108,7 @@ test.for([
           ]),
         }),
         read: await read(request(20_000, now[0].xmax)),
-        news: await news([street.partitions, [], now[0].xmax, [street.channel], consumer, 101]),
+        news: await news([street.partitions, [], now[0].xmax, [street.channel], consumer, 101, 1000]),
         block: await block([
           ...refs.map((each) => each.slice(0, 10)),
           consumer,
@@ -181,6 +182,7 @@ test('the late part looks into lines only for what lies below the floors', async
       '',
       [0],
       [0],
+      ...[1000, 1_000_000],
     ])
     // 20,000 rows are new since the snapshot and above the floor: two looks into lines for each would be 80,000 pages and more.
     expect(blocks(plan)).toBeGreaterThan(100)
@@ -222,6 +224,7 @@ test.for([
         consumer,
         street.partitions.map(() => time),
         street.partitions.map(() => 0),
+        ...[1000, 1_000_000],
       ]
       if (made.includes('empty')) await read(request(0, '0', 50))
       // 40 an hour overdue, 400 due since the last read, all others later.
