@@ -15,16 +15,23 @@ export interface PgClient {
 
 const states: Record<'I' | 'T' | 'E', TransactionState> = { I: 'none', T: 'active', E: 'failed' }
 
+/** invalid_sql_statement_name: a prepared statement that is not there. */
+const notPrepared = '26000'
+
 /** An executor on the connection of `client`, in whatever transaction that is in. */
 export function pgExecutor(client: PgClient): SqlExecutor {
+  // Whoever owns the client may reset its session (DISCARD ALL, DEALLOCATE), which the driver is not told: it would name for ever what
+  // is not there. From the first failure on nothing is prepared on it. The driver takes the empty name for none.
+  let isReset = false
   return {
-    async execute(statement, parameters) {
-      const result = await client.query({
-        name: statement.name,
-        text: statement.text,
-        values: [...parameters],
-      })
-      return result.rows
+    async execute({ name, text }, parameters) {
+      try {
+        const result = await client.query({ name: isReset ? '' : name, text, values: [...parameters] })
+        return result.rows
+      } catch (error) {
+        if ((error as { code?: unknown } | null)?.code === notPrepared) isReset = true
+        throw error
+      }
     },
     transactionState() {
       const status = client.getTransactionStatus()

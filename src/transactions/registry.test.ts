@@ -6,9 +6,11 @@ import { bindTransactions, executorFor } from './registry.ts'
 class FakeClient {
   status: 'I' | 'T' | 'E' | null = 'T'
   readonly queries: unknown[] = []
+  failure: Error | undefined
 
   async query(query: unknown): Promise<{ rows: { n: number }[] }> {
     this.queries.push(query)
+    if (this.failure !== undefined) throw this.failure
     return { rows: [{ n: 1 }] }
   }
 
@@ -27,6 +29,20 @@ describe('a pg client', () => {
     const rows = await executorFor(client).execute({ name: 'waybill-x', text: 'select $1' }, [1])
     expect(rows).toEqual([{ n: 1 }])
     expect(client.queries).toEqual([{ name: 'waybill-x', text: 'select $1', values: [1] }])
+  })
+
+  it('runs them without names once its session was found to be reset, as by DISCARD ALL', async () => {
+    const client = new FakeClient()
+    const { execute } = executorFor(client)
+    client.failure = Object.assign(new Error('division by zero'), { code: '22012' })
+    await expect(execute({ name: 'waybill-x', text: 'select 1' }, [])).rejects.toBe(client.failure)
+    client.failure = Object.assign(new Error('prepared statement does not exist'), { code: '26000' })
+    await expect(execute({ name: 'waybill-x', text: 'select 1' }, [])).rejects.toBe(client.failure)
+    client.failure = undefined
+    await execute({ name: 'waybill-x', text: 'select 1' }, [])
+    expect(client.queries.map((query) => (query as { name: string }).name)).toEqual([
+      ...['waybill-x', 'waybill-x', ''],
+    ])
   })
 
   it('says what its server said last', () => {

@@ -49,14 +49,19 @@ export function storeError(error: unknown, what: string): WaybillError {
       { cause: error },
     )
   }
+  if (isStaleSession(error)) {
+    const why = code === '25006' ? 'the server is read-only, as a replica is' : 'its session has changed'
+    return new WaybillError(
+      'WB_STORE_FAILED',
+      `Could not ${what}: ${why} (SQLSTATE ${code}). Roll back and run the transaction again.`,
+      { cause: error, retryable: 'yes' },
+    )
+  }
   return new WaybillError(
     'WB_STORE_FAILED',
     `Could not ${what}: PostgreSQL refused it (SQLSTATE ${code ?? 'unknown'}).`,
-    {
-      cause: error,
-      // query_canceled: the server's own time-out has ended it, and rolled it back.
-      retryable: code === '57014' || isStaleSession(error) ? 'yes' : 'unknown',
-    },
+    // query_canceled: the server's own time-out has ended it, and rolled it back.
+    { cause: error, retryable: code === '57014' ? 'yes' : 'unknown' },
   )
 }
 

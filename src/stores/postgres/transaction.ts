@@ -4,7 +4,7 @@ import type { SqlExecutor, SqlRow } from '../../ports/sql.ts'
 import type { OpenTransaction, RunOptions, TransactionRunner } from '../../ports/transaction-runner.ts'
 import { corkTurn, destroy } from './connection.ts'
 import type { PgNotice, PgPooledClient } from './driver.ts'
-import { isConnectionLoss, storeError } from './errors.ts'
+import { isConnectionLoss, isStaleSession, storeError } from './errors.ts'
 
 export interface TransactionLimits {
   readonly statementTimeoutMs: number
@@ -37,6 +37,8 @@ export class Transaction {
   readonly #committed = Promise.withResolvers<void>()
   #hasSuccessor = false
   #isLost = false
+  /** The next one on this session would fail as this one has. */
+  #isStale = false
   #isEnded = false
   #firstError: unknown
   #transactionId: string | undefined
@@ -92,7 +94,7 @@ export class Transaction {
       client.off('notice', this.#onNotice)
       this.#source?.off?.('errorMessage', this.#onError)
       // The pool listens for errors again once it has the client back, and those of its end are nobody's.
-      if (!this.#hasSuccessor) client.release(this.#isLost)
+      if (!this.#hasSuccessor) client.release(this.#isLost || this.#isStale)
       if (this.#isLost) destroy(client)
     }
   }
@@ -252,6 +254,7 @@ export class Transaction {
   }
 
   readonly #onError = (error: unknown): void => {
+    this.#isStale ||= isStaleSession(error)
     this.#firstError ??= error
   }
 

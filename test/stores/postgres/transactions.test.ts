@@ -201,6 +201,28 @@ describe.for([{ pipeline: true }, { pipeline: false }])(
       expect(await stored()).toContain(a)
     })
 
+    test.for(['deallocate all', 'set default_transaction_read_only = on'])(
+      'leaves no session behind on which the next one would fail as it has: %s',
+      async (reset) => {
+        const single = new pg.Pool({ connectionString: url, max: 1, pipeline })
+        onTestFinished(() => single.end())
+        const own = openStore({ pool: single })
+        const street = await openStreet(url, own)
+        const publish = (before: string): Promise<unknown> =>
+          own.transactions.run(options, async ({ handle, executor }) => {
+            await (handle as pg.Client).query(before)
+            return await own.writer.append(executor, street.channel, [message('k')], null)
+          })
+        await own.schema.check()
+        await publish('select 1')
+        const session = await single.connect()
+        await session.query(reset)
+        session.release()
+        await expect(publish('select 1')).rejects.toMatchObject({ retryable: 'yes' })
+        await publish('select 1')
+      },
+    )
+
     test('whose connection is lost before COMMIT has rolled back, and says that it may be run again', async () => {
       const a = name()
       const work = async (client: pg.Client): Promise<void> => {
