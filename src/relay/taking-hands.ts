@@ -4,7 +4,7 @@ import { failpoint } from '../kernel/failpoint.ts'
 import { newMessageId } from '../kernel/ids.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Lane } from '../ports/lane.ts'
-import type { Outbox } from '../ports/outbox.ts'
+import type { Loss, Outbox } from '../ports/outbox.ts'
 import type { RelayMind } from './mind/mind.ts'
 import type { Command, MindOptions } from './mind/types.ts'
 import type { OnceResult, OnceSender } from './sender.ts'
@@ -30,6 +30,8 @@ export class TakingHands {
   readonly #mind: RelayMind
   /** The name in the store of each take whose end has not been noted. */
   readonly #batches = new Map<number, string>()
+  /** Takes that were not answered: what each would have taken, by its name in the store. */
+  readonly #unanswered = new Map<string, readonly Loss[]>()
 
   constructor(options: TakingOptions, outbox: Outbox, mind: RelayMind) {
     this.#options = options
@@ -52,7 +54,29 @@ export class TakingHands {
       this.#mind.taken(take, outcomes)
     } catch (error) {
       this.#warn(error, 'could not take messages for their one send; trying again')
+      const losses = rows.map(({ channel: name, id }): Loss => {
+        return { channel: name, id, cause: 'not-sent', code: 'TAKE_NOT_ANSWERED' }
+      })
+      this.#unanswered.set(batch, losses)
       this.#mind.takeFailed(take, clock.now())
+      return
+    }
+    await this.#endUnanswered()
+  }
+
+  /**
+   * One that had its effect leaves a line of rows that nobody sends, and its epoch goes on: no claim would count them for as long as the
+   * relay lives. Where it had none there is no line, and nothing is counted.
+   */
+  async #endUnanswered(): Promise<void> {
+    for (const [batch, losses] of this.#unanswered) {
+      try {
+        await this.#outbox.endTaken(batch, losses)
+        this.#unanswered.delete(batch)
+      } catch (error) {
+        this.#warn(error, 'could not note what a take left that was not answered; trying again')
+        return
+      }
     }
   }
 

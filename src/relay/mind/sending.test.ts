@@ -122,6 +122,18 @@ describe('what a send had no time to try', () => {
   })
 })
 
+describe('keys that a send had no time to try', () => {
+  it('go before those that had their turn and have new rows by then, so that none waits for ever (P7)', () => {
+    const hand = new ByHand()
+    hand.read([row(1, 'a'), row(2, 'b'), row(3, 'c')])
+    const { send } = hand.take('send')
+    hand.read([row(4, 'a')])
+    hand.mind.sendEnded(send, [confirmed, untried, untried], hand.now)
+    hand.decide()
+    expect(hand.take('send').rows.map((each) => each.id)).toEqual(['m2', 'm3', 'm4'])
+  })
+})
+
 describe('a destination that fails for everyone', () => {
   it('marks no rows, drops them, leaves the channel out, and reads from 0 when the hold ends', () => {
     const hand = new ByHand()

@@ -52,6 +52,7 @@ export class Verdicts {
 
     const heads = new Map<KeyState, Verdict>()
     const again: Entry[] = []
+    const untried: Entry[] = []
     let failure: string | null = null
     entries.forEach((entry, i) => {
       const fate = fates[i] ?? silence
@@ -73,6 +74,7 @@ export class Verdicts {
         if (fate.outcome === 'aborted' && fate.isTrouble)
           entry.doubt = { times: alone, confirmations: channel.confirmations }
         again.push(entry)
+        if (fate.outcome === 'rejected' && fate.scope === 'send') untried.push(entry)
       } else if (entry.key !== null && heads.has(entry.key)) this.#dropFollower(entry)
       else if (fate.outcome !== 'aborted')
         this.#writing.failed(entry, fate, verdict, () => this.#dropQueue(entry))
@@ -80,6 +82,8 @@ export class Verdicts {
         heads.set(entry.key, verdict)
     })
     this.#gathering.giveBack(again)
+    // Before the keys that had their turn, which have new rows by now: else those would be all that is ever tried (P7).
+    this.#gathering.endOfKeys(untried)
     this.#gathering.endOfKeys(entries)
     if (failure !== null) hold(this.#core, channel, failure, now)
   }

@@ -1,0 +1,93 @@
+import { expect, it } from 'vitest'
+import type { Loss, Outbox, TakeOutcome } from '../ports/outbox.ts'
+import type { RelayMind } from './mind/mind.ts'
+import { TakingHands, type TakingOptions } from './taking-hands.ts'
+
+const row = (id: string): { id: string; channel: string; partition: number; seq: bigint; epoch: bigint } => {
+  return { id, channel: 'orders', partition: 0, seq: 1n, epoch: 1n }
+}
+
+/** Hands over a store whose takes are answered like this, one after the other. */
+function handsOver(...answers: readonly (Error | readonly TakeOutcome[])[]): {
+  readonly hands: TakingHands
+  readonly batches: readonly string[]
+  readonly ended: readonly (readonly [string, readonly Loss[]])[]
+  failEnds(times: number): void
+} {
+  const left = [...answers]
+  const batches: string[] = []
+  const ended: (readonly [string, readonly Loss[]])[] = []
+  let failures = 0
+  const outbox = {
+    async take(batch: string) {
+      batches.push(batch)
+      const answer = left.shift()!
+      if (answer instanceof Error) throw answer
+      return answer
+    },
+    async endTaken(batch: string, losses: readonly Loss[]) {
+      if (failures > 0) {
+        failures -= 1
+        throw new Error('no answer')
+      }
+      ended.push([batch, losses])
+    },
+  }
+  const mind = { taken() {}, takeFailed() {}, notReady() {} }
+  const options = {
+    lane: { transport: 'local', consumer: 'books' },
+    clock: { now: () => 0 },
+    logger: { warn() {} },
+    mind: { sendTimeoutMs: 1 },
+  }
+  return {
+    hands: new TakingHands(
+      options as unknown as TakingOptions,
+      outbox as unknown as Outbox,
+      mind as unknown as RelayMind,
+    ),
+    batches,
+    ended,
+    failEnds: (times) => {
+      failures = times
+    },
+  }
+}
+
+const take = (number: number, ...ids: readonly string[]): Parameters<TakingHands['take']>[0] => {
+  return { type: 'take', take: number, channel: 'orders', rows: ids.map(row) }
+}
+
+it('what a take took that was not answered is counted as lost while its relay lives, once the store answers (A3)', async () => {
+  const { hands, batches, ended } = handsOver(new Error('no answer'), ['gone', 'taken'])
+  await hands.take(take(1, 'm1', 'm2'))
+  expect(ended).toEqual([])
+  await hands.take(take(2, 'm1', 'm3'))
+  const loss = { channel: 'orders', cause: 'not-sent', code: 'TAKE_NOT_ANSWERED' }
+  expect(ended).toEqual([
+    [
+      batches[0],
+      [
+        { ...loss, id: 'm1' },
+        { ...loss, id: 'm2' },
+      ],
+    ],
+  ])
+  expect(batches[1]).not.toBe(batches[0])
+})
+
+it('that count is said again where it was not answered itself, and no more than that', async () => {
+  const { hands, batches, ended, failEnds } = handsOver(
+    new Error('no answer'),
+    ['gone'],
+    ['taken'],
+    ['taken'],
+  )
+  await hands.take(take(1, 'm1'))
+  failEnds(1)
+  await hands.take(take(2, 'm1'))
+  expect(ended).toEqual([])
+  await hands.take(take(3, 'm2'))
+  await hands.take(take(4, 'm3'))
+  expect(ended.map(([batch]) => batch)).toEqual([batches[0]])
+})
