@@ -48,6 +48,7 @@ export class Connections {
       // Of these connections; the pooler that is named stands before the transactions then.
       pooler: directConnectionString === undefined ? pooler : 'auto',
       create: () => this.#client('pooler'),
+      timeoutMs: context.statementTimeoutMs,
       logger: context.logger,
     })
   }

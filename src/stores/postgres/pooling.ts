@@ -1,4 +1,6 @@
+import { withDeadline } from '../../kernel/deadline.ts'
 import type { Logger } from '../../kernel/logger.ts'
+import { destroy } from './connection.ts'
 import type { PgConnection } from './driver.ts'
 
 export interface PoolingOptions {
@@ -6,6 +8,8 @@ export interface PoolingOptions {
   readonly pooler: 'auto' | 'transaction' | 'none'
   /** A client that is not connected yet. */
   readonly create: () => Promise<PgConnection>
+  /** How long a look at a second connection may take. */
+  readonly timeoutMs: number
   readonly logger: Logger
 }
 
@@ -58,17 +62,18 @@ export class Pooling {
     if (first === client.processID) return false
     const second = await this.#options.create()
     second.on('error', () => {})
+    let isGivenAway: boolean
     try {
       await second.connect()
-      for (let look = 0; look < mostLooks; look++) {
-        const others = await processOf(second)
-        const own = await processOf(client)
-        if (own === others || own !== first) return true
-      }
-      return false
-    } finally {
-      await second.end()
+      // Everybody waits for this answer, and nobody else would notice that the connection is half-open.
+      const looks = takesTurns(client, first, second)
+      isGivenAway = await withDeadline(looks, this.#options.timeoutMs, 'PostgreSQL')
+    } catch (error) {
+      destroy(second)
+      throw error
     }
+    await withDeadline(second.end(), 1000, 'PostgreSQL').catch(() => destroy(second))
+    return isGivenAway
   }
 
   #warn(): void {
@@ -79,6 +84,16 @@ export class Pooling {
         'statements are not prepared. Give postgresStore a directConnectionString past the pooler to have them.',
     )
   }
+}
+
+/** Whether `client`, served by process `first` before, is given another one, or that of `second`. */
+async function takesTurns(client: PgConnection, first: number, second: PgConnection): Promise<boolean> {
+  for (let look = 0; look < mostLooks; look++) {
+    const others = await processOf(second)
+    const own = await processOf(client)
+    if (own === others || own !== first) return true
+  }
+  return false
 }
 
 async function processOf(client: PgConnection): Promise<number> {
