@@ -25,6 +25,15 @@ describe('the size of a transaction', () => {
     expect(pace.fitsFirst(150)).toBe(1)
   })
 
+  it('is none where the time is over: a negative one has a consumer turn in circles, and nothing else has its turn', () => {
+    const pace = new Pace(100)
+    expect(pace.fits(-1)).toBe(0)
+    pace.took(1, 25)
+    expect(pace.fits(0)).toBe(0)
+    expect(pace.fits(-1000)).toBe(0)
+    expect(pace.fitsFirst(-1000)).toBe(1)
+  })
+
   it('is at most half where one was cut off, down to one', () => {
     const pace = new Pace(100)
     const sizes: number[] = []

@@ -16,10 +16,10 @@ export class Pace {
     this.#most = most
   }
 
-  /** 0: not even one fits into half of the time that is left. */
+  /** 0: not even one fits into half of the time that is left, which may be less than none where a process was late. */
   fits(leftMs: number): number {
-    if (this.#msEach === null) return Math.min(first, this.#most)
-    return Math.min(this.#most, Math.floor(Math.min(goalMs, leftMs / 2) / this.#msEach))
+    if (this.#msEach === null) return leftMs > 0 ? Math.min(first, this.#most) : 0
+    return Math.min(this.#most, Math.floor(Math.min(goalMs, Math.max(0, leftMs) / 2) / this.#msEach))
   }
 
   /** Into a send with all its time before it: one at least, or a handler that takes longer would never be called. */
