@@ -8,6 +8,7 @@ const row: Row = {
   way: null,
   fault: 'kill kafka',
   verdict: 'valid',
+  times: 1,
   messages: 100,
   rerun: 2,
   repeated: 1,

@@ -11,6 +11,7 @@ const row: Row = {
   way: null,
   fault: 'kill writer',
   verdict: 'valid',
+  times: 2,
   messages: 120,
   rerun: 3,
   repeated: 0,
@@ -24,18 +25,20 @@ const page = { colors: pc.createColors(false), width: 120 }
 
 function text(rows: readonly Row[], verdict: ProofReport['verdict'], history: string | null = null): string {
   const logs = { checker: 'cleanLogs', checked: 1, anomalies: [] }
+  const memory = [{ process: 'relay-1', highest: 120.5, first: 98, last: 101.2 }]
   const replay = 'waybill prove --faults kill --seconds 60 --seed 7'
-  return proofText({ verdict, seed: 7, seconds: 60, rows, logs, history, waiting, replay }, page)
+  return proofText({ verdict, seed: 7, seconds: 60, rows, logs, memory, history, waiting, replay }, page)
 }
 
 describe('what a proof has shown', () => {
   it('is a row for each guarantee and fault that ran, and the command that does it again', () => {
     const shown = text([row, { ...row, fault: 'cut writer', verdict: 'not-run' }], 'valid')
-    expect(shown).toMatch(/exactly-once +kill writer +yes +120 +3 +0 +0 +1\.2 s/u)
+    expect(shown).toMatch(/exactly-once +kill writer +yes +2 +120 +3 +0 +0 +1\.2 s/u)
     expect(shown).toContain('There was no time for: cut writer. More --seconds run more.')
     expect(shown).toContain('VALID  Every guarantee held under every fault that ran.')
     expect(shown).toContain('The same chances again: waybill prove --faults kill --seconds 60 --seed 7')
     expect(shown).toMatch(/^Not to be shown yet: .*two-phase commit \(T1, .*T11\)\.$/mu)
+    expect(shown).toContain('Memory in MB: relay-1 98 at first, 101.2 at last, 120.5 at most.')
     expect(shown).not.toContain('merged')
   })
 

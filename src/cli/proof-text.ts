@@ -10,6 +10,7 @@ const columns = [
   { title: 'guarantee' },
   { title: 'fault' },
   { title: 'held' },
+  { title: 'times', isNumber: true },
   { title: 'messages', isNumber: true },
   { title: 'reruns', isNumber: true },
   { title: 'repeats', isNumber: true },
@@ -45,8 +46,19 @@ export function proofText(report: ProofReport & { readonly replay: string }, pag
     `${colors.bold(verdict[report.verdict])}  ${meaning(report)}`,
     ...(report.history === null ? [] : [`What happened, merged: ${report.history}`]),
     colors.dim(`Not to be shown yet: ${waitingText(report)}.`),
+    ...(report.memory.length === 0 ? [] : [colors.dim(`Memory in MB: ${memoryText(report)}.`)]),
     colors.dim(`The same chances again: ${report.replay}`),
   ].join('\n')
+}
+
+/** Of each process in the first third of the run, in its last, and its highest. */
+function memoryText({ memory }: ProofReport): string {
+  return memory
+    .map(
+      ({ process, first, last, highest }) =>
+        `${process} ${first} at first, ${last} at last, ${highest} at most`,
+    )
+    .join(' · ')
 }
 
 /** What did not run, by why. */
@@ -66,6 +78,7 @@ function cells({
   way,
   fault,
   verdict,
+  times,
   messages,
   rerun,
   repeated,
@@ -77,7 +90,7 @@ function cells({
     nameOf({ guarantee, way }),
     fault,
     held[verdict],
-    ...[messages, rerun, repeated, lost].map(String),
+    ...[times, messages, rerun, repeated, lost].map(String),
     recovery,
   ]
 }

@@ -8,6 +8,7 @@ function row(fault: string, verdict: Row['verdict']): Row {
     way: null,
     fault,
     verdict,
+    times: 1,
     messages: 9,
     rerun: 0,
     repeated: 0,
@@ -22,7 +23,7 @@ const well = ['none', 'a', 'b', 'c'].map((fault) => row(fault, 'valid'))
 const quiet = { relay: ['all is well'] }
 
 function verdict(rows: readonly Row[], said: Readonly<Record<string, readonly string[]>> = quiet): string {
-  return reportOf({ seed: 1, seconds: 60, rows, said, secrets: ['canary'] }).verdict
+  return reportOf({ seed: 1, seconds: 60, rows, memory: [], said, secrets: ['canary'] }).verdict
 }
 
 test('a run is valid where every row is, and three faults at least have fired', () => {
@@ -39,7 +40,7 @@ test('a secret in a log, or an error that nobody handled, is no less a fault tha
 })
 
 test('a report names the rows of the matrix that wait, and what they wait for', () => {
-  const { waiting } = reportOf({ seed: 1, seconds: 60, rows: well, said: quiet, secrets: [] })
+  const { waiting } = reportOf({ seed: 1, seconds: 60, rows: well, memory: [], said: quiet, secrets: [] })
   expect(waiting).toContainEqual({
     for: 'two-phase commit',
     rows: expect.arrayContaining(['T1', 'T11']),

@@ -1,4 +1,5 @@
 import { type CheckResult, cleanLogs, type Verdict } from '../testing.ts'
+import type { Memory } from './memory.ts'
 import type { Row } from './rows.ts'
 import { type Waiting, waiting } from './waiting.ts'
 
@@ -9,6 +10,7 @@ export interface ProofReport {
   /** What processes said that they must not say. */
   readonly logs: CheckResult
   readonly seconds: number
+  readonly memory: readonly Memory[]
   /** What no run can show yet. */
   readonly waiting: readonly Waiting[]
   /** Where the merged history of a run stands in which something did not hold: a line of JSON for each event. */
@@ -22,12 +24,13 @@ export function reportOf(course: {
   readonly seed: number
   readonly seconds: number
   readonly rows: readonly Row[]
+  readonly memory: readonly Memory[]
   readonly said: Readonly<Record<string, readonly string[]>>
   readonly secrets: readonly string[]
 }): Omit<ProofReport, 'history'> {
-  const { seed, seconds, rows, said, secrets } = course
+  const { seed, seconds, rows, memory, said, secrets } = course
   const logs = cleanLogs(said, { secrets })
-  return { verdict: verdictOf(rows, logs), seed, rows, logs, seconds, waiting }
+  return { verdict: verdictOf(rows, logs), seed, rows, logs, seconds, memory, waiting }
 }
 
 function verdictOf(rows: readonly Row[], logs: CheckResult): Verdict {

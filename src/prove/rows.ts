@@ -41,6 +41,8 @@ export interface Row {
   /** `none`: no fault, before the first of them. */
   readonly fault: string
   readonly verdict: Verdict | 'not-run'
+  /** How often the fault came of which this was seen. */
+  readonly times: number
   /** Messages that were under way while it lasted. */
   readonly messages: number
   /** Handlers that ran again, effects that came again, messages that were lost: as far as the guarantee allows them. */
@@ -150,6 +152,7 @@ export function rowsOf(
       way,
       fault: spell.fault,
       verdict,
+      times: 1,
       messages: under.length,
       rerun: runs.anomalies.filter(({ id }) => isIn(id)).length,
       repeated: count('duplicated'),
@@ -169,6 +172,7 @@ export function notRun({ guarantee, way }: Pick<Row, 'guarantee' | 'way'>, fault
     way,
     fault,
     verdict: 'not-run',
+    times: 0,
     messages: 0,
     rerun: 0,
     repeated: 0,

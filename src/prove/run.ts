@@ -1,16 +1,18 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Guarantee, WaybillError } from '../index.ts'
-import { chanceOf, type HistoryEvent, type PostgresServer, type SmallDisk } from '../testing.ts'
+import { type Chance, chanceOf, type HistoryEvent, type PostgresServer, type SmallDisk } from '../testing.ts'
 import { Calm } from './calm.ts'
 import { type Catalog, catalogOf, type FaultClass, type Missing, type PlannedFault } from './catalog.ts'
 import { evidenceOf } from './evidence.ts'
 import type { KafkaPlace } from './kafka-place.ts'
 import { moneyText, startBalance } from './load-tables.ts'
 import { Marks } from './marks.ts'
+import { type Memory, memoryOf } from './memory.ts'
 import { keepHistory, mergedHistory } from './merged-history.ts'
+import { mergedRows } from './merged-rows.ts'
 import { type ProofReport, reportOf } from './report.ts'
 import { noTime, notRun, type Row, rowsOf, type Spell } from './rows.ts'
-import { inTurns, sharesOf, shuffled } from './schedule.ts'
+import { inTurns, type Shares, sharesOf, shuffled } from './schedule.ts'
 import { keysPerTrack } from './settings.ts'
 import { now, Stage } from './stage.ts'
 import { noticeStalls, type Stall, stallsOf } from './stalls.ts'
@@ -111,14 +113,14 @@ class Run {
     await this.#rest(shares.baselineMs)
     await this.#read()
     await this.#note('none', baselineFrom, true)
-    const { planned, missing } = this.#plan()
-    const left = new Map(missing.map((one) => [one.name, one.missing]))
+    const chance = chanceOf(seed)
+    const { planned, missing } = this.#catalog(chance)
     this.#enter('faults')
-    for (const each of planned) {
-      const remaining = seconds * 1000 - (performance.now() - this.#startedAt) - shares.endMs
-      if (each.holdMs + shares.quietMs > remaining) left.set(each.fault.name, noTime)
-      else await this.#suffer(each, shares.quietMs)
-    }
+    const unseen = await this.#sufferAll(planned, shares, chance)
+    const left = new Map([
+      ...missing.map((one) => [one.name, one.missing] as const),
+      ...unseen.map((name) => [name, noTime] as const),
+    ])
     this.#enter('draining')
     await company.stopWriting()
     const isDrained = await this.#calm.drained()
@@ -126,27 +128,47 @@ class Run {
     this.#enter('judging')
     await company.stop()
     this.#signal.throwIfAborted()
-    const { rows, histories } = await this.#judge(isDrained, left)
+    const { rows, histories, memory } = await this.#judge(isDrained, left)
     this.#enter('over')
-    const report = reportOf({ seed, seconds, rows, said: company.said, secrets: [settings.canary] })
+    const report = reportOf({ seed, seconds, rows, memory, said: company.said, secrets: [settings.canary] })
     if (report.verdict !== 'invalid') return { ...report, history: null }
     const merged = mergedHistory(histories, this.#readings, this.#spells)
     return { ...report, history: keepHistory(settings.id, merged) }
   }
 
-  /** What there is to suffer, in an order of chance in which each class has its turn soon. */
-  #plan(): Catalog {
-    const { databaseUrl, server, disk, kafka, faults, seed } = this.#options
+  /** What there is to suffer. */
+  #catalog(chance: Chance): Catalog {
+    const { databaseUrl, server, disk, kafka, faults } = this.#options
     const { company, clocks, links, settings } = this.#stage
-    const chance = chanceOf(seed)
     const { leaseMs } = settings
     const servers = { server, disk, databaseUrl, kafka, links: links.all }
     const { planned, missing } = catalogOf({ company, clocks, ...servers, leaseMs, chance })
     const isChosen = (one: { readonly class: FaultClass }): boolean => faults.includes(one.class)
-    return {
-      planned: inTurns(shuffled(planned.filter(isChosen), chance), (one) => one.class),
-      missing: missing.filter(isChosen),
+    return { planned: planned.filter(isChosen), missing: missing.filter(isChosen) }
+  }
+
+  /**
+   * All of them in an order of chance in which each class has its turn soon, and again in another one as long as there is time. Answers
+   * the names of those there was none for.
+   */
+  async #sufferAll(
+    planned: readonly PlannedFault[],
+    { quietMs, endMs }: Shares,
+    chance: Chance,
+  ): Promise<readonly string[]> {
+    const seen = new Set<string>()
+    for (let fitting = planned; fitting.length > 0;) {
+      const fitted: PlannedFault[] = []
+      for (const each of inTurns(shuffled(fitting, chance), (one) => one.class)) {
+        const remaining = this.#options.seconds * 1000 - (performance.now() - this.#startedAt) - endMs
+        if (each.holdMs + quietMs > remaining) continue
+        await this.#suffer(each, quietMs)
+        seen.add(each.fault.name)
+        fitted.push(each)
+      }
+      fitting = fitted
     }
+    return planned.map(({ fault }) => fault.name).filter((name) => !seen.has(name))
   }
 
   async #suffer({ fault, holdMs }: PlannedFault, quietMs: number): Promise<void> {
@@ -188,7 +210,11 @@ class Run {
     isDrained: boolean,
     /** Why faults did not run. */
     left: ReadonlyMap<string, string>,
-  ): Promise<{ readonly rows: readonly Row[]; readonly histories: readonly (readonly HistoryEvent[])[] }> {
+  ): Promise<{
+    readonly rows: readonly Row[]
+    readonly histories: readonly (readonly HistoryEvent[])[]
+    readonly memory: readonly Memory[]
+  }> {
     const { company, tracks, settings, query, offset } = this.#stage
     const told = company.history()
     const stalls = [...this.#stalls, ...stallsOf(told)]
@@ -204,7 +230,7 @@ class Run {
       rows.push(...rowsOf(track, this.#spells, isDrained, stalls))
       for (const [fault, why] of left) rows.push(notRun({ guarantee, way }, fault, why))
     }
-    return { rows, histories }
+    return { rows: mergedRows(rows), histories, memory: memoryOf(told) }
   }
 
   #enter(phase: Phase): void {

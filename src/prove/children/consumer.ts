@@ -3,6 +3,7 @@ import { recordHistory } from '../../testing/history.ts'
 import { hashOf } from '../hash.ts'
 import { openInstance } from '../instance.ts'
 import { effectText, markText, outputText } from '../load-tables.ts'
+import { noteMemory } from '../memory.ts'
 import { readChildSettings } from '../settings.ts'
 import { noticeStalls, stallMark } from '../stalls.ts'
 import { followConsumer, tracksOf } from '../tracks.ts'
@@ -42,6 +43,7 @@ for (const track of tracksOf(settings)) {
 }
 
 await waybill.start()
+noteMemory(history)
 noticeStalls((value) => {
   history.note({ type: 'info', f: 'fault', key: stallMark, value })
 })

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { recordHistory } from '../../testing/history.ts'
 import { openInstance } from '../instance.ts'
+import { noteMemory } from '../memory.ts'
 import { readChildSettings } from '../settings.ts'
 import { noticeStalls, stallMark } from '../stalls.ts'
 import { report, untilTold } from '../../demo/children/child.ts'
@@ -11,6 +12,7 @@ const history = recordHistory(settings.history, settings.name)
 const waybill = openInstance(settings, settings.name, { relay: true })
 
 await waybill.start()
+noteMemory(history)
 noticeStalls((value) => {
   history.note({ type: 'info', f: 'fault', key: stallMark, value })
 })

@@ -1,6 +1,7 @@
 import { recordHistory } from '../../testing/history.ts'
 import { chanceOf } from '../../testing/chance.ts'
 import { openInstance } from '../instance.ts'
+import { noteMemory } from '../memory.ts'
 import { readChildSettings } from '../settings.ts'
 import { noticeStalls, stallMark } from '../stalls.ts'
 import { tracksOf } from '../tracks.ts'
@@ -19,6 +20,7 @@ const writer = new Writer({
   history,
 })
 
+noteMemory(history)
 noticeStalls((value) => {
   history.note({ type: 'info', f: 'fault', key: stallMark, value })
 })

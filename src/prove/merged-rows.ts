@@ -1,0 +1,33 @@
+import type { Verdict } from '../testing.ts'
+import type { Row } from './rows.ts'
+
+/**
+ * One row for each guarantee and fault, where a fault came several times. It holds where it held at least once and failed never: what
+ * showed nothing one time, as a kill that found nobody at work, was shown another time.
+ */
+export function mergedRows(rows: readonly Row[]): readonly Row[] {
+  const groups = Map.groupBy(rows, ({ guarantee, way, fault }) => JSON.stringify([guarantee, way, fault]))
+  return [...groups.values()].map((group) => (group.length === 1 ? group[0]! : merged(group)))
+}
+
+function merged(all: readonly Row[]): Row {
+  const verdict = verdictOf(all)
+  const counted = all.filter((row) => row.verdict === verdict)
+  const sum = (of: (row: Row) => number): number => counted.reduce((total, row) => total + of(row), 0)
+  const recoveries = counted.flatMap(({ recoveryMs }) => (recoveryMs === null ? [] : [recoveryMs]))
+  return {
+    ...counted[0]!,
+    times: sum(({ times }) => times),
+    messages: sum(({ messages }) => messages),
+    rerun: sum(({ rerun }) => rerun),
+    repeated: sum(({ repeated }) => repeated),
+    lost: sum(({ lost }) => lost),
+    recoveryMs: recoveries.length === 0 ? null : Math.max(...recoveries),
+    anomalies: counted.flatMap(({ anomalies }) => anomalies),
+  }
+}
+
+function verdictOf(all: readonly Row[]): Verdict {
+  if (all.some(({ verdict }) => verdict === 'invalid')) return 'invalid'
+  return all.some(({ verdict }) => verdict === 'valid') ? 'valid' : 'unknown'
+}
