@@ -19,9 +19,16 @@ export async function loadConfig(
   try {
     loaded = (await import(pathToFileURL(path).href)) as { readonly default?: unknown }
   } catch (cause) {
-    throw new WaybillError('WB_INVALID_CONFIG', `The configuration file ${path} could not be loaded.`, {
-      cause,
-    })
+    // As `npm init` leaves a folder.
+    const hint =
+      cause instanceof SyntaxError && cause.message.includes('outside a module')
+        ? ' Its folder is not one of ES modules: npm pkg set type=module'
+        : ''
+    throw new WaybillError(
+      'WB_INVALID_CONFIG',
+      `The configuration file ${path} could not be loaded.${hint}`,
+      { cause },
+    )
   }
   if (typeof loaded.default !== 'object' || loaded.default === null) {
     throw new WaybillError(

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -169,6 +169,16 @@ describe('waybill migrate', () => {
     expect(code).toBe(1)
     expect(stderr).toContain(message)
     expect(stderr).toContain('WB_INVALID_CONFIG')
+  })
+
+  it('says what a folder lacks whose files are no modules', async () => {
+    const common = join(folder, 'common')
+    mkdirSync(common)
+    writeFileSync(join(common, 'package.json'), '{ "type": "commonjs" }')
+    writeFileSync(join(common, 'waybill.config.ts'), 'import "node:fs"\nexport default {}')
+    const { code, stderr } = await runWaybill(['migrate'], { cwd: common })
+    expect(code).toBe(1)
+    expect(stderr).toContain('npm pkg set type=module')
   })
 
   it('lets a flag win, and names it where it is wrong', async () => {

@@ -48,8 +48,10 @@ export function checkOptions(options: PostgresStoreOptions): void {
     if (!names.some((known) => known === name)) refuse(`unknown option "${name}".${didYouMean(name, names)}`)
   }
   const { connectionString, pool } = options
-  if ((connectionString === undefined) === (pool === undefined))
-    refuse('takes either `connectionString` or `pool`.')
+  if (connectionString === undefined && pool === undefined)
+    refuse('takes either `connectionString` or `pool`. Is an environment variable not set?')
+  if (connectionString !== undefined && pool !== undefined)
+    refuse('takes either `connectionString` or `pool`, not both.')
   if (pool !== undefined && typeof pool.connect !== 'function') refuse('`pool` is not a pg pool.')
   const { directConnectionString, pooler = 'auto' } = options
   if (!poolers.includes(pooler)) refuse(`\`pooler\` must be one of ${poolers.join(', ')}.`)

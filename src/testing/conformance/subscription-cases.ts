@@ -63,7 +63,7 @@ export function subscriptionCases(options: TransportConformanceOptions): readonl
       const first = subscription.receive(10, stop.signal)
       stop.abort()
       assert.deepEqual(await first, [])
-      const second = subscription.receive(10, new AbortController().signal)
+      const second = subscription.receive(10, scene.over)
       await subscription.close()
       assert.deepEqual(await second, [])
       await subscription.close()

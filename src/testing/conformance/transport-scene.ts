@@ -30,10 +30,16 @@ export class TransportScene {
   readonly timeoutMs: number
   readonly #options: TransportConformanceOptions
   readonly #closing: (() => Promise<void>)[] = []
+  readonly #over = new AbortController()
 
   constructor(options: TransportConformanceOptions) {
     this.#options = options
     this.timeoutMs = options.timeoutMs ?? 20_000
+  }
+
+  /** Aborts when the case is over: what an adapter does not end by itself would keep the test's process. */
+  get over(): AbortSignal {
+    return this.#over.signal
   }
 
   open(definition: TransportDefinition = this.#options.transport): Transport {
@@ -98,6 +104,7 @@ export class TransportScene {
   }
 
   async clear(): Promise<void> {
+    this.#over.abort()
     const closing = this.#closing.splice(0).toReversed()
     for (const close of closing) await close()
   }

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import type { TransportCapabilities } from '../../kernel/capabilities.ts'
 import type {
@@ -315,4 +316,18 @@ describe('the conformance of a transport', () => {
   ])('finds one that %s', async (_what, transport, expected) => {
     expect(await failures(transport, 300, expected)).toHaveLength(1)
   })
+})
+
+it('what a transport does not end by itself ends with the case that found it', async () => {
+  let waiting = 0
+  const endless = withSubscription(() => ({
+    async receive(_most, signal) {
+      waiting += 1
+      if (!signal.aborted) await once(signal, 'abort')
+      waiting -= 1
+      return []
+    },
+  }))
+  expect(await failures(endless, 50, 'a receive ends')).toHaveLength(1)
+  expect(waiting).toBe(0)
 })
