@@ -13,7 +13,7 @@ import { mergedRows } from './merged-rows.ts'
 import { type ProofReport, reportOf } from './report.ts'
 import { noTime, notRun, type Row, rowsOf, type Spell } from './rows.ts'
 import { inTurns, type Shares, sharesOf, shuffled } from './schedule.ts'
-import { keysPerTrack } from './settings.ts'
+import { keysPerTrack, secretsOf } from './settings.ts'
 import { now, Stage } from './stage.ts'
 import { noticeStalls, type Stall, stallsOf } from './stalls.ts'
 import type { Phase, ProofView } from './view.ts'
@@ -130,7 +130,7 @@ class Run {
     this.#signal.throwIfAborted()
     const { rows, histories, memory } = await this.#judge(isDrained, left)
     this.#enter('over')
-    const report = reportOf({ seed, seconds, rows, memory, said: company.said, secrets: [settings.canary] })
+    const report = reportOf({ seed, seconds, rows, memory, said: company.said, secrets: secretsOf(settings) })
     if (report.verdict !== 'invalid') return { ...report, history: null }
     const merged = mergedHistory(histories, this.#readings, this.#spells)
     return { ...report, history: keepHistory(settings.id, merged) }

@@ -29,6 +29,28 @@ export interface ChildSettings extends ProveSettings {
   readonly history: string
 }
 
+/** Shorter ones are words that a log may hold by chance. */
+const leastSecret = 8
+
+/** What no process may say: the canary of the payloads, and the password on the way to the database, as it is and as a URL has it. */
+export function secretsOf({
+  canary,
+  databaseUrl,
+}: Pick<ProveSettings, 'canary' | 'databaseUrl'>): readonly string[] {
+  const { password } = new URL(databaseUrl)
+  const forms = [password, decoded(password)]
+  return [canary, ...new Set(forms.filter(({ length }) => length >= leastSecret))]
+}
+
+/** `pg` takes a percent sign that encodes nothing as it is. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
 /** Not prefixed like Waybill's own variables: those are settings. */
 const variable = 'PROVE_CHILD_SETTINGS'
 

@@ -1,0 +1,12 @@
+import { expect, it } from 'vitest'
+import { secretsOf } from './settings.ts'
+
+it.each([
+  ['postgres://me:long%20enough@host/shop', ['long%20enough', 'long enough']],
+  ['postgres://me:plainlong@host/shop', ['plainlong']],
+  ['postgres://me:half%off%20it@host/shop', ['half%off%20it']],
+  ['postgres://me:app@host/shop', []],
+  ['postgres://me@host/shop', []],
+])('of %s no log may hold the password beside the canary, unless it is a word', (databaseUrl, passwords) => {
+  expect(secretsOf({ canary: 'canary-1', databaseUrl })).toEqual(['canary-1', ...passwords])
+})
