@@ -57,11 +57,19 @@ export function storeError(error: unknown, what: string): WaybillError {
       { cause: error, retryable: 'yes' },
     )
   }
+  // query_canceled: the server has ended it, and rolled it back.
+  if (code === '57014') {
+    return new WaybillError(
+      'WB_STORE_FAILED',
+      `Could not ${what}: it took longer than its time-out (SQLSTATE ${code}), which is statementTimeoutMs or the role's own. Try it ` +
+        'again, and give it more where it happens again and again.',
+      { cause: error, retryable: 'yes' },
+    )
+  }
   return new WaybillError(
     'WB_STORE_FAILED',
     `Could not ${what}: PostgreSQL refused it (SQLSTATE ${code ?? 'unknown'}).`,
-    // query_canceled: the server's own time-out has ended it, and rolled it back.
-    { cause: error, retryable: code === '57014' ? 'yes' : 'unknown' },
+    { cause: error, retryable: 'unknown' },
   )
 }
 
