@@ -5,10 +5,12 @@ import {
   event,
   type Event,
   history,
+  leased,
   named,
   reading,
   rolledBack,
   written,
+  wrote,
 } from '../../test/fakes/history.ts'
 import type { AnomalyKind } from './checkers.ts'
 
@@ -17,7 +19,8 @@ interface Run {
   readonly ids: readonly string[]
 }
 
-// Two keys, all committed, each handled in commit order; at least two messages of the key `a`.
+// Two keys, all committed, each handled in commit order; at least two messages of the key `a`. Whoever sent them writes of them once
+// more when another relay has its partition.
 const validRun: fc.Arbitrary<Run> = fc
   .array(fc.constantFrom('a', 'b'), { minLength: 1, maxLength: 12 })
   .map((keys) => {
@@ -39,6 +42,8 @@ const validRun: fc.Arbitrary<Run> = fc
           return delivered(id, seq).map((one) => (one.f === 'output' ? one : { ...one, key }))
         }),
         reading(100),
+        ...[leased('p', 1), leased('successor', 2)],
+        ...messages.flatMap(({ id }) => [...wrote('p', 'mark', id, 0), ...wrote('p', 'ack', id, 1)]),
       ],
     }
   })
@@ -105,6 +110,23 @@ const mutations: Readonly<Record<string, Mutation>> = {
     apply: ({ events }, at) => {
       const changed = at + 1
       return { id: 'sum', events: [...events, reading(100 + changed), reading(100)] }
+    },
+  },
+  haunt: {
+    kind: 'unfenced',
+    apply: ({ events, ids }, at) => {
+      const id = ids[at % ids.length]!
+      const isMark = (one: Event): boolean => one.id === id && one.f === 'mark' && one.type === 'ok'
+      return { id, events: events.map((one) => (isMark(one) ? { ...one, value: 1 } : one)) }
+    },
+  },
+  guess: {
+    kind: 'unfenced',
+    apply: ({ events, ids }, at) => {
+      const id = ids[at % ids.length]!
+      // Confirmed to another relay, and deleted by this one.
+      const isWire = (one: Event): boolean => one.id === id && one.f === 'wire'
+      return { id, events: events.map((one) => (isWire(one) ? { ...one, process: 'other' } : one)) }
     },
   },
   alter: {

@@ -7,12 +7,14 @@ import {
   type Event,
   fault,
   history,
+  leased,
   m1,
   m2,
   named,
   reading,
   rolledBack,
   written,
+  wrote,
 } from '../../test/fakes/history.ts'
 import {
   allowedAnomalies,
@@ -20,6 +22,7 @@ import {
   boundedDuplicates,
   cleanLogs,
   effectLedger,
+  fencedWrites,
   ghosts,
   judge,
   lostShape,
@@ -35,8 +38,12 @@ function again(id: string): readonly Event[] {
   return [event('ok', 'effect', id), event('ok', 'output', `again after ${id}`, { of: id })]
 }
 
+/** The relay that sent what was there before loses its partition. */
+const takenOver: readonly Event[] = [leased('p', 1), leased('successor', 2)]
+
 test('a history in which all is well is valid for every guarantee', () => {
-  const events = history([reading(100), ...m1, ...m2, ...rolledBack])
+  const zombie = [...takenOver, ...wrote('p', 'mark', 'm2', 0), ...wrote('p', 'ack', 'm1', 1)]
+  const events = history([reading(100), ...m1, ...m2, ...rolledBack, ...zombie])
   for (const guarantee of Object.keys(allowedAnomalies) as (keyof typeof allowedAnomalies)[]) {
     expect(judge(checkAll(events), guarantee)).toEqual({ verdict: 'valid', anomalies: [] })
   }
@@ -96,6 +103,24 @@ test.each<[string, readonly Event[], readonly string[]]>([
     ['altered m1'],
   ],
   ['delivered and dead', [...m1, event('ok', 'dead', 'm1')], ['contradicted m1']],
+  [
+    "a zombie's line that was written",
+    [...m1, ...takenOver, ...wrote('p', 'mark', 'm1', 1)],
+    ['unfenced m1'],
+  ],
+  [
+    "a zombie's delete of what it never saw confirmed",
+    [...m1, ...takenOver, leased('other', 0), ...wrote('other', 'ack', 'm1', 1)],
+    ['unfenced m1'],
+  ],
+  [
+    'what a relay that has come back writes under its old epoch',
+    [
+      ...[...m1, ...takenOver, leased('p', 3)],
+      ...wrote('p', 'mark', 'm1', 1).map((one) => ({ ...one, epoch: 1 })),
+    ],
+    ['unfenced m1'],
+  ],
   ['nothing at all', [], ['vacuous committed']],
 ])('%s is named, and nothing else is', (_, events, expected) => {
   expect(named(history(events))).toEqual(expected)
@@ -109,6 +134,14 @@ test.each<[string, readonly Event[]]>([
     [...m1, ...written('m2', 2, 'info'), ...delivered('m2', 2)],
   ],
   ['two copies of one output', [...m1, event('ok', 'output', 'after m1', { of: 'm1' })]],
+  ['a line that its holder writes', [...m1, ...takenOver, ...wrote('successor', 'mark', 'm1', 1)]],
+  [
+    'a line that was on its way when its partition was claimed',
+    [
+      ...[...m1, leased('p', 1), wrote('p', 'mark', 'm1', 1)[0]!],
+      ...[leased('successor', 2), wrote('p', 'mark', 'm1', 1)[1]!],
+    ],
+  ],
   ['a reading that failed', [...m1, event('fail', 'reading', null, { key: 'sum', value: 1 })]],
   ['a second copy with a fault before it', [...m1, fault, event('ok', 'wire', 'm1')]],
   ['a late copy of an older message on the wire', [...m1, ...m2, fault, event('ok', 'wire', 'm1')]],
@@ -138,6 +171,16 @@ test('a fault that lasts explains copies within it, one that was healed before d
   expect(boundedDuplicates(history([begin, ...m1, copy, end])).anomalies).toEqual([])
   expect(boundedDuplicates(history([begin, ...m1, copy])).anomalies).toEqual([])
   expect(boundedDuplicates(history([begin, end, ...m1, copy])).anomalies).toHaveLength(1)
+})
+
+test('deletes of a zombie that saw the confirm are counted, and all that it wrote in vain', () => {
+  const writes = [
+    ...wrote('p', 'mark', 'm2', 0),
+    ...wrote('p', 'ack', 'm1', 1),
+    ...wrote('p', 'ack', 'm2', 0),
+  ]
+  const found = fencedWrites(history([...m1, ...m2, ...takenOver, ...writes]))
+  expect(found).toEqual({ checker: 'fencedWrites', checked: 3, anomalies: [], lateConfirms: 1 })
 })
 
 test('order can be judged on the wire and by handler as well', () => {
@@ -271,6 +314,7 @@ test('every kind of anomaly is found by some checker', () => {
     [...written('m1', 1), ...written('m2', 2), ...delivered('m2', 2), ...delivered('m1', 1)],
     [...rolledBack, ...delivered('r', 3), event('ok', 'effect', 'x'), event('ok', 'dead', 'r')],
     [...m1, event('ok', 'wire', 'm1', { hash: 'other' })],
+    [...m1, ...takenOver, ...wrote('p', 'mark', 'm1', 1)],
     [],
   ]
   const results = [

@@ -1,5 +1,7 @@
 export { boundedDuplicates } from './checkers/copies.ts'
 export { bytesEqual, effectLedger, ghosts } from './checkers/effects.ts'
+export { fencedWrites } from './checkers/fencing.ts'
+export type { FencedWrites } from './checkers/fencing.ts'
 export { contiguous, lostShape } from './checkers/gaps.ts'
 export type { LostShape } from './checkers/gaps.ts'
 export { cleanLogs } from './checkers/logs.ts'

@@ -10,6 +10,8 @@ export type HistoryEventType = 'invoke' | 'ok' | 'fail' | 'info'
  * `wire`: a copy of it on the wire · `handle`: a handler's run (invoke, then ok or fail) · `effect`: a committed effect, one
  * event for each row of the ledger, in its order · `dead`, `expired`, `dropped`: what else may become of it ·
  * `output`: a message that a handler published, `of` the one it handled · `reading`: a sum that was read, in `value` ·
+ * `lease`: a relay has a partition (`key`) from here on, under an `epoch` · `ack`: it deletes a row that was delivered, `mark`: it writes
+ * anything else of a row (invoke, then ok with the number of rows that it changed in `value`) ·
  * `fault`: invoke when it begins and ok when it is healed, or info for one that is over at once (SIGKILL); `key` names it.
  */
 export type HistoryOperation =
@@ -22,6 +24,9 @@ export type HistoryOperation =
   | 'dropped'
   | 'output'
   | 'reading'
+  | 'lease'
+  | 'mark'
+  | 'ack'
   | 'fault'
 
 export interface HistoryEvent {
@@ -39,8 +44,10 @@ export interface HistoryEvent {
   readonly hash?: string
   /** Of an output: the id of the message that was handled. */
   readonly of?: string
-  /** Of a reading. */
+  /** Of a reading, or of rows that were changed. */
   readonly value?: number
+  /** Of a lease, and of what is written under it. */
+  readonly epoch?: number
 }
 
 export type HistoryNote = Pick<HistoryEvent, 'type' | 'f'> &

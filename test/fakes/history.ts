@@ -6,6 +6,7 @@ import {
   conservation,
   contiguous,
   effectLedger,
+  fencedWrites,
   ghosts,
   type HistoryEvent,
   notVacuous,
@@ -15,7 +16,7 @@ import {
   totalQueue,
 } from '../../src/testing.ts'
 
-export type Event = Omit<HistoryEvent, 'process' | 't'>
+export type Event = Omit<HistoryEvent, 'process' | 't'> & Partial<Pick<HistoryEvent, 'process'>>
 
 /** Events at the times 0, 1, 2, … */
 export function history(events: readonly Event[]): readonly HistoryEvent[] {
@@ -53,6 +54,17 @@ export function reading(value: number): Event {
   return event('ok', 'reading', null, { key: 'sum', value })
 }
 
+/** From here on this relay has the one partition there is. */
+export function leased(process: string, epoch: number): Event {
+  return event('ok', 'lease', null, { process, key: 'partition 0', epoch })
+}
+
+/** What this relay writes of a row, and how many it changes. */
+export function wrote(process: string, f: 'mark' | 'ack', id: string, value: number): readonly Event[] {
+  const rest = { process, key: 'partition 0' }
+  return [event('invoke', f, id, rest), event('ok', f, id, { ...rest, value })]
+}
+
 export const fault: Event = event('info', 'fault', null, { key: 'kill relay' })
 export const drained = { isDrained: true, pending: 0 }
 
@@ -73,6 +85,7 @@ export function checkAll(events: readonly HistoryEvent[]): readonly CheckResult[
     conservation(events, 100),
     boundedDuplicates(events),
     singleRuns(events),
+    fencedWrites(events),
     notVacuous(events, drained),
   ]
 }

@@ -22,6 +22,7 @@ export type Invariant =
   | 'exactly once: it never stops without a fail-over'
   | 'at most once: nothing is sent twice'
   | 'at most once: nothing is sent before its take is acknowledged'
+  | 'a zombie writes nothing, but deletes what it saw confirmed'
   | 'a send is of one channel, held rows, and one run of each key'
 
 export class Broken extends Error {

@@ -27,6 +27,8 @@ export interface DatabaseFlaws {
   readonly removesWithoutRewind?: boolean
   /** A late confirm of a parked head takes its line away. */
   readonly removesParkedLines?: boolean
+  /** Lines, letters, takes and deletes are as good under an old epoch as under the last. */
+  readonly checksNoEpoch?: boolean
   /** A dead letter lets its key go on, whatever the policy. */
   readonly parksNothing?: boolean
   /** A blocked line is due as any other. */
@@ -173,10 +175,10 @@ export class Database {
 
   take(batch: string, asked: readonly TakenRow[]): TakeOutcome[] {
     this.statement()
-    const { rows, leases, taken } = this.tables
+    const { rows, taken } = this.tables
     const mine: TakenRow[] = []
     const outcomes = asked.map((row): TakeOutcome => {
-      if (leases.get(row.partition)?.epoch !== row.epoch) return 'fenced'
+      if (!this.#isLast(row)) return 'fenced'
       if (!rows.delete(nameOf(row))) return 'gone'
       mine.push(row)
       this.everTaken.set(nameOf(row), this.claims.get(row.partition) ?? 0)
@@ -200,12 +202,13 @@ export class Database {
   }
 
   removeFenced(
-    { partition, epoch }: LeasedPartition,
+    leased: LeasedPartition,
     note: { readonly number: bigint; readonly lineage: string },
     rows: readonly RowRef[],
   ): boolean {
-    if (this.tables.leases.get(partition)?.epoch !== epoch) return false
+    if (!this.#isLast(leased)) return false
     this.remove(rows)
+    const { partition } = leased
     // One whose caller had given up on it may come after its successor.
     if (note.number > this.fencedState(partition).number) this.tables.fenced.set(partition, note)
     return true
@@ -377,8 +380,12 @@ export class Database {
     this.#end(this.begin())
   }
 
+  #isLast({ partition, epoch }: LeasedPartition): boolean {
+    return this.flaws.checksNoEpoch === true || this.tables.leases.get(partition)?.epoch === epoch
+  }
+
   #check(line: RowRef & { readonly epoch: bigint }): LineOutcome {
-    if (this.tables.leases.get(line.partition)?.epoch !== line.epoch) return 'fenced'
+    if (!this.#isLast(line)) return 'fenced'
     return this.tables.rows.has(nameOf(line)) ? 'written' : 'gone'
   }
 }

@@ -68,6 +68,7 @@ export function judge(world: World): void {
       last = order
     }
   }
+  world.watchZombies.judge()
 }
 
 /**

@@ -25,6 +25,7 @@ const early: Invariant = 'exactly once: a transaction begins when the rows of th
 const silent: Invariant = 'a blocked or parked key sends nothing'
 const beside: Invariant = 'a follower lies beside a parked head'
 const time: Invariant = 'nothing expires before its time, and nothing is sent after it'
+const zombie: Invariant = 'a zombie writes nothing, but deletes what it saw confirmed'
 const others: Invariant = 'a failing message does not stop others'
 
 function tap(make: () => Tap): Pick<Mutant, 'seams'> {
@@ -224,6 +225,7 @@ export const mutants: readonly NamedMutant[] = [
       },
     }),
   },
+  { name: 'lets a zombie write lines, letters and takes', breaks: [zombie], flaws: { checksNoEpoch: true } },
   { name: 'lets a zombie write on', breaks: [once, order, early], flaws: { fencesNobody: true } },
   {
     name: 'notes a span in place of its rows',

@@ -112,15 +112,19 @@ export class RelayFences {
   }
 
   remove({ call, partition, note, rows }: CommandOf<'removeFenced'>): Operation {
-    const { database, clock, seams, coverage } = this.#around
-    const { mind } = this.#relay
+    const { database, clock, seams, coverage, watchZombies } = this.#around
+    const { mind, mindName } = this.#relay
+    const { epoch } = partition
     let holds = false
     if (seams.awaitsNot === 'removeFenced') mind.removedFenced(call, true)
     return {
       kind: 'removeFenced',
       hasEffect: false,
       effect: () => {
-        holds = database.removeFenced(partition, note, rows)
+        const refs = rows.map((row) => ({ ...row, epoch }))
+        holds = watchZombies.deletes(mindName, 'mark', refs, () =>
+          database.removeFenced(partition, note, rows),
+        )
       },
       answer: () => {
         if (!holds) coverage.saw('fenced delete refused')

@@ -16,8 +16,8 @@ export class RelayTakes {
   }
 
   take(session: string, { take, channel, rows }: CommandOf<'take'>): Operation {
-    const { database, broker, clock, coverage, seams, watchTakes } = this.#around
-    const { mind } = this.#relay
+    const { database, broker, clock, coverage, seams, watchTakes, watchZombies } = this.#around
+    const { mind, mindName } = this.#relay
     let outcomes: readonly TakeOutcome[] | null = null
     const answer = (): void => {
       if (outcomes === null) {
@@ -45,7 +45,9 @@ export class RelayTakes {
       effect: (how) => {
         // Some transports can tell that nobody is there.
         if (how % 4 === 1 || (broker.down.has(channel) && how % 2 === 0)) return
-        outcomes = database.take(`${session}/${take}`, rows)
+        outcomes = watchZombies.deletes(mindName, 'mark', rows, () =>
+          database.take(`${session}/${take}`, rows),
+        )
         coverage.saw('taken', outcomes.filter((each) => each === 'taken').length)
       },
       answer,

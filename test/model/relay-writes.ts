@@ -5,7 +5,7 @@ import type { Database } from './database.ts'
 
 export type WriteCommand = Extract<Command, { type: 'block' | 'bury' | 'move' | 'lose' }>
 
-export function rowsOf(command: WriteCommand): readonly RowRef[] {
+export function rowsOf(command: WriteCommand): readonly (RowRef & { readonly epoch: bigint })[] {
   if (command.type === 'block') return command.lines
   return command.type === 'bury' ? command.letters : command.rows
 }

@@ -14,6 +14,7 @@ import { RelayFences } from './relay-fences.ts'
 import { RelayTakes } from './relay-takes.ts'
 import type { WatchTakes } from './watch-takes.ts'
 import type { WatchPoison } from './watch-poison.ts'
+import type { WatchZombies } from './watch-zombies.ts'
 import type { Watch } from './watch.ts'
 
 /** Where a mutant reaches in, between the mind and its hands. */
@@ -40,6 +41,7 @@ export interface Surroundings {
   readonly watch: Watch
   readonly watchTakes: WatchTakes
   readonly watchPoison: WatchPoison
+  readonly watchZombies: WatchZombies
   readonly coverage: Coverage
   readonly options: MindOptions
   readonly leaseMs: number
@@ -86,6 +88,11 @@ export class SimulatedRelay {
     this.fences = new RelayFences(this, around)
   }
 
+  /** Names what remembers: a mind ends with its process, and not with a session. */
+  get mindName(): string {
+    return `${this.#name}.${this.past.length}`
+  }
+
   pump(): void {
     for (const command of this.mind.decide(this.#around.clock.now)) this.#start(command)
   }
@@ -100,7 +107,7 @@ export class SimulatedRelay {
   }
 
   claim(most: number): void {
-    const { database, clock, coverage, leaseMs } = this.#around
+    const { database, clock, coverage, leaseMs, watchZombies } = this.#around
     const asked = clock.now
     let gained: LeasedPartition[] = []
     this.#lease(
@@ -108,6 +115,7 @@ export class SimulatedRelay {
       () => {
         const lost = database.everLost.size
         gained = database.claim(this.session, most, clock.now, leaseMs)
+        watchZombies.claims(this.mindName, gained)
         coverage.saw('possibly lost, counted at a claim', database.everLost.size - lost)
       },
       () => this.#gain(gained, asked + leaseMs),
@@ -347,11 +355,12 @@ export class SimulatedRelay {
   }
 
   #send(command: Extract<Command, { type: 'send' }>): Operation {
-    const { broker, watch, clock } = this.#around
+    const { broker, watch, clock, watchZombies } = this.#around
     const watched = watch.sends((partition) => this.#leaseName(partition), command)
     let fates: readonly Fate[] = []
     const end = (answered: readonly Fate[]): void => {
       watch.ended(watched, answered)
+      watchZombies.confirms(this.mindName, command.rows, answered)
       const told = this.tap.fate === undefined ? answered : answered.map(this.tap.fate)
       this.mind.sendEnded(command.send, told, clock.now)
     }
@@ -367,19 +376,21 @@ export class SimulatedRelay {
   }
 
   #remove({ remove, rows }: Extract<Command, { type: 'remove' }>): Operation {
-    const { database, clock, seams } = this.#around
+    const { database, clock, seams, watchZombies } = this.#around
+    const { mindName } = this
     if (seams.awaitsNot === 'remove') this.mind.removed(remove)
     return {
       kind: 'remove',
       hasEffect: false,
-      effect: () => database.remove(rows),
+      effect: () => watchZombies.deletes(mindName, 'ack', rows, () => database.remove(rows)),
       answer: () => this.mind.removed(remove),
       fail: () => this.mind.removeFailed(remove, clock.now),
     }
   }
 
   #write(command: WriteCommand): Operation {
-    const { database, clock, coverage, seams } = this.#around
+    const { database, clock, coverage, seams, watchZombies } = this.#around
+    const { mindName } = this
     const { write } = command
     let outcomes: FollowerOutcome[] = []
     if (seams.awaitsNot === 'block') {
@@ -394,6 +405,8 @@ export class SimulatedRelay {
       effect: () => {
         outcomes = carryOut(database, command, clock.now)
         countWrite(coverage, command, outcomes)
+        const isWritten = outcomes.map((outcome) => outcome === 'written')
+        watchZombies.writes(mindName, 'mark', rowsOf(command), isWritten)
       },
       answer: () => this.mind.written(write, outcomes),
       fail: () => this.mind.writeFailed(write, clock.now),

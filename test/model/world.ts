@@ -9,6 +9,7 @@ import { Operator } from './operator.ts'
 import type { Run, Step } from './steps.ts'
 import { WatchPoison } from './watch-poison.ts'
 import { WatchTakes } from './watch-takes.ts'
+import { WatchZombies } from './watch-zombies.ts'
 import { Watch } from './watch.ts'
 
 export interface Mutant {
@@ -33,6 +34,7 @@ export class World {
   readonly broker: Broker
   readonly watch: Watch
   readonly watchTakes: WatchTakes
+  readonly watchZombies: WatchZombies
   readonly coverage: Coverage
   readonly options: MindOptions
   readonly relays: SimulatedRelay[] = []
@@ -49,8 +51,9 @@ export class World {
     this.broker = new Broker(coverage, mutant.flaws)
     this.watch = new Watch(this.database, this.options)
     this.watchTakes = new WatchTakes(this.database, this.options)
+    this.watchZombies = new WatchZombies(this.database)
     const watchPoison = new WatchPoison(this.database, this.options, this.clock)
-    const { database, broker, watch, watchTakes, options, clock } = this
+    const { database, broker, watch, watchTakes, watchZombies, options, clock } = this
     this.operator = new Operator(this)
     const around = {
       database,
@@ -58,6 +61,7 @@ export class World {
       watch,
       watchTakes,
       watchPoison,
+      watchZombies,
       coverage,
       options,
       clock,

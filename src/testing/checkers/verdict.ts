@@ -9,8 +9,8 @@ import {
  * `too-many-copies`: more copies than faults explain · `out-of-order`: a key's first occurrences against its commit order ·
  * `ghost`: rolled back and seen · `invented`: never attempted and seen · `altered`: other bytes than were written ·
  * `contradicted`: two ends that exclude each other, such as delivered and dead · `split`: state without its output, or the reverse ·
- * `unbalanced`: a sum that must not change has · `stalled`: no progress where there had to be some · `leaked`: a secret or a payload
- * in what a process said · `crashed`: an error in it that nobody handled · `vacuous`: the run proves nothing.
+ * `unbalanced`: a sum that must not change has · `stalled`: no progress where there had to be some · `unfenced`: a relay that had lost
+ * its partition changed a row of it · `leaked`: a secret or a payload in what a process said · `crashed`: an error in it that nobody handled · `vacuous`: the run proves nothing.
  */
 export const anomalyKinds = [
   'lost',
@@ -25,6 +25,7 @@ export const anomalyKinds = [
   'split',
   'unbalanced',
   'stalled',
+  'unfenced',
   'leaked',
   'crashed',
   'vacuous',
