@@ -1,5 +1,7 @@
 export { chanceOf, drawer } from './testing/chance.ts'
 export type { Chance } from './testing/chance.ts'
+export { chaosTransport } from './testing/chaos-transport.ts'
+export type { ChaosCounts, ChaosOptions, ChaosTransport } from './testing/chaos-transport.ts'
 export * from './testing/checkers.ts'
 export { spawnChild } from './testing/child.ts'
 export type { Child, ChildExit, SpawnChildOptions } from './testing/child.ts'

@@ -1,0 +1,91 @@
+import { describe, expect, it } from 'vitest'
+import { silentLogger } from '../kernel/logger.ts'
+import type { Transport } from '../ports/transport.ts'
+import { chaosTransport, type ChaosTransport } from './chaos-transport.ts'
+import { transportConformance } from './conformance/transport.ts'
+import { idsOf, messagesTo, textsByKey } from './conformance/transport-scene.ts'
+import { until } from './until.ts'
+
+let addresses = 0
+const newAddress = (): string => `address-${++addresses}`
+
+function open(definition: ChaosTransport, logger = silentLogger): Transport {
+  return definition.open({ logger, applicationName: 'test', source: '/test' })
+}
+
+/** What comes of a hundred messages of ten keys, in the order in which it comes. */
+async function arrivals(
+  definition: ChaosTransport,
+  messages = messagesTo(newAddress(), [...'abcdefghij'], 100),
+): ReturnType<Awaited<ReturnType<NonNullable<Transport['subscribe']>>>['receive']> {
+  const transport = open(definition)
+  const [{ address }] = messages as [(typeof messages)[number]]
+  const channels = [{ channel: address, address }]
+  const subscription = await transport.subscribe!({ consumer: 'all', channels, onRevoked: () => {} })
+  const publisher = await transport.openPublisher!()
+  expect(await publisher.publish(messages, 1000)).toEqual(messages.map(() => ({ outcome: 'confirmed' })))
+  const { sent, copies } = definition.counts
+  const all = []
+  while (all.length < sent + copies)
+    all.push(...(await subscription.receive(500, AbortSignal.timeout(10_000))))
+  expect(definition.isQuiet).toBe(false)
+  await subscription.settle(all.slice(-1))
+  expect(definition.isQuiet).toBe(true)
+  return all
+}
+
+describe('a chaos transport', () => {
+  describe.each([true, false])('that makes no copies (order kept: %s)', (keepsOrder) => {
+    const transport = chaosTransport({ duplicates: 0, delayMs: 5, keepsOrder })
+    it.each(transportConformance({ transport, newAddress }))('$name', ({ run }) => run())
+  })
+
+  it('brings some twice and some out of turn, the first of each key in order', async () => {
+    const definition = chaosTransport({ seed: 7 })
+    const messages = messagesTo(newAddress(), [...'abcdefghij'], 100)
+    const all = await arrivals(definition, messages)
+    const first = [
+      ...new Map(all.toReversed().map((each) => [each.envelope!.id, each])).values(),
+    ].toReversed()
+    expect(definition.counts).toMatchObject({ sent: 100, copies: all.length - 100 })
+    expect(definition.counts.copies).toBeGreaterThan(10)
+    expect(definition.counts.overtaking).toBeGreaterThan(10)
+    expect(textsByKey(first)).toEqual(expect.objectContaining(textsByKey(messages)))
+  })
+
+  it('keeps no order of keys where it is not to', async () => {
+    const messages = messagesTo(newAddress(), ['a'], 50)
+    const all = await arrivals(chaosTransport({ seed: 7, duplicates: 0, keepsOrder: false }), messages)
+    expect(idsOf(all)).not.toEqual(idsOf(messages))
+    expect(idsOf(all).toSorted()).toEqual(idsOf(messages).toSorted())
+  })
+
+  it('copies the same for the same seed, and says in the log which that was', async () => {
+    const copied = async (definition: ChaosTransport): Promise<readonly string[]> => {
+      const texts = [...textsByKey(await arrivals(definition)).values()].flat()
+      return texts.filter((text, i) => texts.indexOf(text) !== i).toSorted()
+    }
+    const told: unknown[] = []
+    const drawn = chaosTransport()
+    open(drawn, { ...silentLogger, info: (fields) => void told.push(fields) })
+    expect(told).toEqual([expect.objectContaining({ seed: drawn.seed })])
+    expect(await copied(drawn)).toEqual(await copied(chaosTransport({ seed: drawn.seed })))
+  })
+
+  it('gives a consumer that comes later what has come before', async () => {
+    const definition = chaosTransport({ duplicates: 0, delayMs: 0 })
+    const [address, transport] = [newAddress(), open(definition)]
+    const publisher = await transport.openPublisher!()
+    const messages = messagesTo(address, ['a'], 10)
+    await publisher.publish(messages, 1000)
+    await until('all of it handed over', () => definition.isQuiet)
+    const channels = [{ channel: address, address }]
+    const subscription = await transport.subscribe!({ consumer: 'late', channels, onRevoked: () => {} })
+    expect(idsOf(await subscription.receive(50, AbortSignal.timeout(10_000)))).toEqual(idsOf(messages))
+  })
+
+  it('refuses what it cannot do', () => {
+    expect(() => chaosTransport({ duplicates: 2 })).toThrow('`duplicates`')
+    expect(() => chaosTransport({ delayMs: -1 })).toThrow('`delayMs`')
+  })
+})
