@@ -1,10 +1,13 @@
 import { lineage } from './fenced-log.ts'
 import { Broken, type Invariant } from './broken.ts'
 import type { SimulatedRelay } from './relay.ts'
-import { lockOf, nameOf, type StoredRow } from './tables.ts'
+import { lockOf, nameOf, type StoredLine, type StoredRow } from './tables.ts'
 import type { World } from './world.ts'
 
 const rounds = 4000
+
+/** Of a message whose channel allows three. */
+const manyTries = 30
 
 /** Ends all writers and all faults, lets everything succeed, and waits, in rounds, for quiet. */
 export function heal(world: World): void {
@@ -29,6 +32,21 @@ export function heal(world: World): void {
       () => others().length === 0,
     )
     if (hadOthers && database.tables.rows.size > 0) coverage.saw('others went on beside a failing message')
+  }
+  // What is refused each time comes to its last attempt, and is dead then or waits for an operator.
+  if (!run.isRetryFar) {
+    // Of what closes its connection nobody can tell that it fails, where nothing else is confirmed any more.
+    for (const [id, poison] of broker.poison) if (poison === 'breaker') broker.poison.delete(id)
+    const stuck = 'no key is closed and no partition stuck for ever'
+    settle(world, stuck, world.clock.now + 200_000, () => {
+      const tried = [...database.tables.rows.values()].filter((row) => isTried(world, row))
+      // Take-overs may cost a few more, and what is told exactly `judge` looks at.
+      for (const { id } of tried) {
+        const times = world.watch.refusals.get(id) ?? 0
+        if (times > manyTries) throw new Broken('attempts never exceed their limit', `${id}: ${times}`)
+      }
+      return tried.length === 0
+    })
   }
   broker.poison.clear()
   world.operator.clear()
@@ -63,6 +81,14 @@ function rest(world: World): void {
     }
     world.advance(pause(world, until))
   }
+}
+
+/** It fails each time, and no head of its key waits for an operator, itself or another. */
+function isTried({ broker, database }: World, { id, channel, key }: StoredRow): boolean {
+  if (broker.poison.get(id) !== 'reject') return false
+  const isBlocked = (line: StoredLine): boolean =>
+    line.state === 'blocked' && (line.id === id || (line.channel === channel && line.key === key))
+  return ![...database.tables.lines.values()].some(isBlocked)
 }
 
 /** Tells rows that fail for themselves, now, and what their key keeps waiting. */

@@ -26,6 +26,7 @@ const silent: Invariant = 'a blocked or parked key sends nothing'
 const beside: Invariant = 'a follower lies beside a parked head'
 const time: Invariant = 'nothing expires before its time, and nothing is sent after it'
 const zombie: Invariant = 'a zombie writes nothing, but deletes what it saw confirmed'
+const attempts: Invariant = 'attempts never exceed their limit'
 const others: Invariant = 'a failing message does not stop others'
 
 function tap(make: () => Tap): Pick<Mutant, 'seams'> {
@@ -196,6 +197,24 @@ export const mutants: readonly NamedMutant[] = [
     name: 'takes an unknown fate for a confirmation',
     breaks: [lost, order],
     ...tap(() => ({ fate: (fate) => (fate.outcome === 'unknown' ? { outcome: 'confirmed' } : fate) })),
+  },
+  {
+    name: 'takes a batch for confirmed where some of it is',
+    breaks: [lost, order],
+    ...tap(() => ({
+      fates: (fates) =>
+        fates.some(({ outcome }) => outcome === 'confirmed')
+          ? fates.map(() => ({ outcome: 'confirmed' }))
+          : fates,
+    })),
+  },
+  { name: 'deletes a row before it has sent it', breaks: [lost], seams: { removesBeforeSend: true } },
+  {
+    name: 'forgets how often a message has failed',
+    breaks: [attempts],
+    ...tap(() => ({
+      result: (result) => ({ ...result, rows: result.rows.map((row) => ({ ...row, attempts: 0 })) }),
+    })),
   },
   { name: 'does not await its deletes', breaks: [twice, stuck], seams: { awaitsNot: 'remove' } },
   { name: 'does not await its lines', breaks: [order, stuck, others], seams: { awaitsNot: 'block' } },

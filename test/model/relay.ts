@@ -25,12 +25,16 @@ export interface Seams {
     news?(request: NewsRequest): NewsRequest
     result?(result: ReadResult): ReadResult
     fate?(fate: Fate): Fate
+    /** Of one send. */
+    fates?(fates: readonly Fate[]): readonly Fate[]
     outcome?(outcome: FencedOutcome): FencedOutcome
     found?(found: TakenOver, partition: number, database: Database): TakenOver
   }
   readonly takesFailedReadForEmpty?: boolean
   /** Acknowledged when it is issued; its effect comes later. */
   readonly awaitsNot?: 'remove' | 'block' | 'take' | 'removeFenced'
+  /** Deletes what it is about to send. */
+  readonly removesBeforeSend?: boolean
   /** Sends again what was sent once and not answered for. */
   readonly dispatchesAgain?: boolean
 }
@@ -355,13 +359,15 @@ export class SimulatedRelay {
   }
 
   #send(command: Extract<Command, { type: 'send' }>): Operation {
-    const { broker, watch, clock, watchZombies } = this.#around
+    const { broker, watch, clock, watchZombies, seams, database } = this.#around
+    if (seams.removesBeforeSend === true) database.remove(command.rows)
     const watched = watch.sends((partition) => this.#leaseName(partition), command)
     let fates: readonly Fate[] = []
     const end = (answered: readonly Fate[]): void => {
       watch.ended(watched, answered)
       watchZombies.confirms(this.mindName, command.rows, answered)
-      const told = this.tap.fate === undefined ? answered : answered.map(this.tap.fate)
+      const each = this.tap.fate === undefined ? answered : answered.map(this.tap.fate)
+      const told = this.tap.fates?.(each) ?? each
       this.mind.sendEnded(command.send, told, clock.now)
     }
     return {

@@ -57,6 +57,26 @@ describe('the relay over PostgreSQL', () => {
       ),
       'what has an unknown fate',
     ],
+    [
+      'takes a batch for confirmed where some of it is',
+      through(({ publish }) => async (batch, timeoutMs) => {
+        const fates = await publish(batch, timeoutMs)
+        return fates.some(({ outcome }) => outcome === 'confirmed')
+          ? batch.map(() => ({ outcome: 'confirmed' }))
+          : fates
+      }),
+      'what has an unknown fate',
+    ],
+    [
+      'never gives up',
+      async (config) => {
+        const channels = config.channels.map((channel) => ({ ...channel, maxAttempts: 1000 }))
+        const waybill = createWaybill({ ...config, channels })
+        await waybill.start()
+        return waybill
+      },
+      'what is refused again and again',
+    ],
   ])('is found out where it %s', async (_what, startRelay, begin) => {
     const cases = relayConformance({ store, startRelay: startRelay!, timeoutMs: 1000 })
     const failing = cases.find(({ name }) => name.startsWith(begin))!

@@ -1,13 +1,46 @@
 import { describe, expect, it } from 'vitest'
-import { until } from '../../src/testing.ts'
+import { type Child, type FencedWrites, fencedWrites, type HistoryEvent, until } from '../../src/testing.ts'
 import { postgresDatabase } from '../setup/servers.ts'
-import { RelayScene } from './scene.ts'
+import { RelayScene, type Verdict } from './scene.ts'
 
 async function openScene(): Promise<RelayScene> {
   return await RelayScene.open((await postgresDatabase()).url)
 }
 
 const clean = { lost: 0, copies: 0, disorder: 0 }
+
+/** A relay is told to stop when the broker has its messages, and has not said so; another one goes on. */
+async function stoppedWhileSending(scene: RelayScene, preload?: string): Promise<Verdict> {
+  const stopping = await scene.relay({
+    hangs: 'to the signal',
+    ...(preload === undefined ? {} : { preload }),
+  })
+  await scene.publish(['a', 'b', 'c'])
+  await stopping.waitForLine((line) => line === 'sending')
+  expect(await stopping.terminate()).toEqual({ code: 0, signal: null })
+  await scene.relay()
+  return await scene.drained()
+}
+
+/** A relay stands still before it writes a line, until another one has all its partitions; then it writes it. */
+async function blockedByZombie(scene: RelayScene, writesAhead = false): Promise<FencedWrites> {
+  scene.shutGate()
+  const zombie = await scene.relay({ failpoints: 'relay.before-block=stop', writesAhead })
+  await scene.publish(['refused', 'a', 'b'])
+  await zombie.waitForLine((line) => line.startsWith('failpoint relay.before-block'))
+  const other = await scene.relay()
+  const isOf = ({ pid }: Child, f: HistoryEvent['f']): readonly HistoryEvent[] =>
+    scene.history.filter((event) => event.process === `${pid}` && event.f === f)
+  // As it has noted them, which is a moment after it has them.
+  const hasAll = (): boolean => new Set(isOf(other, 'lease').map(({ key }) => key)).size === 16
+  await until('all partitions with the other', hasAll)
+  zombie.resume()
+  const isWritten = (): boolean => isOf(zombie, 'mark').some(({ type }) => type === 'ok')
+  await until('the line', isWritten)
+  const found = fencedWrites(scene.history)
+  scene.openGate()
+  return found
+}
 
 describe('a hand-over', () => {
   it('copies nothing where relays are told to stop under load, one after another (R5)', async () => {
@@ -45,9 +78,21 @@ describe('a hand-over', () => {
     expect(senders).toBe(3)
   })
 
+  it('sends nothing again that was under way when its relay was told to stop (F16)', async () => {
+    await using scene = await openScene()
+    expect(await stoppedWhileSending(scene)).toMatchObject(clean)
+  })
+
+  it('is found out where it ignores what is under way (F16)', async () => {
+    await using scene = await openScene()
+    const { lost, copies } = await stoppedWhileSending(scene, 'exit-at-once')
+    expect(lost).toBe(0)
+    expect(copies).toBeGreaterThan(0)
+  })
+
   it('ends at once at a second SIGTERM, and another relay goes on', async () => {
     await using scene = await openScene()
-    const stuck = await scene.relay({ hangs: true })
+    const stuck = await scene.relay({ hangs: 'for ever' })
     await scene.publish(['a', 'b', 'c'])
     await stuck.waitForLine((line) => line === 'sending')
     process.kill(stuck.pid, 'SIGTERM')
@@ -78,6 +123,20 @@ describe('a take-over', () => {
     expect({ lost, disorder }).toEqual({ lost: 0, disorder: 0 })
   })
 
+  it('keeps off what a zombie writes, but for deletes of what it saw confirmed (F9)', async () => {
+    await using scene = await openScene()
+    const { checked, anomalies } = await blockedByZombie(scene)
+    expect(anomalies).toEqual([])
+    expect(checked).toBeGreaterThan(0)
+    expect(await scene.drained()).toMatchObject({ lost: 0, disorder: 0 })
+  })
+
+  it('is found out where a zombie writes under an epoch that it does not have (F9)', async () => {
+    await using scene = await openScene()
+    const { anomalies } = await blockedByZombie(scene, true)
+    expect(anomalies.map(({ kind }) => kind)).toEqual(['unfenced'])
+  })
+
   it('from a relay that was stopped past its lease and goes on later loses nothing and keeps order (R6)', async () => {
     await using scene = await openScene()
     scene.write()
@@ -92,6 +151,7 @@ describe('a take-over', () => {
     await scene.sendsMore(zombie)
     const { published, copies, most, ...verdict } = await scene.drained()
     expect(verdict).toEqual({ lost: 0, disorder: 0, senders: 2 })
+    expect(fencedWrites(scene.history).anomalies).toEqual([])
     // One fault, one copy of what was under way at it.
     expect(most).toBeLessThanOrEqual(2)
     expect(copies).toBeLessThan(published / 2)

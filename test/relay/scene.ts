@@ -1,34 +1,53 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { createWaybill, defineChannel, defineConfig, type Waybill } from '../../src/index.ts'
 import { type PgClient, postgresStore } from '../../src/postgres.ts'
-import { type Child, spawnChild, until } from '../../src/testing.ts'
-import { type Copy, copiesIn, type Counted, countingBroker } from './counting-broker.ts'
+import {
+  type Child,
+  type HistoryEvent,
+  readHistory,
+  recordHistory,
+  spawnChild,
+  until,
+} from '../../src/testing.ts'
+import { type Copy, copiesIn, type Counted, countingBroker, type CountingOptions } from './counting-broker.ts'
+import { notedStore } from './noted-store.ts'
 
 const counted = defineChannel<Counted>({ name: 'counted', key: ({ key }) => key })
 
-export interface OpenOptions {
-  readonly relay: boolean
-  readonly hangs?: boolean
+/** What a scene tells a relay, as JSON in `RELAY`. */
+export interface RelaySettings extends Pick<CountingOptions, 'hangs'> {
+  readonly url: string
+  readonly ledger: string
+  readonly history: string
+  readonly gate: string
+  /** A flaw: see `notedStore`. */
+  readonly writesAhead: boolean
 }
 
-export function open(url: string, ledger: string, { relay, hangs = false }: OpenOptions): Waybill<PgClient> {
+export function open(settings: RelaySettings, relay: boolean): Waybill<PgClient> {
+  const { url, ledger, hangs, gate, writesAhead } = settings
+  const history = recordHistory(settings.history)
+  const onConfirmed = (id: string): void => history.note({ type: 'ok', f: 'wire', id })
   const config = defineConfig({
-    store: postgresStore({ connectionString: url }),
-    transports: { counting: countingBroker(ledger, { hangs }) },
+    store: notedStore(postgresStore({ connectionString: url }), { history, writesAhead }),
+    transports: {
+      counting: countingBroker(ledger, { gate, onConfirmed, ...(hangs === undefined ? {} : { hangs }) }),
+    },
     channels: [counted],
     relay,
-    leaseMs: hangs ? 120_000 : 1000,
+    leaseMs: hangs === undefined ? 1000 : 120_000,
     batchSize: 20,
     readLimit: 20,
     pollMaxMs: 20,
     // Longer than any test: what hangs ends by a signal.
-    publishTimeoutMs: hangs ? 60_000 : 600,
-    stopTimeoutMs: hangs ? 60_000 : 10_000,
+    publishTimeoutMs: hangs === undefined ? 600 : 60_000,
+    stopTimeoutMs: hangs === undefined ? 10_000 : 60_000,
     statementTimeoutMs: 5000,
+    retryInitialMs: 50,
     logLevel: 'info',
   })
   return createWaybill<PgClient>(config, {})
@@ -50,7 +69,7 @@ export class RelayScene implements AsyncDisposable {
     this.#url = url
     this.client = client
     this.#folder = mkdtempSync(join(tmpdir(), 'waybill-relays-'))
-    this.#waybill = open(url, this.#ledger, { relay: false })
+    this.#waybill = open(this.#settings({}), false)
   }
 
   static async open(url: string): Promise<RelayScene> {
@@ -65,15 +84,32 @@ export class RelayScene implements AsyncDisposable {
     return copiesIn(this.#ledger)
   }
 
+  /** From here on messages of the key `refused` are refused, until it is opened again. */
+  shutGate(): void {
+    writeFileSync(this.#gate, '')
+  }
+
+  openGate(): void {
+    rmSync(this.#gate, { force: true })
+  }
+
+  /** What every relay has noted so far. */
+  get history(): readonly HistoryEvent[] {
+    return existsSync(this.#history) ? readHistory([this.#history]) : []
+  }
+
   /** Starts a relay; resolves when it holds partitions. */
-  async relay(options: { readonly hangs?: boolean } = {}): Promise<Child> {
+  async relay(options: RelayOptions = {}): Promise<Child> {
+    const { preload, failpoints } = options
+    const loaded =
+      preload === undefined ? '' : ` --import ${new URL(`children/${preload}.ts`, import.meta.url).href}`
     const child = spawnChild({
       script: fileURLToPath(new URL('children/relay.ts', import.meta.url)),
       env: {
-        RELAY_DATABASE: this.#url,
-        RELAY_LEDGER: this.#ledger,
-        RELAY_HANGS: options.hangs === true ? 'yes' : 'no',
+        RELAY: JSON.stringify(this.#settings(options)),
+        NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''}${loaded}`,
       },
+      ...(failpoints === undefined ? {} : { failpoints }),
     })
     this.#children.push(child)
     await until('a share of the partitions', async () => (await this.held(child)) > 0)
@@ -160,9 +196,30 @@ export class RelayScene implements AsyncDisposable {
     rmSync(this.#folder, { recursive: true, force: true })
   }
 
+  #settings({ hangs, writesAhead = false }: RelayOptions): RelaySettings {
+    return {
+      ...{ url: this.#url, ledger: this.#ledger, history: this.#history, gate: this.#gate, writesAhead },
+      ...(hangs === undefined ? {} : { hangs }),
+    }
+  }
+
   get #ledger(): string {
     return join(this.#folder, 'ledger')
   }
+
+  get #history(): string {
+    return join(this.#folder, 'history')
+  }
+
+  get #gate(): string {
+    return join(this.#folder, 'gate')
+  }
+}
+
+interface RelayOptions extends Partial<Pick<RelaySettings, 'hangs' | 'writesAhead'>> {
+  /** A module of `children/` that it loads first. */
+  readonly preload?: string
+  readonly failpoints?: string
 }
 
 export interface Verdict {

@@ -35,6 +35,9 @@ export interface Sent extends Numbered {
   isConfirmed: boolean
 }
 
+/** Of the channel. */
+export const maxAttempts = 3
+
 /** One channel of its own, and a transport in memory that writes down what it is given. */
 export class RelayScene {
   readonly timeoutMs: number
@@ -59,7 +62,7 @@ export class RelayScene {
     this.channel =
       guarantee === 'at-most-once'
         ? defineChannel<Numbered>({ name, key, guarantee })
-        : defineChannel<Numbered>({ name, key, maxAttempts: 3 })
+        : defineChannel<Numbered>({ name, key, maxAttempts })
     this.#waybill = createWaybill(this.#config(0)) as Waybill<never>
     this.#closing.push(() => this.#waybill.stop())
   }

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { until } from '../until.ts'
 import { casesIn, type ConformanceCase } from './case.ts'
-import { type Numbered, type RelayConformanceOptions, RelayScene, type Sent } from './relay-scene.ts'
+import {
+  maxAttempts,
+  type Numbered,
+  type RelayConformanceOptions,
+  RelayScene,
+  type Sent,
+} from './relay-scene.ts'
 
 /**
  * What is asked of a relay over a store, whichever way it learns of messages: every committed message goes to its transport, in order of
@@ -91,7 +97,7 @@ export function relayConformance(options: RelayConformanceOptions): readonly Con
       const dead = await until(
         'the dead letter',
         async () => {
-          const found = await scene.deadLetters.list({ channel: scene.channel.name })
+          const found = await deadIn(scene)
           return found.length > 0 && found
         },
         { timeoutMs: scene.timeoutMs },
@@ -104,6 +110,27 @@ export function relayConformance(options: RelayConformanceOptions): readonly Con
       await until('what stood behind it', () => triesOf(scene.sent, 'a', 10).length > 0, {
         timeoutMs: scene.timeoutMs,
       })
+    },
+
+    'what is refused again and again is given up after its attempts, and all others go on meanwhile': async (
+      scene,
+    ) => {
+      scene.fateOf = ({ key, place }) =>
+        key === 'a' && place === 3
+          ? { outcome: 'rejected', scope: 'message', retryable: true, code: 'BUSY', reason: 'Not now.' }
+          : { outcome: 'confirmed' }
+      await scene.publish(numbered(['a', 'b'], 10))
+      await scene.startRelay()
+      // One that does not give up would be waited for in vain: another try tells sooner.
+      const hasEnded = async (): Promise<boolean> =>
+        triesOf(scene.sent, 'a', 3).length > maxAttempts || (await deadIn(scene)).length > 0
+      await until('the last try', hasEnded, { timeoutMs: scene.timeoutMs })
+      assert.equal(triesOf(scene.sent, 'a', 3).length, maxAttempts)
+      await scene.untilSent(20)
+      assert.deepEqual(
+        (await deadIn(scene)).map(({ reason, attempts }) => ({ reason, attempts })),
+        [{ reason: 'attempts-exhausted', attempts: maxAttempts }],
+      )
     },
   })
   if (!options.store.capabilities.takes) return confirming
@@ -125,6 +152,10 @@ export function relayConformance(options: RelayConformanceOptions): readonly Con
       },
     }),
   ]
+}
+
+async function deadIn(scene: RelayScene): ReturnType<RelayScene['deadLetters']['list']> {
+  return await scene.deadLetters.list({ channel: scene.channel.name })
 }
 
 /** `count` messages of each key in turn, whose places go on behind `after`. */

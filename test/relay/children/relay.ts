@@ -1,4 +1,3 @@
-import { open } from '../scene.ts'
+import { open, type RelaySettings } from '../scene.ts'
 
-const hangs = process.env['RELAY_HANGS'] === 'yes'
-await open(process.env['RELAY_DATABASE']!, process.env['RELAY_LEDGER']!, { relay: true, hangs }).run()
+await open(JSON.parse(process.env['RELAY']!) as RelaySettings, true).run()

@@ -92,6 +92,44 @@ describe('the conformance of a store', () => {
       'an inbox admits an id once',
     ],
     [
+      'notes what was handled in a transaction of its own',
+      changed((store) => ({
+        inbox: {
+          ...store.inbox,
+          admit: (_transaction, ...given) =>
+            store.transactions.run({ idleTimeoutMs: 5000 }, ({ executor }) =>
+              store.inbox.admit(executor, ...given),
+            ),
+        },
+      })),
+      'an inbox forgets what rolls back',
+    ],
+    [
+      'knows a message whichever consumer has handled it',
+      changed((store) => ({
+        inbox: {
+          ...store.inbox,
+          admit: (transaction, _consumer, ids) => store.inbox.admit(transaction, 'everybody', ids),
+        },
+      })),
+      'an inbox admits an id for one consumer',
+    ],
+    [
+      'renews whatever a relay takes for its own',
+      changed((store) => ({
+        async openLeases(lane) {
+          const leases = await store.openLeases(lane)
+          return altered(leases, {
+            async renew(held, ...more) {
+              await leases.renew(held, ...more)
+              return held
+            },
+          })
+        },
+      })),
+      'partitions are leased to one relay',
+    ],
+    [
       'moves a checkpoint from wherever it stands',
       changed((store) => ({
         checkpoints: {
