@@ -5,7 +5,7 @@ import type { CheckpointMove } from '../../ports/checkpoints.ts'
 import type { RefusedMessage } from '../../ports/inbox.ts'
 import type { Store } from '../../ports/store.ts'
 import { casesIn, type ConformanceCase } from './case.ts'
-import { graceFor, idsOf, messageOf, type StoreConformanceOptions, StoreScene } from './store-scene.ts'
+import { idsOf, messageOf, type StoreConformanceOptions, StoreScene } from './store-scene.ts'
 import { newConsumer } from './transport-scene.ts'
 
 /** What a store has to do for consumers. */
@@ -49,7 +49,7 @@ export function consumingCases(options: StoreConformanceOptions): readonly Confo
             store.inbox.admit(executor, consumer, [id])
           const first = await scene.openTransaction(store, admit)
           const second = scene.transaction(store, admit)
-          await graceFor(second)
+          await scene.untilWaits(second)
           await (isCommitted ? first.commit() : first.rollBack())
           assert.deepEqual(await second, new Set(isCommitted ? [] : [id]))
         }

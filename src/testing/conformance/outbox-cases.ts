@@ -4,7 +4,7 @@ import { newMessageId } from '../../kernel/ids.ts'
 import { headersFrom } from '../../kernel/message.ts'
 import type { BlockedLine, DeadLetter, OutboxRow } from '../../ports/outbox.ts'
 import { casesIn, type ConformanceCase } from './case.ts'
-import { graceFor, idsOf, messageOf, type StoreConformanceOptions, StoreScene } from './store-scene.ts'
+import { idsOf, messageOf, type StoreConformanceOptions, StoreScene } from './store-scene.ts'
 
 /** What a store has to do for those who publish, and for relays. */
 export function outboxCases(options: StoreConformanceOptions): readonly ConformanceCase[] {
@@ -65,14 +65,15 @@ export function outboxCases(options: StoreConformanceOptions): readonly Conforma
     ...(ordersCommits && {
       'of two transactions on one key the one that commits first has the lower numbers': async (scene) => {
         const store = await scene.open()
-        const street = await scene.street(store)
+        // One partition: rows of several are read one partition after the other, whatever their numbers.
+        const street = await scene.street(store, { partitions: 1 })
         const { reader } = await scene.desk(store, street)
         const [one, two, three] = [messageOf('k'), messageOf('k'), messageOf('k')]
         const append = (message: typeof one) => (executor: Parameters<typeof store.writer.append>[0]) =>
           store.writer.append(executor, street.channel, [message], null)
         const first = await scene.openTransaction(store, append(one))
         const second = scene.transaction(store, append(three))
-        await graceFor(second)
+        await scene.untilWaits(second)
         await append(two)(first.executor)
         await first.commit()
         await second

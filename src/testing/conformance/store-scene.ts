@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { systemClock } from '../../kernel/clock.ts'
 import { newMessageId } from '../../kernel/ids.ts'
 import { silentLogger } from '../../kernel/logger.ts'
 import { headersFrom } from '../../kernel/message.ts'
@@ -7,6 +8,7 @@ import type { Outbox } from '../../ports/outbox.ts'
 import type { NewMessage } from '../../ports/outbox-writer.ts'
 import type { SqlExecutor } from '../../ports/sql.ts'
 import type { Store, StoreDefinition } from '../../ports/store.ts'
+import { until } from '../until.ts'
 import { LaneReader } from './lane-reader.ts'
 
 export interface StoreConformanceOptions {
@@ -14,6 +16,11 @@ export interface StoreConformanceOptions {
   readonly store: StoreDefinition
   /** How long a case waits for anything, in milliseconds. @default 20000 */
   readonly timeoutMs?: number
+  /**
+   * Whether a transaction waits for another one at this moment, by the server's own word.
+   * @default nobody knows, and what should wait is given 100 ms to come too early; on a slow machine a mistake may need longer
+   */
+  readonly isWaiting?: () => Promise<boolean>
 }
 
 /** A transport with one channel of its own, so that cases do not meet in one database. */
@@ -30,7 +37,7 @@ export interface Desk {
   epochOf(partition: number): bigint
 }
 
-/** How long what should wait for another is given to come too early. It costs this long where it does wait. */
+/** How long what should wait for another is given to come too early, where no server tells. */
 const graceMs = 100
 
 /** What one case works with. */
@@ -128,6 +135,24 @@ export class StoreScene {
     }
   }
 
+  /** Resolves when `work` waits for another transaction, or has ended without having waited. */
+  async untilWaits(work: Promise<unknown>): Promise<void> {
+    const { isWaiting } = this.#options
+    let hasEnded = false
+    const ended = work.then(
+      () => void (hasEnded = true),
+      () => void (hasEnded = true),
+    )
+    if (isWaiting === undefined) {
+      const over = new AbortController()
+      await Promise.race([ended, systemClock.sleep(graceMs, over.signal)])
+      over.abort()
+      return
+    }
+    const isTold = async (): Promise<boolean> => hasEnded || (await isWaiting())
+    await until('one that waits for another', isTold, { timeoutMs: this.timeoutMs })
+  }
+
   async clear(): Promise<void> {
     const closing = this.#closing.splice(0).toReversed()
     for (const close of closing) await close()
@@ -138,14 +163,6 @@ export interface Held {
   readonly executor: SqlExecutor
   commit(): Promise<void>
   rollBack(): Promise<void>
-}
-
-/** Resolves when `work` has ended too early, or has had the time to. */
-export async function graceFor(work: Promise<unknown>): Promise<void> {
-  const timer = Promise.withResolvers<void>()
-  const handle = setTimeout(timer.resolve, graceMs)
-  await Promise.race([work.catch(() => {}), timer.promise])
-  clearTimeout(handle)
 }
 
 export function messageOf(key: string | null, text = 'payload'): NewMessage {

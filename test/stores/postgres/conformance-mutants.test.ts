@@ -4,6 +4,7 @@ import type { Store, StoreDefinition } from '../../../src/ports/store.ts'
 import { postgresStore } from '../../../src/postgres.ts'
 import { storeConformance } from '../../../src/testing/conformance/store.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
+import { isWaiting } from './support.ts'
 
 describe('the conformance of a store', () => {
   let connectionString: string
@@ -150,7 +151,8 @@ describe('the conformance of a store', () => {
       'a transaction rejects',
     ],
   ])('finds one that %s', async (_what, store, begin) => {
-    const cases = storeConformance({ store, timeoutMs: 5000 }).filter(({ name }) => name.startsWith(begin))
+    const options = { store, timeoutMs: 5000, isWaiting: () => isWaiting(connectionString) }
+    const cases = storeConformance(options).filter(({ name }) => name.startsWith(begin))
     expect(cases).toHaveLength(1)
     await expect(cases[0]!.run()).rejects.toMatchObject({ code: 'ERR_ASSERTION' })
   })

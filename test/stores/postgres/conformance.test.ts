@@ -2,6 +2,7 @@ import { beforeAll, describe, it } from 'vitest'
 import { storeConformance } from '../../../src/testing/conformance/store.ts'
 import { postgresStore } from '../../../src/postgres.ts'
 import { postgresDatabase } from '../../setup/servers.ts'
+import { isWaiting } from './support.ts'
 
 describe('the PostgreSQL store', () => {
   let connectionString = 'postgres://later'
@@ -16,5 +17,7 @@ describe('the PostgreSQL store', () => {
     open: (...given: Parameters<ReturnType<typeof postgresStore>['open']>) =>
       postgresStore({ connectionString }).open(...given),
   }
-  it.each(storeConformance({ store }))('$name', ({ run }) => run())
+  it.each(storeConformance({ store, isWaiting: () => isWaiting(connectionString) }))('$name', ({ run }) =>
+    run(),
+  )
 })

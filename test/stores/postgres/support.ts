@@ -136,6 +136,20 @@ export async function untilPurposeWaits(observer: pg.Client, purpose: string): P
   })
 }
 
+/** Whether any connection to this database waits for a lock. */
+export async function isWaiting(url: string): Promise<boolean> {
+  const client = new pg.Client(url)
+  await client.connect()
+  try {
+    const { rows } = await client.query(
+      `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    )
+    return rows.length > 0
+  } finally {
+    await client.end()
+  }
+}
+
 /** A reader of a street's partitions. */
 export class TestReader extends LaneReader {
   constructor(
