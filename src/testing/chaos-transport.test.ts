@@ -6,6 +6,8 @@ import { transportConformance } from './conformance/transport.ts'
 import { idsOf, messagesTo, textsByKey } from './conformance/transport-scene.ts'
 import { until } from './until.ts'
 
+const tenKeys = 'a b c d e f g h i j'.split(' ')
+
 let addresses = 0
 const newAddress = (): string => `address-${++addresses}`
 
@@ -16,7 +18,7 @@ function open(definition: ChaosTransport, logger = silentLogger): Transport {
 /** What comes of a hundred messages of ten keys, in the order in which it comes. */
 async function arrivals(
   definition: ChaosTransport,
-  messages = messagesTo(newAddress(), [...'abcdefghij'], 100),
+  messages = messagesTo(newAddress(), tenKeys, 100),
 ): ReturnType<Awaited<ReturnType<NonNullable<Transport['subscribe']>>>['receive']> {
   const transport = open(definition)
   const [{ address }] = messages as [(typeof messages)[number]]
@@ -42,7 +44,7 @@ describe('a chaos transport', () => {
 
   it('brings some twice and some out of turn, the first of each key in order', async () => {
     const definition = chaosTransport({ seed: 7 })
-    const messages = messagesTo(newAddress(), [...'abcdefghij'], 100)
+    const messages = messagesTo(newAddress(), tenKeys, 100)
     const all = await arrivals(definition, messages)
     const first = [
       ...new Map(all.toReversed().map((each) => [each.envelope!.id, each])).values(),

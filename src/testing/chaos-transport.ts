@@ -204,8 +204,13 @@ class Chaos {
     this.#groups.set(consumer, { group, addresses })
     if (known === undefined)
       for (const { address, envelope } of this.#log) if (addresses.has(address)) group.put(address, envelope)
-    const { receive, settle, close } = group.subscribe(request)
-    return { receive, settle, close }
+    const subscription = group.subscribe(request)
+    // Without its transactions, which are not declared.
+    return {
+      receive: (most, signal) => subscription.receive(most, signal),
+      settle: (positions) => subscription.settle(positions),
+      close: () => subscription.close(),
+    }
   }
 
   #wait(message: OutboundMessage, dueAt: number): void {

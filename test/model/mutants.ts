@@ -185,6 +185,7 @@ export const mutants: readonly NamedMutant[] = [
   },
   {
     name: 'looks for news while the clock stands before its marks',
+    seed: 8,
     breaks: [stuck],
     flaws: { trustsMarks: true },
   },

@@ -1,15 +1,20 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import { waiting } from '../../src/prove/waiting.ts'
 import { listedMutants, type Sighting } from './listed.ts'
 
-const waiting = listedMutants.filter((mutant) => 'waitsFor' in mutant)
+const withoutAdapter = listedMutants.filter((mutant) => 'waitsFor' in mutant)
 const found = listedMutants.filter((mutant) => 'found' in mutant)
 
 describe('the mutants that a suite like this has to find', () => {
   it('are sixteen, of which three wait for adapters', () => {
     expect(listedMutants).toHaveLength(16)
     expect(new Set(listedMutants.map(({ name }) => name)).size).toBe(16)
-    expect(waiting.map(({ fault }) => fault)).toEqual(['F8', 'T7', 'F15'])
+    expect(withoutAdapter.map(({ fault }) => fault)).toEqual(['F8', 'T7', 'F15'])
+    for (const { fault, waitsFor } of withoutAdapter)
+      expect(waiting).toContainEqual(
+        expect.objectContaining({ for: waitsFor, rows: expect.arrayContaining([fault]) }),
+      )
   })
 
   it.each(found.map(({ name, found: sightings }) => [name, sightings] as const))(

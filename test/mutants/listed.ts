@@ -196,7 +196,7 @@ export const listedMutants: readonly ListedMutant[] = [
   {
     name: 'makes a replication slot anew where it was lost',
     fault: 'F15',
-    waitsFor: 'change data capture',
+    waitsFor: 'a relay that reads the log of the database',
   },
   {
     name: 'tries a poisoned message for ever',

@@ -44,10 +44,7 @@ export const consumerRows: readonly Coverage[] = [
     fault: 'noted in the inbox, and the handler rolls back',
     shown: [
       test('test/crash/mutants.test.ts', 'exactly-once whose note of the message is in another transaction'),
-      test(
-        'src/testing/conformance/consuming-cases.ts',
-        'an inbox admits an id once for each consumer, and forgets what rolls back',
-      ),
+      test('src/testing/conformance/consuming-cases.ts', 'an inbox forgets what rolls back with its effect'),
     ],
   },
   {

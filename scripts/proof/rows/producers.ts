@@ -82,6 +82,7 @@ export const producerRows: readonly Coverage[] = [
     shown: [
       ...prove('pause relay-1', 'pause consumer-1'),
       test('test/relay/hand-over.test.ts', 'loses nothing and keeps order (R6)'),
+      test('test/relay/hand-over.test.ts', 'keeps off what a zombie writes'),
       test(
         'test/stores/postgres/effects.test.ts',
         'of a zombie changes nothing, and neither does its dead letter',
@@ -144,6 +145,10 @@ export const producerRows: readonly Coverage[] = [
     fault: 'SIGTERM under load, and a second one',
     shown: [
       test('test/relay/hand-over.test.ts', 'copies nothing where relays are told to stop under load'),
+      test(
+        'test/relay/hand-over.test.ts',
+        'sends nothing again that was under way when its relay was told to stop',
+      ),
       test('test/relay/hand-over.test.ts', 'ends at once at a second SIGTERM, and another relay goes on'),
       test('test/relay/kafka.test.ts', 'where they are told to stop under load'),
       test('test/app/run.test.ts', 'lets the handler under way end at SIGTERM'),
@@ -156,6 +161,10 @@ export const producerRows: readonly Coverage[] = [
       test('test/app/poison.test.ts', 'a blocked key waits over restarts while other keys go on'),
       test('test/app/poison.test.ts', 'a skipped head leaves its key going on'),
       test('src/testing/conformance/relay.ts', 'what is rejected for good becomes a dead letter'),
+      test(
+        'src/testing/conformance/relay.ts',
+        'what is refused again and again is given up after its attempts',
+      ),
       ...crash('relay.before-block', 'relay.after-block'),
     ],
   },

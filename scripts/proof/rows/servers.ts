@@ -96,6 +96,9 @@ export const serverRows: readonly Coverage[] = [
     id: 'F26',
     fault: 'broker that duplicates, reorders, delays',
     shown: [
+      test('test/app/chaos.test.ts', 'has each effect once, and keys keep their order'),
+      test('test/app/chaos.test.ts', 'at-most-once runs no handler twice where the broker makes no copies'),
+      test('test/app/chaos.test.ts', 'at-most-once, where it makes copies'),
       test('src/testing/memory/simulate.test.ts', 'shows losses, and no repeat, at most once'),
       test('test/app/kafka-messages.test.ts', 'a replay is passed by where the inbox has it'),
       test(
@@ -119,6 +122,8 @@ export const serverRows: readonly Coverage[] = [
         'test/stores/postgres/purge.test.ts',
         'deletes what is past its window by the clock of the database',
       ),
+      test('test/stores/postgres/clock.test.ts', 'takes no lease early, and its own end in time'),
+      test('test/stores/postgres/clock.test.ts', 'purges nothing early'),
     ],
   },
   {
