@@ -1,9 +1,13 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { WaybillError } from '../index.ts'
 
 /** What the demo needs of Kafka besides sending and consuming. */
 export interface TopicDesk {
   create(topic: string, partitions: number): Promise<void>
-  /** Removes the topic and the consumer group. */
+  /**
+   * Removes the topic and the consumer group. A group of processes that were killed has members until their sessions end: it is waited
+   * for that. Throws `WB_TIMED_OUT` where it is still there then.
+   */
   remove(topic: string, group?: string): Promise<void>
   close(): Promise<void>
 }
@@ -37,9 +41,34 @@ export async function openTopicDesk(brokers: readonly string[]): Promise<TopicDe
     },
     async remove(topic, group) {
       await admin.deleteTopics({ topics: [topic] })
-      // A group that nobody ever joined is not there.
-      if (group !== undefined) await admin.deleteGroups({ groups: [group] }).catch(() => {})
+      if (group !== undefined) await removeGroup(admin, group)
     },
     close: () => admin.close(),
+  }
+}
+
+/** Longer than any session of ours. */
+const groupDeadlineMs = 20_000
+
+interface GroupDesk {
+  deleteGroups(options: { groups: string[] }): Promise<unknown>
+  listGroups(): Promise<ReadonlyMap<string, unknown>>
+}
+
+async function removeGroup(admin: GroupDesk, group: string): Promise<void> {
+  const deadline = performance.now() + groupDeadlineMs
+  for (;;) {
+    // Refused while it has members, and where nobody ever joined it: the list tells these apart.
+    const isDeleted = await admin.deleteGroups({ groups: [group] }).then(
+      () => true,
+      () => false,
+    )
+    if (isDeleted || !(await admin.listGroups()).has(group)) return
+    if (performance.now() > deadline)
+      throw new WaybillError(
+        'WB_TIMED_OUT',
+        `The consumer group ${group} could not be removed: it still has members.`,
+      )
+    await pause(500)
   }
 }

@@ -149,10 +149,13 @@ export class Stage implements AsyncDisposable {
   async #removeTopics(brokers: readonly string[]): Promise<void> {
     const desk = await openTopicDesk(brokers)
     try {
-      for (const track of this.tracks) {
-        await desk.remove(track.channel.address, track.consumer)
-        if (track.follow !== null) await desk.remove(track.follow.address, followConsumer(track))
-      }
+      // At once: groups of processes that were killed are waited for.
+      await Promise.all(
+        this.tracks.flatMap((track) => [
+          desk.remove(track.channel.address, track.consumer),
+          ...(track.follow === null ? [] : [desk.remove(track.follow.address, followConsumer(track))]),
+        ]),
+      )
       if (this.tracks.some(({ guarantee }) => guarantee === 'exactly-once'))
         await desk.remove(positionsTopic(this.settings.id))
     } finally {

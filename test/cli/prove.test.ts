@@ -76,12 +76,12 @@ describe('waybill prove', () => {
     expect(await schemasOf(url)).toEqual([])
   })
 
-  // In the full run: they take their time. All of it only where the machine is busy: a run is over when there is no fault left.
+  // In the full run: they take their time.
   it.each(isFull ? ['kill,sessions'] : [])(
     'shows that exactly-once holds under the faults %s',
     { timeout: 240_000 },
     async (faults) => {
-      const args = ['prove', '--guarantee', 'exactly-once', '--faults', faults, '--seconds', '150']
+      const args = ['prove', '--guarantee', 'exactly-once', '--faults', faults, '--seconds', '90']
       const { code, stdout, stderr } = await runWaybill([...args, '--seed', '7', '--json'])
       const report = JSON.parse(stdout) as Report
       expectShown(report, stderr)
@@ -102,7 +102,7 @@ describe('waybill prove', () => {
     'shows that every guarantee holds under the faults %s, or says what the machine lacks',
     { timeout: 240_000 },
     async (faults) => {
-      const args = ['prove', '--faults', faults, '--seconds', '120', '--seed', '7', '--json']
+      const args = ['prove', '--faults', faults, '--seconds', '90', '--seed', '7', '--json']
       const { stdout, stderr } = await runWaybill(args)
       const report = JSON.parse(stdout) as Report
       const hasClock = findFaketime().library !== null
@@ -119,7 +119,7 @@ describe('waybill prove', () => {
 })
 
 describeInFullWithKafka('waybill prove over Kafka', () => {
-  it.each(['180'])(
+  it.each(['120'])(
     'shows in %s seconds what Kafka offers, each guarantee in each way, under faults of every class',
     { timeout: 400_000 },
     async (seconds) => {
@@ -165,7 +165,7 @@ describeInFullWithKafka('waybill prove over Kafka', () => {
         '--guarantee',
         'exactly-once',
       ]
-      const more = ['--faults', faults, '--seconds', '180', '--seed', '7', '--json']
+      const more = ['--faults', faults, '--seconds', '90', '--seed', '7', '--json']
       const { code, stdout, stderr } = await runWaybill([...args, ...more])
       const report = JSON.parse(stdout) as Report
       expectShown(report, stderr)
@@ -184,6 +184,7 @@ const phases = ['starting', 'no fault yet']
 describeInFullWithKafka('Ctrl-C of waybill prove over Kafka', () => {
   it.each(phases)(
     'leaves nothing behind at brokers and a database of yours in the phase "%s"',
+    { timeout: 180_000 },
     async (phase) => {
       const brokers = await kafkaBrokers()
       const { url } = await postgresDatabase()
@@ -199,7 +200,7 @@ describeInFullWithKafka('Ctrl-C of waybill prove over Kafka', () => {
     },
   )
 
-  it('leaves no process and no file of the servers it started', { timeout: 120_000 }, async () => {
+  it('leaves no process and no file of the servers it started', { timeout: 240_000 }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'prove-interruption-'))
     onTestFinished(() => {
       rmSync(folder, { recursive: true, force: true })
