@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { confirmed, lease, refused, row } from '../../../test/model/by-hand.ts'
+import { ByHand, confirmed, lease, refused, row } from '../../../test/model/by-hand.ts'
 import type { OutboxRow, ReadRequest } from '../../ports/outbox.ts'
 import { RelayMind } from './mind.ts'
 import type { Command } from './types.ts'
@@ -156,5 +156,17 @@ describe('a backlog of messages that failed before and of others', () => {
     }
     // Retries hang ten times as long as the others take: they have half of the sends, and not all of them in the end.
     expect(backlog.mostRetries).toBe(Math.max(1, Math.floor(maxSends / 2)))
+  })
+})
+
+describe('partitions that are read at once', () => {
+  it('go by their oldest rows, so that none waits behind the others of each hold that begins anew (P7)', () => {
+    const hand = new ByHand({ batchSize: 2 })
+    hand.mind.gained([{ partition: 1, epoch: 1n }], 100_000)
+    // That one was asked for before.
+    hand.read()
+    hand.until('read')
+    hand.read([row(7, 'a'), row(8, 'b'), row(3, 'c', { partition: 1 })])
+    expect(hand.send(confirmed)).toEqual(['m3', 'm7'])
   })
 })

@@ -251,7 +251,7 @@ export class Reading {
       else rows.push(row)
     }
     let found = false
-    for (const partition of asked.partitions) {
+    for (const partition of oldestFirst(asked.partitions, rowsOf)) {
       if (core.partitions.get(partition.partition) !== partition) continue
       const rows = rowsOf.get(partition.partition) ?? []
       const rewind = result.rewinds.get(partition.partition) ?? 0n
@@ -345,4 +345,22 @@ export class Reading {
     core.heldRetries += 1
     core.removals.push(entry)
   }
+}
+
+/**
+ * By the first of its rows: what is read goes in this order, and each hold begins anew. In the order of their numbers the last partitions would
+ * wait for as long as there are holds, and always something in the first ones (P7).
+ */
+function oldestFirst(
+  partitions: readonly PartitionState[],
+  rowsOf: ReadonlyMap<number, readonly OutboxRow[]>,
+): readonly PartitionState[] {
+  if (rowsOf.size < 2) return partitions
+  const oldest = ({ partition }: PartitionState): bigint | undefined => rowsOf.get(partition)?.[0]?.seq
+  return partitions.toSorted((a, b) => {
+    const [one, other] = [oldest(a), oldest(b)]
+    if (one === undefined || other === undefined)
+      return Number(one === undefined) - Number(other === undefined)
+    return one < other ? -1 : 1
+  })
 }
