@@ -6,6 +6,8 @@ import { seenSection } from './seen.ts'
 const row: Row = {
   guarantee: 'at-least-once',
   way: null,
+  channel: null,
+  consumer: null,
   fault: 'kill kafka',
   verdict: 'valid',
   times: 1,

@@ -1,4 +1,5 @@
 import type { FaultClass, Missing } from '../prove/catalog.ts'
+import type { ProofOptions } from '../prove/run.ts'
 import { proofDisk, smallDiskSettings } from '../prove/disk.ts'
 import { type KafkaPlace, kafkaOfTheirs, startKafkaPlace } from '../prove/kafka-place.ts'
 import { type PostgresServer, startPostgres } from '../testing/postgres-server.ts'
@@ -16,6 +17,16 @@ export interface ProofServers {
   readonly stop: () => Promise<void>
 }
 
+const theirDisk: Missing = { missing: 'the server is yours, and so is its disk' }
+
+/** Those of a configuration, which says where they are. */
+export const serversOfTheirs: Pick<ProofOptions, 'databaseUrl' | 'server' | 'disk' | 'kafka'> = {
+  databaseUrl: null,
+  server: null,
+  disk: theirDisk,
+  kafka: null,
+}
+
 /** Starts what was not given. Where one of them cannot start, the other is stopped again. */
 export async function startProofServers(
   wishes: {
@@ -30,7 +41,7 @@ export async function startProofServers(
   const { databaseUrl, transport, brokers, faults, seconds } = wishes
   const disk: SmallDisk | Missing =
     databaseUrl !== undefined
-      ? { missing: 'the server is yours, and so is its disk' }
+      ? theirDisk
       : faults.includes('disk')
         ? await proofDisk(seconds)
         : { missing: 'nobody asked for it' }

@@ -9,6 +9,8 @@ import { proofText } from './proof-text.ts'
 const row: Row = {
   guarantee: 'exactly-once',
   way: null,
+  channel: null,
+  consumer: null,
   fault: 'kill writer',
   verdict: 'valid',
   times: 2,

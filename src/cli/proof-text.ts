@@ -76,6 +76,8 @@ function skipped(rows: readonly Row[]): readonly string[] {
 function cells({
   guarantee,
   way,
+  channel,
+  consumer,
   fault,
   verdict,
   times,
@@ -87,7 +89,7 @@ function cells({
 }: Row): readonly string[] {
   const recovery = recoveryMs === null ? '' : durationText(Math.round(recoveryMs / 100) * 100)
   return [
-    nameOf({ guarantee, way }),
+    nameOf({ guarantee, way, channel, consumer }),
     fault,
     held[verdict],
     ...[times, messages, rerun, repeated, lost].map(String),
@@ -95,15 +97,21 @@ function cells({
   ]
 }
 
-function nameOf({ guarantee, way }: Pick<Row, 'guarantee' | 'way'>): string {
+function nameOf({
+  guarantee,
+  way,
+  channel,
+  consumer,
+}: Pick<Row, 'guarantee' | 'way' | 'channel' | 'consumer'>): string {
+  if (channel !== null) return `${guarantee}: ${channel}, ${consumer}`
   return way === null ? guarantee : `${guarantee} (${way})`
 }
 
-function findings({ guarantee, way, fault, verdict, anomalies, counterExample }: Row): readonly string[] {
+function findings({ fault, verdict, anomalies, counterExample, ...row }: Row): readonly string[] {
   const [first] = anomalies
   if (verdict === 'valid' || first === undefined) return []
   const more = anomalies.length > 1 ? `, and ${anomalies.length - 1} more` : ''
-  const line = `${nameOf({ guarantee, way })}, ${fault}: ${first.kind} ${first.id}: ${first.detail}${more}`
+  const line = `${nameOf(row)}, ${fault}: ${first.kind} ${first.id}: ${first.detail}${more}`
   return [line, ...(counterExample === null ? [] : eventLines(counterExample))]
 }
 

@@ -40,6 +40,30 @@ export interface StoreDefinition<Handle = unknown> {
   /** Never set: carries the type of the transaction handle that handlers and `transaction()` get. */
   readonly handleType?: Handle
   open(context: StoreContext): Store
+  /**
+   * Where its server listens, if a proxy that stands there in its place would be taken for it; else `null`.
+   * @default `null`
+   */
+  listensAt?(): HostPort | null
+  /**
+   * The same server and the same settings, and other tables of Waybill's: what it does touches none of this one's. A pool that was
+   * passed in is not used; its options are.
+   * @default it stays where it is, and `waybill prove` does not take it
+   */
+  elsewhere?(place: StorePlace): StoreDefinition<Handle>
+}
+
+export interface HostPort {
+  readonly host: string
+  readonly port: number
+}
+
+/** Where a store is moved to. */
+export interface StorePlace {
+  /** Of its tables. */
+  readonly schema: string
+  /** To be gone in place of the one to where its server listens. @default none */
+  readonly way?: HostPort
 }
 
 /** An open store. It connects when first used. */

@@ -4,7 +4,7 @@ import type { Query } from '../demo/database.ts'
 import type { Marks } from './marks.ts'
 import { mostRecoveryMs } from './rows.ts'
 import type { ProveSettings } from './settings.ts'
-import type { Track } from './tracks.ts'
+import type { Judged } from './tracks.ts'
 
 /** A transaction may be committed by so much later than its order was placed: longer than any of them lives. */
 const latestCommitUs = 30_000_000
@@ -12,7 +12,7 @@ const latestCommitUs = 30_000_000
 export interface CalmParts {
   readonly query: Query
   readonly settings: ProveSettings
-  readonly tracks: readonly Track[]
+  readonly tracks: readonly Judged[]
   readonly marks: Marks
   readonly signal: AbortSignal
   /**
@@ -75,18 +75,20 @@ export class Calm {
     }
   }
 
-  /** In the outbox, in hands, and on the way from there to its effect and to what follows from that. */
+  /** In transactions, in the outbox, in hands, and on the way from there to its effect and to what follows from that. */
   async #left(at: number): Promise<number> {
     const { query, settings, tracks } = this.#parts
     const { schema, loadSchema } = settings
     const lossless = tracks.filter(({ guarantee }) => guarantee !== 'at-most-once')
     const [row] = await query(
       `
-      select (select count(*) from ${schema}.outbox where created_at <= to_timestamp($1::float8 / 1e6))
+      select (select count(*) from pg_stat_activity
+          where starts_with(application_name, 'waybill prove: writer') and xact_start <= to_timestamp($1::float8 / 1e6))
+        + (select count(*) from ${schema}.outbox where created_at <= to_timestamp($1::float8 / 1e6))
         + (select count(*) from ${schema}.taken)
         + (select count(*) from ${loadSchema}.orders o
             where o.at <= to_timestamp($1::float8 / 1e6) and o.at > to_timestamp($2::float8 / 1e6) and o.track = any($3)
-              and not exists (select from ${loadSchema}.effects e where e.id = o.id)
+              and not exists (select from ${loadSchema}.effects e where e.id = o.id and e.track = o.track)
               and not exists (select from ${schema}.dead d where d.id = o.id))
         + (select count(*) from ${loadSchema}.effects e
             where e.at <= to_timestamp($1::float8 / 1e6) and e.at > to_timestamp($2::float8 / 1e6) and e.track = any($4)
@@ -96,7 +98,7 @@ export class Calm {
         Math.min(at, 253_370_764_800_000_000),
         Math.max(0, this.#looked - latestCommitUs),
         lossless.map(({ name }) => name),
-        tracks.filter(({ follow }) => follow !== null).map(({ name }) => name),
+        tracks.filter(({ hasFollow }) => hasFollow).map(({ name }) => name),
       ],
     )
     return Number(row!['n'])

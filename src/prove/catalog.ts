@@ -54,7 +54,8 @@ export interface Targets {
   readonly server: PostgresServer | null
   /** On which it has its data, and nobody else any. */
   readonly disk: SmallDisk | Missing
-  readonly databaseUrl: string
+  /** Its URL, or how a session is opened there. */
+  readonly database: Parameters<typeof terminateBackendsFault>[0]
   readonly kafka: KafkaPlace | null
   readonly links: readonly Link[]
   readonly leaseMs: number
@@ -66,7 +67,7 @@ const jumpSeconds = 3600
 
 /** All faults that can be made to happen there, and what cannot. */
 export function catalogOf(targets: Targets): Catalog {
-  const { company, clocks, server, disk, databaseUrl, kafka, links, leaseMs, chance } = targets
+  const { company, clocks, server, disk, database, kafka, links, leaseMs, chance } = targets
   const planned: PlannedFault[] = []
   const missing: MissingFault[] = []
   const add = (name: FaultClass, holdMs: number, fault: Fault): void => {
@@ -101,7 +102,7 @@ export function catalogOf(targets: Targets): Catalog {
   }
   // The database may be the user's, and others at work in it.
   const application = 'waybill prove'
-  add('sessions', 2000, terminateBackendsFault(databaseUrl, { random: chance, application }))
+  add('sessions', 2000, terminateBackendsFault(database, { random: chance, application }))
   if ('missing' in clocks) missing.push({ name: 'clock', class: 'clock', ...clocks })
   else {
     for (const [name, clock] of clocks) {

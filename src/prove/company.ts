@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { WaybillError } from '../index.ts'
 import { type HistoryEvent, readHistory, RevivedProcess, type RevivedState } from '../testing.ts'
 import { saysReady } from '../demo/children/child.ts'
+import { leftSentence } from './service/left-copies.ts'
 import { childEnvironment, type ProveSettings } from './settings.ts'
 
 export type Role = 'writer' | 'relay' | 'consumer'
@@ -52,6 +53,10 @@ export class Company implements AsyncDisposable {
               ...env,
             },
             ipc: true,
+            onLine: (line) => {
+              const left = leftSentence(line)
+              if (left !== undefined) onBroken(new WaybillError('WB_PROOF_FAILED', left))
+            },
           }),
           isReady: saysReady,
           onBroken: (how, said) => {

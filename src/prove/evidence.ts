@@ -1,6 +1,7 @@
 import type { HistoryEvent } from '../testing.ts'
 import type { Query } from '../demo/database.ts'
 import type { ProveSettings } from './settings.ts'
+import type { Judged } from './tracks.ts'
 
 export interface Surroundings {
   readonly offset: number
@@ -15,7 +16,7 @@ export interface Surroundings {
 export async function evidenceOf(
   query: Query,
   { schema, loadSchema }: Pick<ProveSettings, 'schema' | 'loadSchema'>,
-  track: string,
+  { name: track, names }: Pick<Judged, 'name' | 'names'>,
   told: readonly HistoryEvent[],
   { offset, marks }: Surroundings,
 ): Promise<readonly HistoryEvent[]> {
@@ -60,8 +61,9 @@ export async function evidenceOf(
   for (const row of outputs)
     add(last, { type: 'ok', f: 'output', key: null, seq: null, id: String(row['id']), of: String(row['of']) })
   const dead = await query(
-    `select id, key, (extract(epoch from died_at) * 1e6)::float8 as t from ${schema}.dead where channel = $1 order by number`,
-    [`prove.${track}`],
+    `select id, key, (extract(epoch from died_at) * 1e6)::float8 as t from ${schema}.dead
+     where channel = $1 and consumer in ('', $2) order by number`,
+    [names.channel, names.consumer],
   )
   for (const row of dead.filter((one) => !marks.has(String(one['id']))))
     add(Number(row['t']), {

@@ -3,8 +3,19 @@ import { kafkaTransport } from '../kafka.ts'
 import { localTransport } from '../local.ts'
 import { postgresStore } from '../postgres.ts'
 import type { Client } from '../demo/database.ts'
-import type { ProveSettings } from './settings.ts'
+import type { Service } from './service/service.ts'
+import type { ChildSettings, ProveSettings } from './settings.ts'
 import { positionsTopic, tracksOf } from './tracks.ts'
+
+/** The same, or the user's own. */
+export function openFor(
+  settings: ChildSettings,
+  service: Service | null,
+  options: { readonly relay?: boolean } = {},
+): Waybill<Client> {
+  const { name } = settings
+  return service === null ? openInstance(settings, name, options) : service.open(settings, name, options)
+}
 
 /** Waybill as one process of a run has it. Over the local transport each consumer relays for itself. */
 export function openInstance(
@@ -14,7 +25,7 @@ export function openInstance(
 ): Waybill<Client> {
   const { id, databaseUrl, brokers, sessionTimeoutMs, schema, leaseMs } = settings
   const config = defineConfig<Client>({
-    store: postgresStore({ connectionString: databaseUrl, schema }),
+    store: postgresStore({ connectionString: databaseUrl!, schema }),
     transports:
       brokers === null
         ? { local: localTransport() }

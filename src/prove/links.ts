@@ -1,5 +1,7 @@
 import { type Proxy, startProxy } from '../testing.ts'
+import type { HostPort } from '../ports/store.ts'
 import type { KafkaPlace } from './kafka-place.ts'
+import type { ProveSettings } from './settings.ts'
 
 /** The network between one kind of process and one kind of server. */
 export interface Link {
@@ -15,36 +17,40 @@ export type Party = 'writer' | 'relays' | 'consumers'
 /** All of a run's. Those to the database are made here; those to Kafka are the place's own, which goes on after them. */
 export class Links {
   readonly all: readonly Link[]
-  readonly #databaseUrl: string
+  readonly #databaseUrl: string | null
   readonly #kafka: KafkaPlace | null
 
-  private constructor(databaseUrl: string, kafka: KafkaPlace | null, all: readonly Link[]) {
+  private constructor(databaseUrl: string | null, kafka: KafkaPlace | null, all: readonly Link[]) {
     this.#databaseUrl = databaseUrl
     this.#kafka = kafka
     this.all = all
   }
 
-  static async open(databaseUrl: string, kafka: KafkaPlace | null): Promise<Links> {
-    const url = new URL(databaseUrl)
-    const target = { host: url.hostname, port: Number(url.port || 5432) }
+  /** `database`: its URL, or where it listens; `null`: a proxy would not be taken for it. */
+  static async open(database: string | HostPort | null, kafka: KafkaPlace | null): Promise<Links> {
+    const databaseUrl = typeof database === 'string' ? database : null
+    const target = typeof database === 'string' ? placeOf(database) : database
     const parties: readonly Party[] =
       kafka === null ? ['writer', 'consumers'] : ['writer', 'relays', 'consumers']
     const all: Link[] = []
-    for (const party of parties)
-      all.push({ name: `${party}-postgres`, to: 'postgres', proxy: await startProxy(target) })
+    for (const party of target === null ? [] : parties)
+      all.push({ name: `${party}-postgres`, to: 'postgres', proxy: await startProxy(target!) })
     for (const [party, proxy] of Object.entries(kafka?.links ?? {}))
       all.push({ name: `${party}-kafka`, to: 'kafka', proxy })
     return new Links(databaseUrl, kafka, all)
   }
 
   /** How these processes reach the servers. */
-  of(party: Party): { readonly databaseUrl: string; readonly brokers: readonly string[] | null } {
-    const url = new URL(this.#databaseUrl)
-    url.hostname = '127.0.0.1'
-    url.port = String(this.#proxy(`${party}-postgres`)!.port)
+  of(party: Party): Pick<ProveSettings, 'databaseUrl' | 'storeWay' | 'brokers'> {
+    const database = this.#proxy(`${party}-postgres`)
+    const storeWay = database === undefined ? null : { host: '127.0.0.1', port: database.port }
     const broker = this.#proxy(`${party}-kafka`)
     const brokers = broker === undefined ? (this.#kafka?.brokers ?? null) : [`127.0.0.1:${broker.port}`]
-    return { databaseUrl: url.href, brokers }
+    if (this.#databaseUrl === null || storeWay === null) return { databaseUrl: null, storeWay, brokers }
+    const url = new URL(this.#databaseUrl)
+    url.hostname = storeWay.host
+    url.port = String(storeWay.port)
+    return { databaseUrl: url.href, storeWay: null, brokers }
   }
 
   async stop(): Promise<void> {
@@ -54,4 +60,9 @@ export class Links {
   #proxy(name: string): Proxy | undefined {
     return this.all.find((link) => link.name === name)?.proxy
   }
+}
+
+function placeOf(databaseUrl: string): HostPort {
+  const url = new URL(databaseUrl)
+  return { host: url.hostname, port: Number(url.port || 5432) }
 }

@@ -8,7 +8,8 @@ export const startBalance = 1000
  * - `keys.last` is raised in the transaction that publishes, and its row stays locked to the commit: the number is the message's
  *   place in its key's commit order. Money leaves `keys.balance`, and handlers raise `credits.balance`: another row, so that they
  *   do not wait for writers.
- * - `orders` is the business row of each message: where nobody was told of a commit, it says what became of it.
+ * - `orders` is the business row of each message: where nobody was told of a commit, it says what became of it. It is as old as its
+ *   transaction.
  * - `marks`: of each key the last mark that was handled.
  * - `effects` has a unique constraint for idempotent handlers alone: elsewhere a second effect must show, not fail.
  */
@@ -20,8 +21,8 @@ export async function createLoad(query: Query, s: string, tracks: readonly strin
   await query(`
     create table ${s}.credits (key text primary key, track text not null, balance bigint not null default 0)
       with (fillfactor = 50)`)
-  await query(`create table ${s}.orders (id uuid primary key, track text not null, key text not null, seq int not null,
-    amount int not null, at timestamptz not null default clock_timestamp())`)
+  await query(`create table ${s}.orders (id uuid not null, track text not null, key text not null, seq int not null,
+    amount int not null, at timestamptz not null default transaction_timestamp(), primary key (id, track))`)
   await query(`create index on ${s}.orders (at)`)
   await query(`
     create table ${s}.effects (number bigint generated always as identity primary key, track text not null, id uuid not null,

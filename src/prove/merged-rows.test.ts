@@ -5,6 +5,8 @@ import type { Row } from './rows.ts'
 const row: Row = {
   guarantee: 'at-least-once',
   way: null,
+  channel: null,
+  consumer: null,
   fault: 'kill relay-1',
   verdict: 'valid',
   times: 1,

@@ -2,11 +2,13 @@ import type { Verdict } from '../testing.ts'
 import type { Row } from './rows.ts'
 
 /**
- * One row for each guarantee and fault, where a fault came several times. It holds where it held at least once and failed never: what
+ * One row for each guarantee, or consumer of the user's, and fault, where a fault came several times. It holds where it held at least once and failed never: what
  * showed nothing one time, as a kill that found nobody at work, was shown another time.
  */
 export function mergedRows(rows: readonly Row[]): readonly Row[] {
-  const groups = Map.groupBy(rows, ({ guarantee, way, fault }) => JSON.stringify([guarantee, way, fault]))
+  const groups = Map.groupBy(rows, ({ guarantee, way, channel, consumer, fault }) =>
+    JSON.stringify([guarantee, way, channel, consumer, fault]),
+  )
   return [...groups.values()].map((group) => (group.length === 1 ? group[0]! : merged(group)))
 }
 

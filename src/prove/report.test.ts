@@ -6,6 +6,8 @@ function row(fault: string, verdict: Row['verdict']): Row {
   return {
     guarantee: 'exactly-once',
     way: null,
+    channel: null,
+    consumer: null,
     fault,
     verdict,
     times: 1,

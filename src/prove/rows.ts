@@ -19,7 +19,7 @@ import {
   type Verdict,
 } from '../testing.ts'
 import type { Stall } from './stalls.ts'
-import type { Way } from './tracks.ts'
+import type { Judged, Way } from './tracks.ts'
 import { type CounterExample, counterExampleOf } from './counter-example.ts'
 
 /** A time in which a fault was in effect, in microseconds of the history's clock. */
@@ -38,6 +38,9 @@ export interface Row {
   readonly guarantee: Guarantee
   /** How it is kept, where there is a choice. */
   readonly way: Way | null
+  /** The user's own channel and consumer; `null` where the load is the run's own. */
+  readonly channel: string | null
+  readonly consumer: string | null
   /** `none`: no fault, before the first of them. */
   readonly fault: string
   readonly verdict: Verdict | 'not-run'
@@ -60,11 +63,16 @@ export interface Row {
 export interface TrackEvidence {
   readonly guarantee: Guarantee
   readonly way: Way | null
+  /** @default `null`: the track is one of the run's own */
+  readonly pair?: Judged['pair']
   readonly history: readonly HistoryEvent[]
   /** Readings of all its money. */
   readonly readings: readonly HistoryEvent[]
-  readonly money: number
+  /** `null`: none moves with its effects. */
+  readonly money: number | null
   readonly hasFollow: boolean
+  /** Why it may show nothing, whatever is in the history. @default none */
+  readonly doubts?: readonly string[]
 }
 
 /** LIVE: what was written before a fault ended has had its effect within this time after it. */
@@ -88,7 +96,7 @@ function resultsOf({
     contiguous(history),
     ...(guarantee === 'at-most-once' ? [singleRuns(history)] : []),
     ...(hasFollow ? [stateAndOutput(history)] : []),
-    ...(guarantee === 'exactly-once' ? [conservation(readings, money)] : []),
+    ...(guarantee === 'exactly-once' && money !== null ? [conservation(readings, money)] : []),
   ]
 }
 
@@ -99,7 +107,7 @@ export function rowsOf(
   isDrained: boolean,
   stalls: readonly Stall[] = [],
 ): readonly Row[] {
-  const { guarantee, way, history } = track
+  const { guarantee, way, history, pair = null, doubts = [] } = track
   const results = resultsOf(track)
   const lives = livesOf(history, spells)
   const runs = singleRuns(history)
@@ -132,6 +140,7 @@ export function rowsOf(
       say('messages', 'none was committed from then on')
     if (stood && (isLate || spell.fault === 'none'))
       say('machine', 'processes stood still that nobody had stopped: it was busy with something else')
+    for (const doubt of doubts) say('handler', doubt)
     if (!isDrained) say('drain', 'messages were still under way when the time for draining was over')
     // Without a fault nothing may be lost, and nothing comes twice, whatever the guarantee leaves open.
     const { verdict, anomalies: found } = judge(
@@ -150,6 +159,8 @@ export function rowsOf(
     return {
       guarantee,
       way,
+      channel: pair?.channel ?? null,
+      consumer: pair?.consumer ?? null,
       fault: spell.fault,
       verdict,
       times: 1,
@@ -166,10 +177,16 @@ export function rowsOf(
 }
 
 /** Nothing was seen of it, for this reason. */
-export function notRun({ guarantee, way }: Pick<Row, 'guarantee' | 'way'>, fault: string, why: string): Row {
+export function notRun(
+  { guarantee, way, pair = null }: Pick<TrackEvidence, 'guarantee' | 'way' | 'pair'>,
+  fault: string,
+  why: string,
+): Row {
   return {
     guarantee,
     way,
+    channel: pair?.channel ?? null,
+    consumer: pair?.consumer ?? null,
     fault,
     verdict: 'not-run',
     times: 0,

@@ -3,7 +3,6 @@ import { type Guarantee, WaybillError } from '../index.ts'
 import { type Chance, chanceOf, type HistoryEvent, type PostgresServer, type SmallDisk } from '../testing.ts'
 import { Calm } from './calm.ts'
 import { type Catalog, catalogOf, type FaultClass, type Missing, type PlannedFault } from './catalog.ts'
-import { evidenceOf } from './evidence.ts'
 import type { KafkaPlace } from './kafka-place.ts'
 import { moneyText, startBalance } from './load-tables.ts'
 import { Marks } from './marks.ts'
@@ -13,13 +12,17 @@ import { mergedRows } from './merged-rows.ts'
 import { type ProofReport, reportOf } from './report.ts'
 import { noTime, notRun, type Row, rowsOf, type Spell } from './rows.ts'
 import { inTurns, type Shares, sharesOf, shuffled } from './schedule.ts'
+import { lendSession } from './service/lent-session.ts'
 import { keysPerTrack, secretsOf } from './settings.ts'
-import { now, Stage } from './stage.ts'
+import { now, Stage, type Subject } from './stage.ts'
 import { noticeStalls, type Stall, stallsOf } from './stalls.ts'
 import type { Phase, ProofView } from './view.ts'
 
 export interface ProofOptions {
-  readonly databaseUrl: string
+  /** `null`: as the user's configuration says. */
+  readonly databaseUrl: string | null
+  /** What of the user's own is proven. @default nothing: the load is the run's own */
+  readonly subject?: Subject | null
   /** Where it was started for the run, and may be killed. */
   readonly server: PostgresServer | null
   /** On which it has its data. */
@@ -49,6 +52,7 @@ export async function runProof(options: ProofOptions): Promise<ProofReport> {
   try {
     await using stage = new Stage({
       ...options,
+      subject: options.subject ?? null,
       onBroken: (error) => {
         broken.abort(error)
       },
@@ -80,8 +84,8 @@ class Run {
     this.#options = options
     this.#stage = stage
     this.#signal = signal
-    const { office, query, settings, tracks } = stage
-    this.#marks = new Marks(office, query, settings, tracks)
+    const { office, query, settings, tracks, ownTracks } = stage
+    this.#marks = new Marks(office, query, settings, ownTracks)
     this.#calm = new Calm({ query, settings, tracks, marks: this.#marks, signal })
   }
 
@@ -139,9 +143,10 @@ class Run {
   /** What there is to suffer. */
   #catalog(chance: Chance): Catalog {
     const { databaseUrl, server, disk, kafka, faults } = this.#options
-    const { company, clocks, links, settings } = this.#stage
+    const { company, clocks, links, settings, office } = this.#stage
     const { leaseMs } = settings
-    const servers = { server, disk, databaseUrl, kafka, links: links.all }
+    const database = databaseUrl ?? (() => lendSession(office))
+    const servers = { server, disk, database, kafka, links: links.all }
     const { planned, missing } = catalogOf({ company, clocks, ...servers, leaseMs, chance })
     const isChosen = (one: { readonly class: FaultClass }): boolean => faults.includes(one.class)
     return { planned: planned.filter(isChosen), missing: missing.filter(isChosen) }
@@ -196,8 +201,8 @@ class Run {
   /** All money of what is kept exactly once. A reading that fails is none. */
   async #read(): Promise<void> {
     const { tracks, settings, query } = this.#stage
-    for (const { name, guarantee } of tracks) {
-      if (guarantee !== 'exactly-once') continue
+    for (const { name, hasMoney } of tracks) {
+      if (!hasMoney) continue
       const rows = await query(moneyText(settings.loadSchema), [name]).catch(() => null)
       const rest = { process: 'prove', f: 'reading', key: name, seq: null, id: null, t: now() } as const
       this.#readings.push(
@@ -215,20 +220,18 @@ class Run {
     readonly histories: readonly (readonly HistoryEvent[])[]
     readonly memory: readonly Memory[]
   }> {
-    const { company, tracks, settings, query, offset } = this.#stage
+    const { company, tracks } = this.#stage
     const told = company.history()
     const stalls = [...this.#stalls, ...stallsOf(told)]
     const rows: Row[] = []
     const histories: (readonly HistoryEvent[])[] = []
-    for (const { name, guarantee, way, follow } of tracks) {
-      const surroundings = { offset, marks: this.#marks.ids }
-      const history = await evidenceOf(query, settings, name, told, surroundings)
-      histories.push(history)
-      const readings = this.#readings.filter(({ key }) => key === name)
-      const money = keysPerTrack * startBalance
-      const track = { guarantee, way, history, readings, money, hasFollow: follow !== null }
-      rows.push(...rowsOf(track, this.#spells, isDrained, stalls))
-      for (const [fault, why] of left) rows.push(notRun({ guarantee, way }, fault, why))
+    for (const judged of tracks) {
+      const evidence = await this.#stage.evidence(judged, told, this.#marks.ids)
+      histories.push(evidence.history)
+      const readings = this.#readings.filter(({ key }) => key === judged.name)
+      const money = judged.hasMoney ? keysPerTrack * startBalance : null
+      rows.push(...rowsOf({ ...judged, ...evidence, readings, money }, this.#spells, isDrained, stalls))
+      for (const [fault, why] of left) rows.push(notRun(judged, fault, why))
     }
     return { rows: mergedRows(rows), histories, memory: memoryOf(told) }
   }

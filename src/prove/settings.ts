@@ -1,11 +1,15 @@
 import type { Guarantee } from '../index.ts'
+import type { HostPort } from '../ports/store.ts'
+import type { ServiceSettings } from './service/settings.ts'
 
 /** What every process of a run knows; handed to children as JSON in an environment variable. */
 export interface ProveSettings {
   /** Of the run: its schemas, topics and groups bear it. */
   readonly id: string
-  /** As this process reaches the database: perhaps through a proxy. */
-  readonly databaseUrl: string
+  /** As this process reaches the database: perhaps through a proxy. `null`: as the user's configuration says. */
+  readonly databaseUrl: string | null
+  /** The way there in place of the configuration's own. */
+  readonly storeWay: HostPort | null
   /** The same of Kafka. `null`: the `local` transport. */
   readonly brokers: readonly string[] | null
   /** How soon the broker gives the partitions of a killed consumer to the other one. */
@@ -19,6 +23,10 @@ export interface ProveSettings {
   readonly perSecond: number
   readonly leaseMs: number
   readonly canary: string
+  /** What of the user's own is proven; `null`: nothing, the load is the run's own. */
+  readonly service: ServiceSettings | null
+  /** Of copies of the tables that the user's handlers write; `null`: there are none. */
+  readonly copies: string | null
 }
 
 export interface ChildSettings extends ProveSettings {
@@ -37,6 +45,8 @@ export function secretsOf({
   canary,
   databaseUrl,
 }: Pick<ProveSettings, 'canary' | 'databaseUrl'>): readonly string[] {
+  // That of a configuration is known to its driver alone.
+  if (databaseUrl === null) return [canary]
   const { password } = new URL(databaseUrl)
   const forms = [password, decoded(password)]
   return [canary, ...new Set(forms.filter(({ length }) => length >= leastSecret))]

@@ -2,18 +2,29 @@ import { randomBytes } from 'node:crypto'
 import type { Guarantee, Waybill, WaybillError } from '../index.ts'
 import type { Client, Query } from '../demo/database.ts'
 import { openTopicDesk } from '../demo/topic.ts'
+import type { HistoryEvent } from '../testing.ts'
+import type { InTransaction, Scratch } from '../testing/idempotency-scratch.ts'
 import { type FakeClock, fakeClock, findFaketime } from '../testing/faults/clock-jump.ts'
 import type { FaultClass, Missing } from './catalog.ts'
 import { type Cast, Company } from './company.ts'
 import { openInstance } from './instance.ts'
+import { evidenceOf } from './evidence.ts'
 import type { KafkaPlace } from './kafka-place.ts'
 import { Links, type Party } from './links.ts'
 import { createLoad, dropSchemas } from './load-tables.ts'
+import type { TrackEvidence } from './rows.ts'
+import { type CopiesOptions, makeCopies } from './service/copies.ts'
+import { doubtsOf, rerunsOf } from './service/evidence.ts'
+import { ledgerTexts } from './service/ledger-tables.ts'
+import type { Service } from './service/service.ts'
 import type { ProveSettings } from './settings.ts'
-import { followConsumer, positionsTopic, type Track, tracksOf } from './tracks.ts'
+import { followConsumer, type Judged, positionsTopic, type Track, tracksOf } from './tracks.ts'
 
 export interface StageOptions {
-  readonly databaseUrl: string
+  /** `null`: as the user's configuration says. */
+  readonly databaseUrl: string | null
+  /** What of the user's own is proven; `null`: nothing, the load is the run's own. */
+  readonly subject: Subject | null
   /** `null`: the `local` transport. */
   readonly kafka: KafkaPlace | null
   readonly guarantees: readonly Guarantee[]
@@ -28,10 +39,19 @@ export interface StageOptions {
 
 const partitions = 6
 
+/** What of the user's own is proven. */
+export interface Subject {
+  readonly service: Service
+  /** Tables that handlers of the user's write; `null`: handlers of the run's own run. */
+  readonly copies: Pick<CopiesOptions, 'tables' | 'ignore' | 'maxRows'> | null
+}
+
 /** Everything that is made for a run, and taken away after it: schemas, topics, proxies, processes. */
 export class Stage implements AsyncDisposable {
   readonly settings: ProveSettings
-  readonly tracks: readonly Track[]
+  readonly tracks: readonly Judged[]
+  /** Those of the run's own. */
+  readonly ownTracks: readonly Track[]
   /** Waybill at the database itself, past all proxies. */
   readonly office: Waybill<Client>
   readonly query: Query
@@ -40,26 +60,32 @@ export class Stage implements AsyncDisposable {
   readonly #clocks = new Map<string, FakeClock>()
   #links: Links | null = null
   #company: Company | null = null
+  #copies: Scratch | null = null
   #offset = 0
 
   constructor(options: StageOptions) {
     this.#options = options
-    const { databaseUrl, kafka, guarantees } = options
+    const { databaseUrl, kafka, guarantees, subject } = options
     const id = `waybill_prove_${randomBytes(4).toString('hex')}`
     this.settings = {
       id,
       databaseUrl,
+      storeWay: null,
       brokers: kafka?.brokers ?? null,
       sessionTimeoutMs: kafka?.sessionTimeoutMs ?? 0,
       schema: id,
       loadSchema: `${id}_load`,
       guarantees,
-      perSecond: 100,
-      leaseMs: 2000,
+      perSecond: subject === null ? 100 : 50,
+      leaseMs: subject?.service.leaseMs ?? 2000,
       canary: `canary-${randomBytes(6).toString('hex')}`,
+      service: subject?.service.settings ?? null,
+      copies: (subject?.copies ?? null) === null ? null : `${id}_copies`,
     }
-    this.tracks = tracksOf(this.settings)
-    this.office = openInstance(this.settings, 'office')
+    this.ownTracks = subject === null ? tracksOf(this.settings) : []
+    this.tracks = subject === null ? this.ownTracks : subject.service.judged(id)
+    this.office =
+      subject === null ? openInstance(this.settings, 'office') : subject.service.open(this.settings, 'office')
     this.query = async (text, values) => (await this.office.transaction((tx) => tx.query(text, values))).rows
   }
 
@@ -84,10 +110,11 @@ export class Stage implements AsyncDisposable {
   }
 
   async set(): Promise<void> {
-    const { databaseUrl, kafka } = this.#options
-    const { schema, loadSchema } = this.settings
+    const { databaseUrl, kafka, subject } = this.#options
+    const { schema, loadSchema, copies } = this.settings
     // Also where it fails half-way.
-    this.#removals.push(() => dropSchemas(this.query, [loadSchema, schema]))
+    const schemas = [...(copies === null ? [] : [copies]), loadSchema, schema]
+    this.#removals.push(() => dropSchemas(this.query, schemas))
     try {
       await this.office.migrate()
     } catch (error) {
@@ -95,12 +122,17 @@ export class Stage implements AsyncDisposable {
       await this.query('select 1').catch(() => this.#removals.pop())
       throw error
     }
-    const names = this.tracks.map(({ name }) => name)
-    await createLoad(this.query, loadSchema, names)
+    await createLoad(
+      this.query,
+      loadSchema,
+      this.ownTracks.map(({ name }) => name),
+    )
+    if (subject !== null) await this.#createForService(subject)
     const [row] = await this.query('select (extract(epoch from clock_timestamp()) * 1e6)::float8 as t')
     this.#offset = now() - Number(row!['t'])
     if (kafka !== null) await this.#createTopics(kafka)
-    this.#links = await Links.open(databaseUrl, kafka)
+    const database = databaseUrl ?? subject?.service.listensAt ?? null
+    this.#links = await Links.open(database, kafka)
     this.#setClocks()
     this.#company = this.#gather(this.#links)
   }
@@ -112,6 +144,40 @@ export class Stage implements AsyncDisposable {
     if (library === null || !faults.includes('clock')) return
     for (const name of ['consumer-1', 'writer', ...(kafka === null ? [] : ['relay-1'])])
       this.#clocks.set(name, fakeClock(library))
+  }
+
+  async #createForService({ copies }: Subject): Promise<void> {
+    const { schema, loadSchema, copies: name } = this.settings
+    if (copies !== null && name !== null) {
+      const inTransaction: InTransaction = (work) => this.office.transaction(work)
+      this.#copies = await makeCopies(inTransaction, {
+        ...copies,
+        schema: name,
+        besides: [schema, loadSchema],
+      })
+    }
+    for (const text of ledgerTexts(this.settings)) await this.query(text)
+  }
+
+  /** All that is known of one track; see {@link evidenceOf}. */
+  async evidence(
+    track: Judged,
+    told: readonly HistoryEvent[],
+    marks: ReadonlySet<string>,
+  ): Promise<Pick<TrackEvidence, 'history' | 'doubts'>> {
+    const { query, settings, offset } = this
+    const history = await evidenceOf(query, settings, track, told, { offset, marks })
+    if (track.pair === null) return { history }
+    const reruns = await rerunsOf(query, settings, track, offset)
+    const changed = (await this.#copies?.changedOriginals()) ?? []
+    const doubts = changed.map(
+      (name) =>
+        `${name} itself changed during the proof: something else writes to it, or a handler does, on a connection of its own`,
+    )
+    return {
+      history: [...history, ...reruns].sort((a, b) => a.t - b.t),
+      doubts: [...doubts, ...(await doubtsOf(query, settings, track))],
+    }
   }
 
   #gather(links: Links): Company {
@@ -135,7 +201,7 @@ export class Stage implements AsyncDisposable {
   async #createTopics({ brokers, server }: KafkaPlace): Promise<void> {
     const desk = await openTopicDesk(brokers)
     try {
-      for (const { channel, follow } of this.tracks) {
+      for (const { channel, follow } of this.ownTracks) {
         await desk.create(channel.address, partitions)
         if (follow !== null) await desk.create(follow.address, partitions)
       }
@@ -151,12 +217,12 @@ export class Stage implements AsyncDisposable {
     try {
       // At once: groups of processes that were killed are waited for.
       await Promise.all(
-        this.tracks.flatMap((track) => [
+        this.ownTracks.flatMap((track) => [
           desk.remove(track.channel.address, track.consumer),
           ...(track.follow === null ? [] : [desk.remove(track.follow.address, followConsumer(track))]),
         ]),
       )
-      if (this.tracks.some(({ guarantee }) => guarantee === 'exactly-once'))
+      if (this.ownTracks.some(({ guarantee }) => guarantee === 'exactly-once'))
         await desk.remove(positionsTopic(this.settings.id))
     } finally {
       await desk.close()

@@ -14,6 +14,9 @@ const settings: ProveSettings = {
   perSecond: 1,
   leaseMs: 2000,
   canary: 'c',
+  storeWay: null,
+  service: null,
+  copies: null,
 }
 
 test('over the local transport each guarantee is kept in one way; over Kafka exactly-once in three', () => {

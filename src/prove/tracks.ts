@@ -28,12 +28,24 @@ export interface Follow {
  */
 export type Way = 'fenced' | 'idempotent' | 'checkpoint'
 
-/** One way to keep a guarantee: a channel, and how it is consumed. All of them run side by side, under the same faults. */
-export interface Track {
+/** What is judged for itself. All of them run side by side, under the same faults. */
+export interface Judged {
   readonly name: string
   readonly guarantee: Guarantee
   /** `null`: there is one alone. */
   readonly way: Way | null
+  /** As the store has them. */
+  readonly names: { readonly channel: string; readonly consumer: string }
+  /** The user's own names of them; `null`: the track is one of the run's. */
+  readonly pair: { readonly channel: string; readonly consumer: string } | null
+  /** Handlers publish of each message what is judged with it. */
+  readonly hasFollow: boolean
+  /** Money moves with its effects. */
+  readonly hasMoney: boolean
+}
+
+/** One way to keep a guarantee: a channel, and how it is consumed. */
+export interface Track extends Judged {
   readonly channel: Channel<Load>
   readonly consumer: string
   /** Its handlers publish, and where to. */
@@ -57,12 +69,17 @@ function trackOf(id: string, guarantee: Guarantee, way: Way | null): Track {
   const name = way === null ? guarantee : `${guarantee}-${way}`
   const consumer = `${id}.${name}`
   const isFollowed = guarantee === 'exactly-once' && way !== 'checkpoint'
+  const channelName = `prove.${name}`
   return {
     name,
     guarantee,
     way,
+    names: { channel: channelName, consumer },
+    pair: null,
+    hasFollow: isFollowed,
+    hasMoney: guarantee === 'exactly-once',
     channel: defineChannel<Load>({
-      name: `prove.${name}`,
+      name: channelName,
       guarantee,
       address: `${id}.${name}`,
       key: ({ key }) => key,

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { Client } from '../demo/database.ts'
 import type { Waybill } from '../index.ts'
 import { type HistoryEvent, until } from '../testing.ts'
+import { isFarBehind, ownDrafts } from './own-drafts.ts'
 import { tracksOf } from './tracks.ts'
 import { Writer } from './writer.ts'
 
@@ -22,13 +23,20 @@ test('nothing is placed while too much is behind, and again when consumers have 
   }
   const events: Pick<HistoryEvent, 'type'>[] = []
   const closing = new AbortController()
-  const writer = new Writer({
+  // A single message each time.
+  const chance = (): number => 0.5
+  const draw = ownDrafts({
     waybill: waybill as unknown as Waybill<Client>,
     tracks: tracksOf({ id: 'run', guarantees: ['exactly-once'], brokers: null }),
     schema: 'load',
     canary: 'canary',
-    // A single message each time.
-    chance: () => 0.5,
+    chance,
+  })
+  const writer = new Writer({
+    waybill: waybill as unknown as Waybill<Client>,
+    draw,
+    isFarBehind: (given) => isFarBehind(given, 'load'),
+    chance,
     history: { note: (event) => void events.push(event), close() {}, [Symbol.dispose]() {} },
   })
   const running = writer.run(1000, closing.signal)

@@ -1,18 +1,30 @@
-import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { CommitOutcomeUnknownError, type Waybill } from '../index.ts'
 import type { Chance } from '../testing/chance.ts'
 import type { HistoryRecorder } from '../testing/history.ts'
 import type { Client } from '../demo/database.ts'
-import { hashOf } from './hash.ts'
-import { behindText, placeText } from './load-tables.ts'
-import { anyKey, type Track } from './tracks.ts'
+
+/** A message that is about to be written. */
+export interface Draft {
+  readonly id: string
+  /** Its key, as each track that judges it names it. */
+  readonly keys: readonly string[]
+  /** Writes its business row and publishes it. */
+  place(tx: Client): Promise<Placed>
+}
+
+export interface Placed {
+  readonly seq: number
+  /** Of what it says, where that is compared. */
+  readonly hash?: string
+}
 
 export interface WriterOptions {
   readonly waybill: Waybill<Client>
-  readonly tracks: readonly Track[]
-  readonly schema: string
-  readonly canary: string
+  /** So many messages for one transaction, of one key where they are several. */
+  readonly draw: (count: number) => Promise<readonly Draft[]>
+  /** Whether nothing may be placed until consumers have caught up. */
+  readonly isFarBehind: (tx: Client) => Promise<boolean>
   readonly chance: Chance
   readonly history: HistoryRecorder
 }
@@ -23,19 +35,9 @@ export interface WriterOptions {
  */
 type Manner = 'kept' | 'burst' | 'long' | 'refused' | 'changed'
 
-interface Draft {
-  readonly id: string
-  readonly isUndone: boolean
-}
-
-/**
- * With more behind, nothing is placed until consumers have caught up: a machine that is busy with others is no fault, and what it cannot carry
- * would look like one that never heals. More than any fault leaves behind on a machine that has time.
- */
-const mostBehind = 400
 const lookEveryMs = 250
 
-const burst = 12
+const counts: Readonly<Record<Manner, number>> = { kept: 1, burst: 12, long: 1, refused: 1, changed: 2 }
 const longMs = 150
 
 class Regret extends Error {}
@@ -72,40 +74,27 @@ export class Writer {
   }
 
   async #look(): Promise<void> {
-    const { waybill, schema } = this.#options
+    const { waybill, isFarBehind } = this.#options
     // A database that cannot be asked takes no orders either.
-    const rows = await waybill
-      .transaction((tx) => tx.query(behindText(schema)))
-      .then(
-        (result) => result.rows,
-        () => [],
-      )
-    this.#isAhead = Number(rows[0]?.['n'] ?? 0) > mostBehind
+    this.#isAhead = await waybill.transaction(isFarBehind).catch(() => false)
   }
 
   async #visit(): Promise<void> {
-    const { tracks, chance, history, waybill } = this.#options
-    const track = tracks[Math.floor(chance() * tracks.length)]!
-    const key = anyKey(track, chance)
+    const { draw, chance, history, waybill } = this.#options
     const manner = mannerOf(chance)
-    const drafts: readonly Draft[] =
-      manner === 'burst'
-        ? Array.from({ length: burst }, () => ({ id: randomUUID(), isUndone: false }))
-        : manner === 'changed'
-          ? [true, false].map((isUndone) => ({ id: randomUUID(), isUndone }))
-          : [{ id: randomUUID(), isUndone: false }]
-    for (const { id } of drafts) history.note({ type: 'invoke', f: 'write', key, id })
-    const note = (type: 'ok' | 'fail' | 'info', places: ReadonlyMap<string, Placed>): void => {
-      for (const { id, isUndone } of drafts) {
+    const drafts = await draw(counts[manner])
+    const undone = manner === 'changed' ? drafts[0] : undefined
+    const note = (type: 'ok' | 'fail' | 'info', places: ReadonlyMap<Draft, Placed>): void => {
+      for (const draft of drafts) {
         // Undone to a savepoint is undone whatever becomes of the rest.
-        const end = isUndone ? 'fail' : type
-        const placed = places.get(id)
+        const end = draft === undone ? 'fail' : type
+        const placed = places.get(draft)
         const rest = end === 'ok' && placed !== undefined ? placed : {}
-        history.note({ type: end, f: 'write', key, id, ...rest })
+        for (const key of draft.keys) history.note({ type: end, f: 'write', key, id: draft.id, ...rest })
       }
     }
     try {
-      const places = await waybill.transaction((tx) => this.#place(tx, track, key, drafts, manner))
+      const places = await waybill.transaction((tx) => this.#place(tx, drafts, undone, manner))
       note('ok', places)
     } catch (error) {
       if (error instanceof Regret) note('fail', new Map())
@@ -120,31 +109,24 @@ export class Writer {
 
   async #place(
     tx: Client,
-    track: Track,
-    key: string,
     drafts: readonly Draft[],
+    undone: Draft | undefined,
     manner: Manner,
-  ): Promise<ReadonlyMap<string, Placed>> {
-    const { waybill, schema, canary, chance } = this.#options
-    const places = new Map<string, Placed>()
-    for (const { id, isUndone } of drafts) {
-      if (isUndone) await tx.query('savepoint whim')
-      const amount = 1 + Math.floor(chance() * 9)
-      const { rows } = await tx.query(placeText(schema), [id, key, amount])
-      const load = { key, seq: Number(rows[0]!['seq']), amount, canary }
-      await waybill.publish(tx, track.channel, load, { id })
-      if (isUndone) await tx.query('rollback to savepoint whim')
-      places.set(id, { seq: load.seq, hash: hashOf(load) })
+  ): Promise<ReadonlyMap<Draft, Placed>> {
+    const { history } = this.#options
+    // Only now: a message that waited for a connection was not under way.
+    for (const { id, keys } of drafts)
+      for (const key of keys) history.note({ type: 'invoke', f: 'write', key, id })
+    const places = new Map<Draft, Placed>()
+    for (const draft of drafts) {
+      if (draft === undone) await tx.query('savepoint whim')
+      places.set(draft, await draft.place(tx))
+      if (draft === undone) await tx.query('rollback to savepoint whim')
     }
     if (manner === 'long') await pause(longMs)
     if (manner === 'refused') throw new Regret()
     return places
   }
-}
-
-interface Placed {
-  readonly seq: number
-  readonly hash: string
 }
 
 function mannerOf(chance: Chance): Manner {

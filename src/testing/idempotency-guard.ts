@@ -19,10 +19,15 @@ export const mayCommitSetting = 'waybill_check.may_commit'
  * The server's own guard: a deferred trigger that looks, when a transaction of the check commits, at which relations it has
  * locked, and refuses the commit where one outside the scratch schema was written (every write holds a lock to the end, through
  * triggers and functions too), or where an original of a copied table was so much as read. A commit that the handler sends
- * itself meets it too.
+ * itself meets it too. `besides`: schemas that it may write as well.
  */
-export function guardText(schema: string, originals: readonly number[]): string {
+export function guardText(
+  schema: string,
+  originals: readonly number[],
+  besides: readonly string[] = [],
+): string {
   const s = quoteName(schema)
+  const free = [schema, ...besides, 'pg_catalog', 'information_schema', 'pg_toast'].map(quoteText)
   return `
     create table ${s}."waybill gate" (armed boolean not null default true);
     create function ${s}."waybill guard"() returns trigger language plpgsql as $guard$
@@ -34,7 +39,7 @@ export function guardText(schema: string, originals: readonly number[]): string 
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
           where l.pid = pg_catalog.pg_backend_pid() and l.locktype = 'relation' and c.relpersistence <> 't'
             and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-            and n.nspname not in (${quoteText(schema)}, 'pg_catalog', 'information_schema', 'pg_toast')
+            and n.nspname not in (${free.join(', ')})
             and (l.mode not in ('AccessShareLock', 'RowShareLock') or c.oid = any ('{${originals.join(',')}}'::oid[]));
         if outside is not null then
           raise exception using errcode = '${touchedOutside}', detail = outside,

@@ -5,7 +5,7 @@ import { didYouMean } from '../kernel/suggest.ts'
 import { checkIdempotency, type IdempotencyReport, type IdempotencyVerdict } from './idempotency.ts'
 import { changingColumns, type SourceTable } from './idempotency-catalog.ts'
 import { Lives } from './idempotency-lives.ts'
-import { readMessages } from './idempotency-messages.ts'
+import { readMessages, refuseWithout } from './idempotency-messages.ts'
 import type { CheckMessage } from './idempotency-protocol.ts'
 import { recordHandlers, type RecordedHandler } from './idempotency-recorder.ts'
 import { outboxColumns, outboxTable, type InTransaction, type Scratch } from './idempotency-scratch.ts'
@@ -58,7 +58,9 @@ export async function checkHandlers(options: CheckHandlersOptions): Promise<Hand
     )
   }
   const handlers = await recordHandlers(config, options.handlers, options)
-  const messages = await readMessages(options.messages, config.routes, handlers)
+  const wanted = handlers.map(({ channel }) => channel.name)
+  const messages = await readMessages(options.messages, config.routes, wanted)
+  refuseWithout(messages, wanted)
   const { settings, logger } = config
   const store = config.store.open({ logger, ...settings })
   try {

@@ -4,23 +4,27 @@ import { newMessageId } from '../kernel/ids.ts'
 import { didYouMean } from '../kernel/suggest.ts'
 import { makeMessages } from '../outbox/messages.ts'
 import type { CheckMessage } from './idempotency-protocol.ts'
-import type { RecordedHandler } from './idempotency-recorder.ts'
+
+export interface ExampleMessage extends CheckMessage {
+  /** The payload as it stands in its line: what a schema takes, while `payload` is what it makes of that. */
+  readonly given: unknown
+}
 
 const fields = ['id', 'channel', 'key', 'payload', 'headers', 'createdAt'] as const
 
 /**
  * Reads lines such as `{"channel": "orders.placed", "payload": {…}, "key": "c-1"}`, each checked as `publish` checks it; `channel`
- * may be left out where the handlers are all of one, and id, key, headers and createdAt always. By channel.
+ * may be left out where only one is `wanted`, and id, key, headers and createdAt always. By channel.
  *
  * Throws `WB_INVALID_OPTION`, or what `publish` would throw, naming the line and never its content.
  */
 export async function readMessages(
   text: string,
   routes: ReadonlyMap<string, ChannelRoute>,
-  handlers: readonly RecordedHandler[],
-): Promise<ReadonlyMap<string, readonly CheckMessage[]>> {
-  const names = new Set(handlers.map(({ channel }) => channel.name))
-  const messages = new Map<string, CheckMessage[]>()
+  wanted: readonly string[],
+): Promise<ReadonlyMap<string, readonly ExampleMessage[]>> {
+  const names = new Set(wanted)
+  const messages = new Map<string, ExampleMessage[]>()
   for (const [index, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue
     const where = `line ${index + 1} of the messages`
@@ -37,9 +41,13 @@ export async function readMessages(
       await complete(given, routes.get(channel)!, where),
     ])
   }
-  const without = [...names].find((name) => !messages.has(name))
-  if (without !== undefined) throw refuse(`there is no message for channel "${without}".`)
   return messages
+}
+
+/** Throws `WB_INVALID_OPTION` where a channel has no example. */
+export function refuseWithout(messages: ReadonlyMap<string, unknown>, wanted: readonly string[]): void {
+  const without = wanted.find((name) => !messages.has(name))
+  if (without !== undefined) throw refuse(`there is no message for channel "${without}".`)
 }
 
 function parse(line: string, where: string): Readonly<Record<string, unknown>> {
@@ -62,7 +70,7 @@ async function complete(
   given: Readonly<Record<string, unknown>>,
   target: ChannelRoute,
   where: string,
-): Promise<CheckMessage> {
+): Promise<ExampleMessage> {
   const { id = newMessageId(), key, payload, headers, createdAt = new Date().toISOString() } = given
   const isTime = typeof createdAt === 'string' && Number.isFinite(Date.parse(createdAt))
   if (!isTime) throw refuse(`${where} has a "createdAt" that is no time such as 2026-01-31T12:00:00Z.`)
@@ -78,6 +86,7 @@ async function complete(
     channel: target.channel.name,
     key: made.key,
     payload: JSON.parse(Buffer.from(made.payload).toString('utf8')),
+    given: payload,
     headers: made.headers,
     createdAt,
   }

@@ -3,6 +3,7 @@ import type { ResolvedConfig } from '../app/config.ts'
 import { checkConsumeOptions } from '../app/consume-options.ts'
 import { MiddlewareStack } from '../app/middleware.ts'
 import type { Waybill } from '../app/waybill.ts'
+import type { ConsumerFacts } from '../guarantees/plan.ts'
 import { WaybillError } from '../kernel/errors.ts'
 import { newMessageId } from '../kernel/ids.ts'
 import { didYouMean } from '../kernel/suggest.ts'
@@ -20,6 +21,7 @@ export interface RecordedHandler {
   readonly channel: SomeChannel
   readonly consumer: string
   readonly timeoutMs: number
+  readonly facts: ConsumerFacts
   /** The handler with all the middleware that was given, as the service would call it. */
   entry(): HandlerEntry
 }
@@ -73,6 +75,7 @@ export function createRecorder(config: ResolvedConfig, scratchSchema: string | n
         channel,
         consumer: facts.name,
         timeoutMs: facts.handlerTimeoutMs,
+        facts,
         // Its types were checked where it was registered; here it stands among others of other types.
         entry: () =>
           isBatch

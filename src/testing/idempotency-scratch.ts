@@ -36,7 +36,7 @@ export class Scratch {
   /** Throws `WB_INVALID_OPTION` where a table is not there, is none, or has more rows than `maxRows`. */
   static async create(
     inTransaction: InTransaction,
-    { schema, names, maxRows }: ScratchOptions,
+    { schema, names, maxRows, besides = [] }: ScratchOptions,
   ): Promise<Scratch> {
     const tables = await inTransaction(async (client) => {
       // One snapshot of all tables. Whoever copies half of a transaction compares with a state that never was.
@@ -49,6 +49,7 @@ export class Scratch {
         guardText(
           schema,
           children.rows.map((row) => Number(row['oid'])),
+          besides,
         ),
       )
       await client.query(outboxText(schema))
@@ -169,6 +170,8 @@ export interface ScratchOptions {
   readonly schema: string
   readonly names: readonly string[]
   readonly maxRows: number
+  /** Schemas that transactions may write besides. @default none */
+  readonly besides?: readonly string[]
 }
 
 /** Held by the transaction that runs it for as long as the schema `$1` is in use. */

@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { text } from 'node:stream/consumers'
-import { InvalidArgumentError, type Command } from 'commander'
-import { describeError, isWaybillError, WaybillError } from '../../kernel/errors.ts'
+import type { Command } from 'commander'
+import { isWaybillError } from '../../kernel/errors.ts'
 import { checkHandlers, type HandlersReport } from '../../testing/idempotency-handlers.ts'
 import { exitCodes, tellFailure } from '../failure.ts'
+import { parseCount, parseNames, readMessagesText } from '../handler-flags.ts'
 import { idempotencySummary } from '../idempotency-summary.ts'
 import { listenForInterruption } from '../interruption.ts'
 import { Output } from '../output.ts'
@@ -91,7 +90,7 @@ async function check(flags: CheckFlags): Promise<number> {
       consumer: flags.consumer,
       flags: settingFlags(flags),
       handlers: resolve(flags.handlers),
-      messages: await readText(flags.messages),
+      messages: await readMessagesText(flags.messages),
       showRows: flags.showRows === true,
       signal: interruption.signal,
       onProgress: (line) => {
@@ -114,30 +113,4 @@ async function check(flags: CheckFlags): Promise<number> {
   } finally {
     interruption.dispose()
   }
-}
-
-async function readText(file: string): Promise<string> {
-  if (file === '-') return await text(process.stdin)
-  try {
-    return readFileSync(resolve(file), 'utf8')
-  } catch (error) {
-    throw new WaybillError(
-      'WB_INVALID_OPTION',
-      `--messages ${file} cannot be read (${describeError(error).code}).`,
-    )
-  }
-}
-
-function parseNames(given: string): readonly string[] {
-  const names = given.split(',').map((name) => name.trim())
-  if (names.some((name) => name === ''))
-    throw new InvalidArgumentError('It takes names with commas between them.')
-  return [...new Set(names)]
-}
-
-function parseCount(given: string): number {
-  const count = Number(given)
-  if (!/^\d{1,9}$/u.test(given) || count < 1)
-    throw new InvalidArgumentError('It takes a whole number, 1 or more.')
-  return count
 }

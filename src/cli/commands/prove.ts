@@ -5,16 +5,27 @@ import { didYouMean } from '../../kernel/suggest.ts'
 import { faultClasses } from '../../prove/catalog.ts'
 import type { ProofReport } from '../../prove/report.ts'
 import { runProof } from '../../prove/run.ts'
-import { describeError } from '../../kernel/errors.ts'
+import type { ProofView } from '../../prove/view.ts'
+import { describeError, isWaybillError } from '../../kernel/errors.ts'
+import { exitCodes, tellFailure } from '../failure.ts'
 import type { Interruption } from '../interruption.ts'
 import { Output } from '../output.ts'
 import { checkDatabaseUrl, parseBrokers, parseSeed } from '../play-flags.ts'
 import { played } from '../played.ts'
 import { createProofDisplay, type ProofDisplay } from '../proof-display.ts'
-import { startProofServers } from '../proof-servers.ts'
+import { serversOfTheirs, startProofServers } from '../proof-servers.ts'
 import { proofText } from '../proof-text.ts'
+import {
+  addServiceFlags,
+  provesService,
+  refuseMixed,
+  type ServiceFlags,
+  serviceFlagsText,
+  serviceHelp,
+  withSubject,
+} from '../prove-service.ts'
 
-interface ProveFlags {
+interface ProveFlags extends ServiceFlags {
   readonly json?: boolean
   readonly transport: (typeof transports)[number]
   readonly brokers?: readonly string[]
@@ -33,18 +44,20 @@ const examples = `
 Writers, relays and consumers, each a process of its own, work without a fault first, and then with one fault after the
 other: killed and stopped processes, killed and stopped servers, a network that cuts, delays, loses and lies, sessions
 that are ended, clocks that jump, a disk that is full. Then everything is mended and drained, and what happened is judged by each guarantee.
-
+${serviceHelp}
 Examples:
   $ waybill prove                                    all guarantees on an embedded PostgreSQL, in a minute
   $ waybill prove --guarantee exactly-once --faults kill,network
   $ waybill prove --seconds 600 --seed 7             longer, and the same chances as in a run before
   $ waybill prove --transport kafka --seconds 180    over Kafka (needs Java 17 and Maven, or --brokers)
   $ waybill prove --database-url postgres://me@localhost/shop    (its server is neither killed nor stopped)
+  $ waybill prove --config waybill.config.ts         your channels, on your servers
+  $ waybill prove --handlers handlers.ts --tables shipments --messages orders.ndjson
   $ waybill prove --json                             one line for a script; 0 only if every row holds
 `
 
 export function addProve(program: Command, onExitCode: (code: number) => void): void {
-  program
+  const command = program
     .command('prove')
     .description(
       'show that each guarantee holds while things break, or the first message of which it does not',
@@ -88,22 +101,31 @@ export function addProve(program: Command, onExitCode: (code: number) => void): 
       checkDatabaseUrl(flags.databaseUrl, self)
       if (flags.brokers !== undefined && flags.transport === 'local')
         self.error('error: --brokers goes with --transport kafka')
+      refuseMixed(self)
       onExitCode(await prove(flags))
     })
+  addServiceFlags(command)
 }
 
 async function prove(flags: ProveFlags): Promise<number> {
   const output = new Output(flags.json === true)
-  const display = createProofDisplay(output, `waybill prove · ${flags.transport}`)
-  return await played(
-    output,
-    display,
-    async (interruption) => {
-      const report = await play(flags, output, display, interruption)
-      return { ...report, replay: replayText(flags, report.seed) }
-    },
-    (report) => proofText(report, output.sheet),
-  )
+  const title = provesService(flags) ? 'your configuration' : flags.transport
+  const display = createProofDisplay(output, `waybill prove · ${title}`)
+  try {
+    return await played(
+      output,
+      display,
+      async (interruption) => {
+        const report = await play(flags, output, display, interruption)
+        return { ...report, replay: replayText(flags, report.seed) }
+      },
+      (report) => proofText(report, output.sheet),
+    )
+  } catch (error) {
+    if (!isWaybillError(error) || error.code !== 'WB_INVALID_OPTION') throw error
+    tellFailure(output, error)
+    return exitCodes.usage
+  }
 }
 
 async function play(
@@ -113,23 +135,28 @@ async function play(
   { signal }: Interruption,
 ): Promise<ProofReport> {
   const { guarantee, faults, seconds, seed, transport, databaseUrl, brokers } = flags
+  const course = {
+    guarantees: guarantee,
+    faults,
+    seconds,
+    seed: seed ?? randomInt(2 ** 31),
+    signal,
+    onView: (view: ProofView) => {
+      if (!signal.aborted) display.show(view)
+    },
+    onLeftBehind: (what: string, error: unknown) => {
+      output.note(`Could not remove ${what}: ${describeError(error).message}`)
+    },
+  }
+  const note = (line: string): void => {
+    output.note(line)
+  }
+  if (provesService(flags))
+    return await withSubject(flags, note, (subject) => runProof({ ...course, ...serversOfTheirs, subject }))
   const wishes = { transport, databaseUrl, brokers, faults, seconds }
   const { stop, ...servers } = await startProofServers(wishes, signal)
   try {
-    return await runProof({
-      ...servers,
-      guarantees: guarantee,
-      faults,
-      seconds,
-      seed: seed ?? randomInt(2 ** 31),
-      signal,
-      onView: (view) => {
-        if (!signal.aborted) display.show(view)
-      },
-      onLeftBehind: (what, error) => {
-        output.note(`Could not remove ${what}: ${describeError(error).message}`)
-      },
-    })
+    return await runProof({ ...servers, ...course })
   } finally {
     await stop()
   }
@@ -140,6 +167,7 @@ function replayText(flags: ProveFlags, seed: number): string {
   const { transport, brokers, guarantee, faults, seconds, databaseUrl } = flags
   return [
     'waybill prove',
+    ...(provesService(flags) ? serviceFlagsText(flags) : []),
     ...(transport === 'local' ? [] : [`--transport ${transport}`]),
     ...(brokers === undefined ? [] : [`--brokers ${brokers.join(',')}`]),
     ...(guarantee.length < guarantees.length ? [`--guarantee ${guarantee.join(',')}`] : []),

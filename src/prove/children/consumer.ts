@@ -1,45 +1,31 @@
 import { once } from 'node:events'
 import { recordHistory } from '../../testing/history.ts'
-import { hashOf } from '../hash.ts'
-import { openInstance } from '../instance.ts'
-import { effectText, markText, outputText } from '../load-tables.ts'
+import { openFor } from '../instance.ts'
 import { noteMemory } from '../memory.ts'
+import { registerOwnHandlers } from '../own-handlers.ts'
+import { leftLine } from '../service/left-copies.ts'
+import { registerHandlers } from '../service/handlers.ts'
+import { Ledger } from '../service/ledger.ts'
+import { Service } from '../service/service.ts'
 import { readChildSettings } from '../settings.ts'
 import { noticeStalls, stallMark } from '../stalls.ts'
-import { followConsumer, tracksOf } from '../tracks.ts'
+import { tracksOf } from '../tracks.ts'
 import { report, untilTold } from '../../demo/children/child.ts'
 
 const settings = readChildSettings(process.env)
 const stopping = untilTold()
 const history = recordHistory(settings.history, settings.name)
-const waybill = openInstance(settings, settings.name)
-const { loadSchema } = settings
-const [effect, output, marked] = [effectText(loadSchema), outputText(loadSchema), markText(loadSchema)]
+const { id, loadSchema } = settings
+const service = settings.service === null ? null : await Service.load(settings.service)
+const waybill = openFor(settings, service)
 
-for (const track of tracksOf(settings)) {
-  const { name, guarantee, way, channel, consumer, follow } = track
-  const isIdempotent = guarantee === 'effectively-once'
-  const options = {
-    consumer,
-    ...(isIdempotent ? { idempotent: true } : {}),
-    ...(way === 'checkpoint' ? { form: way } : {}),
+if (service === null) registerOwnHandlers({ waybill, tracks: tracksOf(settings), loadSchema, history })
+else {
+  const onLeft = (sentence: string): void => {
+    process.stdout.write(`${leftLine(sentence)}\n`)
   }
-  waybill.consume(channel, options, async ({ id, payload }, { tx, idempotencyKey }) => {
-    const { key, seq, amount, mark } = payload
-    if (mark !== undefined) {
-      await tx.query(marked, [name, key, mark])
-      return
-    }
-    // Each run that begins, whatever comes of it.
-    history.note({ type: 'invoke', f: 'handle', key, seq, id })
-    const values = [name, id, key, seq, hashOf(payload), isIdempotent ? idempotencyKey : null, amount]
-    await tx.query(effect, values)
-    if (follow !== null) await waybill.publish(tx, follow, { key, of: id })
-  })
-  if (follow === null) continue
-  waybill.consume(follow, { consumer: followConsumer(track) }, async ({ id, payload }, { tx }) => {
-    await tx.query(output, [name, id, payload.of])
-  })
+  const ledger = new Ledger({ ...settings, pairs: service.settings.pairs, history, onLeft })
+  await registerHandlers({ waybill, service, id, ledger })
 }
 
 await waybill.start()

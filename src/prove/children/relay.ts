@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { recordHistory } from '../../testing/history.ts'
-import { openInstance } from '../instance.ts'
+import { openFor } from '../instance.ts'
 import { noteMemory } from '../memory.ts'
+import { Service } from '../service/service.ts'
 import { readChildSettings } from '../settings.ts'
 import { noticeStalls, stallMark } from '../stalls.ts'
 import { report, untilTold } from '../../demo/children/child.ts'
@@ -9,7 +10,8 @@ import { report, untilTold } from '../../demo/children/child.ts'
 const settings = readChildSettings(process.env)
 const stopping = untilTold()
 const history = recordHistory(settings.history, settings.name)
-const waybill = openInstance(settings, settings.name, { relay: true })
+const service = settings.service === null ? null : await Service.load(settings.service)
+const waybill = openFor(settings, service, { relay: true })
 
 await waybill.start()
 noteMemory(history)

@@ -4,6 +4,7 @@ import type { SqlExecutor } from '../../ports/sql.ts'
 import type { StoreContext } from '../../ports/store.ts'
 import { Connection } from './connection.ts'
 import type { PgConnection, PgModule, PgNotification, PgPool } from './driver.ts'
+import { driverOptions, type MovedOptions } from './moved.ts'
 import type { PostgresStoreOptions } from './options.ts'
 import { Pooling } from './pooling.ts'
 import { tapRows } from './row-tap.ts'
@@ -31,7 +32,7 @@ export interface ConnectionNeeds {
 
 /** All connections of an open store: the pool of transactions, and those made for one purpose each. */
 export class Connections {
-  readonly #options: PostgresStoreOptions
+  readonly #options: PostgresStoreOptions | MovedOptions
   readonly #context: StoreContext
   readonly #opened = new Set<Connection>()
   readonly #pooling: Pooling
@@ -40,13 +41,13 @@ export class Connections {
   #ownPoolNow: PgPool | undefined
   #lookedAt = -Infinity
 
-  constructor(options: PostgresStoreOptions, context: StoreContext) {
+  constructor(options: PostgresStoreOptions | MovedOptions, context: StoreContext) {
     this.#options = options
     this.#context = context
-    const { pooler = 'auto', directConnectionString } = options
+    const { pooler = 'auto' } = options
     this.#pooling = new Pooling({
       // Of these connections; the pooler that is named stands before the transactions then.
-      pooler: directConnectionString === undefined ? pooler : 'auto',
+      pooler: this.#hasDirectWay ? 'auto' : pooler,
       create: () => this.#client('pooler'),
       timeoutMs: context.statementTimeoutMs,
       logger: context.logger,
@@ -77,14 +78,13 @@ export class Connections {
    * COMMIT.
    */
   get isPoolFree(): boolean {
-    const pool = this.#options.pool ?? this.#ownPoolNow
+    const pool = this.#givenPool ?? this.#ownPoolNow
     return this.#isPoolShared() === false && (pool?.waitingCount ?? 0) === 0
   }
 
   /** Whether a pooler shares the sessions of the pool's clients with others; `null` while nobody has looked. */
   #isPoolShared(): boolean | null {
-    const { pooler, directConnectionString } = this.#options
-    return directConnectionString === undefined ? this.#pooling.isShared : pooler !== 'none'
+    return this.#hasDirectWay ? this.#options.pooler !== 'none' : this.#pooling.isShared
   }
 
   /** Makes one connection to see how it is; where none can be made, again after a while. */
@@ -104,7 +104,7 @@ export class Connections {
 
   /** The pool that was passed in, or one of the store's own that pipelines. */
   pool(): Promise<PgPool> {
-    if (this.#options.pool !== undefined) return Promise.resolve(this.#options.pool)
+    if (this.#givenPool !== undefined) return Promise.resolve(this.#givenPool)
     this.#ownPool ??= this.#createPool()
     return this.#ownPool
   }
@@ -190,19 +190,28 @@ export class Connections {
   }
 
   #place(): object {
-    const { pool, connectionString, directConnectionString } = this.#options
-    if (directConnectionString !== undefined) return { connectionString: directConnectionString }
-    if (pool === undefined) return { connectionString }
-    // A pool hides its password from whoever lists its options.
-    const { password } = pool.options as { password?: unknown }
-    return password === undefined ? pool.options : { ...pool.options, password }
+    const options = this.#options
+    if ('driver' in options) return options.direct ?? options.driver
+    const { directConnectionString } = options
+    return directConnectionString === undefined
+      ? driverOptions(options)
+      : { connectionString: directConnectionString }
+  }
+
+  get #givenPool(): PgPool | undefined {
+    return 'driver' in this.#options ? undefined : this.#options.pool
+  }
+
+  get #hasDirectWay(): boolean {
+    const options = this.#options
+    return ('driver' in options ? options.direct : options.directConnectionString) !== undefined
   }
 
   async #createPool(): Promise<PgPool> {
     const { Pool } = await loadDriver()
     const { applicationName, statementTimeoutMs } = this.#context
     const created = new Pool({
-      connectionString: this.#options.connectionString,
+      ...('driver' in this.#options ? this.#options.driver : driverOptions(this.#options)),
       application_name: applicationName,
       pipeline: true,
       keepAlive: true,

@@ -16,6 +16,7 @@ import { createInbox } from './inbox.ts'
 import { createKeys } from './keys.ts'
 import { advance, createLayouts } from './layouts.ts'
 import { openLeases } from './leases.ts'
+import { listeningPlace, type MovedOptions, movedOptions } from './moved.ts'
 import { checkOptions, type PostgresStoreOptions } from './options.ts'
 import { OutboxEffects } from './outbox-effects.ts'
 import { OutboxFenced } from './outbox-fenced.ts'
@@ -49,7 +50,15 @@ const pingMs = 1000
 /** Outbox and inbox in PostgreSQL. Throws `WB_INVALID_OPTION`; connects to nothing before it is used. */
 export function postgresStore(options: PostgresStoreOptions): StoreDefinition<PgClient> {
   checkOptions(options)
-  const schema = quoteSchema(options.schema ?? 'waybill')
+  return {
+    ...definitionOf(options, options.schema ?? 'waybill'),
+    listensAt: () => listeningPlace(options),
+    elsewhere: (place) => definitionOf(movedOptions(options, place), place.schema),
+  }
+}
+
+function definitionOf(options: PostgresStoreOptions | MovedOptions, name: string): StoreDefinition<PgClient> {
+  const schema = quoteSchema(name)
   return {
     kind: 'postgres',
     capabilities: { ordersCommits: true, takes: true, hasInbox: true, hasCheckpoints: true },

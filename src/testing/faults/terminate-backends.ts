@@ -11,28 +11,29 @@ export interface TerminateBackendsOptions {
 
 const timeoutMs = 10_000
 
-/** `pg_terminate_backend` of one of a database's sessions, chosen anew each time, until it is healed (F19). Needs `pg`. */
+/** A session from which the others are ended. */
+interface Sniper {
+  query(text: string, values?: unknown[]): Promise<{ readonly rows: readonly Record<string, unknown>[] }>
+  end(): Promise<void>
+}
+
+/**
+ * `pg_terminate_backend` of one of a database's sessions, chosen anew each time, until it is healed (F19). `database`: its URL, which
+ * needs `pg`; or how a session is opened there.
+ */
 export function terminateBackendsFault(
-  databaseUrl: string,
+  database: string | (() => Promise<Sniper>),
   { everyMs = 200, random = Math.random, application = '' }: TerminateBackendsOptions = {},
 ): Fault {
   return {
     name: 'terminate backends',
     async inject(): Promise<ActiveFault> {
-      const { Client } = (await import('pg')).default
-      const client = new Client({
-        connectionString: databaseUrl,
-        connectionTimeoutMillis: timeoutMs,
-        query_timeout: timeoutMs,
-      })
-      // Somebody else may end this session too. The next statement tells; without a listener the process would end.
-      client.on('error', () => {})
-      await client.connect()
+      const client = typeof database === 'string' ? await connected(database) : await database()
       const over = new AbortController()
       let hits = 0
       const repeat = async (): Promise<void> => {
         while (!over.signal.aborted) {
-          const { rows } = await client.query<{ pid: number }>(
+          const { rows } = await client.query(
             `select pid from pg_stat_activity
              where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
                and starts_with(application_name, $1)`,
@@ -40,11 +41,10 @@ export function terminateBackendsFault(
           )
           const chosen = rows[Math.floor(random() * rows.length)]
           if (chosen !== undefined) {
-            const { rows: ended } = await client.query<{ ended: boolean }>(
-              'select pg_terminate_backend($1) as ended',
-              [chosen.pid],
-            )
-            if (ended[0]!.ended) hits += 1
+            const { rows: ended } = await client.query('select pg_terminate_backend($1) as ended', [
+              chosen['pid'],
+            ])
+            if (ended[0]!['ended'] === true) hits += 1
           }
           await systemClock.sleep(everyMs, over.signal)
         }
@@ -67,4 +67,17 @@ export function terminateBackendsFault(
       }
     },
   }
+}
+
+async function connected(databaseUrl: string): Promise<Sniper> {
+  const { Client } = (await import('pg')).default
+  const client = new Client({
+    connectionString: databaseUrl,
+    connectionTimeoutMillis: timeoutMs,
+    query_timeout: timeoutMs,
+  })
+  // Somebody else may end this session too. The next statement tells; without a listener the process would end.
+  client.on('error', () => {})
+  await client.connect()
+  return client
 }

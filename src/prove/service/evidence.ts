@@ -1,0 +1,73 @@
+import type { Query } from '../../demo/database.ts'
+import type { HistoryEvent } from '../../testing.ts'
+import type { ProveSettings } from '../settings.ts'
+import type { Judged } from '../tracks.ts'
+import { changesOf } from './copies.ts'
+import { type RepeatedCall, secondEffects } from './repeats.ts'
+
+type Place = Pick<ProveSettings, 'loadSchema' | 'copies'>
+
+/** Calls with messages whose effect was there already, and what of them was a second effect. `offset`: see `evidenceOf`. */
+export async function rerunsOf(
+  query: Query,
+  { loadSchema, copies }: Place,
+  { name }: Pick<Judged, 'name'>,
+  offset: number,
+): Promise<readonly HistoryEvent[]> {
+  const rows = await query(
+    `select number::float8 as number, id, key, is_latest, run, (extract(epoch from at) * 1e6)::float8 as t
+     from ${loadSchema}.reruns where track = $1 order by number`,
+    [name],
+  )
+  if (rows.length === 0) return []
+  const firsts = await query(
+    `select number::float8 as number, key from ${loadSchema}.effects where track = $1`,
+    [name],
+  )
+  const changes = copies === null ? null : await changesOf(query, { schema: copies, loadSchema, track: name })
+  const byCall = Map.groupBy(rows, ({ run, number }) => String(run ?? number))
+  const calls = [...byCall].map(([run, of]): RepeatedCall => ({
+    number: Number(of.at(-1)!['number']),
+    messages: of.map((row) => ({
+      id: String(row['id']),
+      key: String(row['key']),
+      isLatest: row['is_latest'] === true,
+    })),
+    changes: of[0]!['run'] === null || changes === null ? null : (changes.get(run) ?? []),
+  }))
+  const second = secondEffects(
+    calls,
+    firsts.map((row) => ({ number: Number(row['number']), key: String(row['key']) })),
+  )
+  const found = new Set([...second].map(({ number }) => number))
+  return rows.flatMap((row): readonly HistoryEvent[] => {
+    const event = {
+      process: 'database',
+      type: 'ok',
+      id: String(row['id']),
+      key: String(row['key']),
+      seq: null,
+      t: Number(row['t']) + offset,
+    } as const
+    const isSecond = found.has(Number(row['number']))
+    return [{ ...event, f: 'handle' }, ...(isSecond ? [{ ...event, f: 'effect' } as const] : [])]
+  })
+}
+
+/** Why a track may show nothing, although all went well. */
+export async function doubtsOf(
+  query: Query,
+  { loadSchema, copies }: Place,
+  { name, guarantee, pair }: Judged,
+): Promise<readonly string[]> {
+  const [row] = await query(
+    `select exists (select from ${loadSchema}.effects where track = $1) as "hasEffects",
+       exists (select from ${loadSchema}.acted where track = $1) as "hasActed"`,
+    [name],
+  )
+  const { consumer, channel } = pair!
+  if (row!['hasEffects'] !== true) return [`${consumer} has handled no message of ${channel} to the end`]
+  return guarantee === 'effectively-once' && copies !== null && row!['hasActed'] !== true
+    ? [`${consumer} changed nothing in the tables that are named (--tables): a second effect would not show`]
+    : []
+}

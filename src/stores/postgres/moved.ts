@@ -1,0 +1,70 @@
+import type { HostPort, StorePlace } from '../../ports/store.ts'
+import type { PostgresStoreOptions } from './options.ts'
+
+/** A store that was moved to another schema of its server: the driver's own options in place of a URL or a pool. */
+export interface MovedOptions {
+  readonly driver: object
+  /** See `PostgresStoreOptions.directConnectionString`. */
+  readonly direct?: object | undefined
+  readonly pooler?: PostgresStoreOptions['pooler']
+}
+
+export function movedOptions(options: PostgresStoreOptions, { way }: StorePlace): MovedOptions {
+  const { directConnectionString: direct, pooler } = options
+  const driver = driverOptions(options)
+  return {
+    driver: way === undefined ? driver : through(driver, way),
+    direct: direct === undefined ? undefined : { connectionString: direct },
+    ...(pooler === undefined ? {} : { pooler }),
+  }
+}
+
+/** What the driver is given for connections that are made beside those of a pool. */
+export function driverOptions({ pool, connectionString }: PostgresStoreOptions): object {
+  if (pool === undefined) return { connectionString }
+  // A pool hides its password from whoever lists its options.
+  const { password } = pool.options as { password?: unknown }
+  return password === undefined ? pool.options : { ...pool.options, password }
+}
+
+/** `null` where a proxy would not be taken for the server: behind a socket's file, or where its certificate is looked at. */
+export function listeningPlace(options: PostgresStoreOptions): HostPort | null {
+  const { connectionString, host, port, ssl } = driverOptions(options) as DriverOptions
+  if (connectionString !== undefined) return placeOf(connectionString)
+  const name = host ?? process.env['PGHOST'] ?? 'localhost'
+  const isPlain = ssl === undefined || ssl === false
+  return isPlain && !name.startsWith('/')
+    ? { host: name, port: Number(port ?? process.env['PGPORT'] ?? 5432) }
+    : null
+}
+
+interface DriverOptions {
+  readonly connectionString?: string
+  readonly host?: string
+  readonly port?: number
+  readonly ssl?: unknown
+}
+
+const plainModes: readonly (string | null)[] = [null, 'disable', 'no-verify']
+
+function placeOf(connectionString: string): HostPort | null {
+  if (!URL.canParse(connectionString)) return null
+  const { protocol, hostname, port, searchParams } = new URL(connectionString)
+  const isPlain =
+    /^postgres(?:ql)?:$/u.test(protocol) &&
+    hostname !== '' &&
+    !hostname.startsWith('%') &&
+    !searchParams.has('host') &&
+    !searchParams.has('ssl') &&
+    plainModes.includes(searchParams.get('sslmode'))
+  return isPlain ? { host: hostname.replaceAll(/^\[|\]$/gu, ''), port: Number(port || 5432) } : null
+}
+
+function through(driver: object, { host, port }: HostPort): object {
+  const { connectionString } = driver as DriverOptions
+  if (connectionString === undefined) return { ...driver, host, port }
+  const url = new URL(connectionString)
+  url.hostname = host
+  url.port = String(port)
+  return { ...driver, connectionString: url.href }
+}
