@@ -1,5 +1,5 @@
 import { Pool } from 'pg'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { listeningPlace, movedOptions } from './moved.ts'
 
 const way = { host: '127.0.0.1', port: 7 }
@@ -12,6 +12,7 @@ describe('listeningPlace', () => {
     // What the server shows would not be the proxy's.
     ['postgres://db.example/shop?sslmode=verify-full', null],
     ['postgres://db.example/shop?ssl=true', null],
+    ['postgres://db.example/shop?sslrootcert=ca.crt', null],
     ['postgres://%2Fvar%2Frun/shop', null],
     ['postgres:///shop?host=/var/run', null],
     ['/var/run shop', null],
@@ -27,8 +28,23 @@ describe('listeningPlace', () => {
     [{ host: 'db.example', ssl: { rejectUnauthorized: true } }, null],
     [{ host: '/var/run' }, null],
     [{ connectionString: 'postgres://db.example/shop' }, { host: 'db.example', port: 5432 }],
+    [{ connectionString: 'postgres://db.example/shop', ssl: { rejectUnauthorized: true } }, null],
+    // To the driver the URL counts first.
+    [
+      { connectionString: 'postgres://db.example/shop?sslmode=disable', ssl: true },
+      { host: 'db.example', port: 5432 },
+    ],
   ])('is that of a pool with %j', (options, place) => {
     expect(listeningPlace({ pool: new Pool(options) })).toEqual(place)
+  })
+
+  it('is none where the environment has certificates looked at, and nothing else is said', () => {
+    vi.stubEnv('PGSSLMODE', 'verify-full')
+    onTestFinished(() => void vi.unstubAllEnvs())
+    expect(listeningPlace({ connectionString: 'postgres://db.example/shop' })).toBe(null)
+    expect(listeningPlace({ pool: new Pool({ host: 'db.example' }) })).toBe(null)
+    const plain = new Pool({ host: 'db.example', port: 6000, ssl: false })
+    expect(listeningPlace({ pool: plain })).toEqual({ host: 'db.example', port: 6000 })
   })
 })
 

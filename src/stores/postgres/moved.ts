@@ -30,10 +30,9 @@ export function driverOptions({ pool, connectionString }: PostgresStoreOptions):
 /** `null` where a proxy would not be taken for the server: behind a socket's file, or where its certificate is looked at. */
 export function listeningPlace(options: PostgresStoreOptions): HostPort | null {
   const { connectionString, host, port, ssl } = driverOptions(options) as DriverOptions
-  if (connectionString !== undefined) return placeOf(connectionString)
+  if (connectionString !== undefined) return placeOf(connectionString, isPlain(ssl))
   const name = host ?? process.env['PGHOST'] ?? 'localhost'
-  const isPlain = ssl === undefined || ssl === false
-  return isPlain && !name.startsWith('/')
+  return isPlain(ssl) && !name.startsWith('/')
     ? { host: name, port: Number(port ?? process.env['PGPORT'] ?? 5432) }
     : null
 }
@@ -47,17 +46,25 @@ interface DriverOptions {
 
 const plainModes: readonly (string | null)[] = [null, 'disable', 'no-verify']
 
-function placeOf(connectionString: string): HostPort | null {
+/** Whether no certificate is looked at, as far as options and environment say. */
+function isPlain(ssl: unknown): boolean {
+  return ssl === undefined ? plainModes.includes(process.env['PGSSLMODE'] ?? null) : ssl === false
+}
+
+/** `isPlainElse`: what holds where the URL itself says nothing. */
+function placeOf(connectionString: string, isPlainElse: boolean): HostPort | null {
   if (!URL.canParse(connectionString)) return null
   const { protocol, hostname, port, searchParams } = new URL(connectionString)
-  const isPlain =
+  const mode = searchParams.get('sslmode')
+  const isTaken =
     /^postgres(?:ql)?:$/u.test(protocol) &&
     hostname !== '' &&
     !hostname.startsWith('%') &&
     !searchParams.has('host') &&
-    !searchParams.has('ssl') &&
-    plainModes.includes(searchParams.get('sslmode'))
-  return isPlain ? { host: hostname.replaceAll(/^\[|\]$/gu, ''), port: Number(port || 5432) } : null
+    // Any other word on TLS, a file of certificates too, makes the driver look at one.
+    ![...searchParams.keys()].some((name) => name !== 'sslmode' && name.startsWith('ssl')) &&
+    (mode === null ? isPlainElse : plainModes.includes(mode))
+  return isTaken ? { host: hostname.replaceAll(/^\[|\]$/gu, ''), port: Number(port || 5432) } : null
 }
 
 function through(driver: object, { host, port }: HostPort): object {
