@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import { WaybillError } from '../kernel/errors.ts'
 import type { Loss, Outbox, TakeOutcome } from '../ports/outbox.ts'
 import type { RelayMind } from './mind/mind.ts'
 import { TakingHands, type TakingOptions } from './taking-hands.ts'
@@ -90,4 +91,12 @@ it('that count is said again where it was not answered itself, and no more than 
   await hands.take(take(3, 'm2'))
   await hands.take(take(4, 'm3'))
   expect(ended.map(([batch]) => batch)).toEqual([batches[0]])
+})
+
+it('of a take that the store refused nothing is left to be counted', async () => {
+  const refused = new WaybillError('WB_STORE_FAILED', 'The role lacks a right.')
+  const { hands, ended } = handsOver(refused, ['taken'])
+  await hands.take(take(1, 'm1'))
+  await hands.take(take(2, 'm1'))
+  expect(ended).toEqual([])
 })

@@ -1,5 +1,5 @@
 import type { Clock } from '../kernel/clock.ts'
-import { describeError } from '../kernel/errors.ts'
+import { describeError, type ErrorCode, isWaybillError } from '../kernel/errors.ts'
 import { failpoint } from '../kernel/failpoint.ts'
 import { newMessageId } from '../kernel/ids.ts'
 import type { Logger } from '../kernel/logger.ts'
@@ -22,6 +22,9 @@ export interface TakingOptions {
   readonly logger: Logger
   readonly watch: RelayWatch
 }
+
+/** What a store says that has answered, and done nothing. */
+const refusals = new Set<ErrorCode>(['WB_STORE_CONFLICT', 'WB_STORE_FAILED', 'WB_SCHEMA_MISSING'])
 
 /** The I/O of form `take`. Nothing here rejects, and nothing is tried twice: that is for the mind to decide. */
 export class TakingHands {
@@ -54,10 +57,12 @@ export class TakingHands {
       this.#mind.taken(take, outcomes)
     } catch (error) {
       this.#warn(error, 'could not take messages for their one send; trying again')
-      const losses = rows.map(({ channel: name, id }): Loss => {
-        return { channel: name, id, cause: 'not-sent', code: 'TAKE_NOT_ANSWERED' }
-      })
-      this.#unanswered.set(batch, losses)
+      if (!isRefusal(error)) {
+        const losses = rows.map(({ channel: name, id }): Loss => {
+          return { channel: name, id, cause: 'not-sent', code: 'TAKE_NOT_ANSWERED' }
+        })
+        this.#unanswered.set(batch, losses)
+      }
       this.#mind.takeFailed(take, clock.now())
       return
     }
@@ -124,4 +129,9 @@ export class TakingHands {
   #warn(error: unknown, message: string): void {
     this.#options.logger.warn({ lane: this.#options.lane, error: describeError(error) }, message)
   }
+}
+
+/** Nothing is left of it to be noted: a store that refuses for hours would have all these noted when it takes again. */
+function isRefusal(error: unknown): boolean {
+  return isWaybillError(error) && refusals.has(error.code)
 }
