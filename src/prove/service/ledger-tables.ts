@@ -85,12 +85,15 @@ end $leave$`
 
 /**
  * `$1` key with its channel, `$2` channel, `$3` id, `$4` key, `$5` tracks. Behind the publish of an ordered channel its key is locked to
- * the commit, so the number is the message's place in its key's commit order. An id that is there already is no new message.
+ * the commit, so the number is the message's place in its key's commit order. An id that is there already is no new message, and takes
+ * no number: that would be missing in its key.
  */
 export function orderText(s: string): string {
   return `
-with k as (
-  insert into ${s}.keys (key, track, last, balance) values ($1, $2, 1, 0)
+with fresh as (
+  select where not exists (select from ${s}.orders o where o.id = $3::uuid and o.track = any($5::text[]))),
+k as (
+  insert into ${s}.keys (key, track, last, balance) select $1::text, $2::text, 1, 0 from fresh
   on conflict (key) do update set last = keys.last + 1 returning last)
 insert into ${s}.orders (id, track, key, seq, amount) select $3::uuid, t, t || ' ' || $4::text, k.last, 0 from k, unnest($5::text[]) t
 on conflict do nothing returning seq`

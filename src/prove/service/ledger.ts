@@ -3,7 +3,9 @@ import type { Client } from '../../demo/database.ts'
 import type { Message } from '../../index.ts'
 import { describeError } from '../../kernel/errors.ts'
 import { ownCommit, quoteName, touchedOutside } from '../../testing/idempotency-guard.ts'
+import type { SqlRow } from '../../ports/sql.ts'
 import type { HistoryRecorder } from '../../testing/history.ts'
+import { executorFor } from '../../transactions/registry.ts'
 import { type LedgerPlace, orderText } from './ledger-tables.ts'
 import { runSetting } from './copies.ts'
 import type { ServicePair } from './settings.ts'
@@ -60,26 +62,29 @@ export class Ledger {
     }
   }
 
-  /** Notes what a handler has published, in its transaction; it ends as that does. */
-  async published(tx: Client, channel: string, ids: readonly string[]): Promise<void> {
+  /** Notes what a handler has published, in its transaction, whose handle may be any that `publish` takes; it ends as that does. */
+  async published(tx: unknown, channel: string, ids: readonly string[]): Promise<void> {
     const { schema, loadSchema, copies, pairs, history } = this.#options
     const of = pairs.filter((pair) => pair.channel === channel)
     if (of.length === 0) return
+    const executor = executorFor(tx)
+    const run = (text: string, values: readonly unknown[]): Promise<readonly SqlRow[]> =>
+      executor.execute({ name: '', text }, values)
     const tracks = of.map(({ name }) => name)
-    const { rows } = await tx.query(
+    const rows = await run(
       `select id, key, current_setting('${runSetting}', true) as run from ${quoteName(schema)}.outbox where id = any($1::uuid[])`,
       [ids],
     )
-    for (const { id, key, run } of rows) {
+    for (const { id, key, run: call } of rows) {
       const own = String(of[0]!.isOrdered ? key : id)
       for (const track of tracks)
         history.note({ type: 'invoke', f: 'write', key: `${track} ${own}`, id: String(id) })
-      const written = await tx.query(orderText(loadSchema), [`${channel} ${own}`, channel, id, own, tracks])
+      const written = await run(orderText(loadSchema), [`${channel} ${own}`, channel, id, own, tracks])
       // A run that publishes another message has another effect; one that gives it the same id has not.
-      if (copies !== null && written.rows.length > 0 && typeof run === 'string' && run !== '')
-        await tx.query(
+      if (copies !== null && written.length > 0 && typeof call === 'string' && call !== '')
+        await run(
           `insert into ${quoteName(copies)}."waybill changes" (run, image, sign) values ($1, jsonb_build_array('published', $2::text), 1)`,
-          [run, `${channel} ${own}`],
+          [call, `${channel} ${own}`],
         )
     }
   }
