@@ -55,19 +55,19 @@ function standIn({ waybill, service, id, ledger }: Parts): Waybill {
       consumer: movedName(id, options.consumer),
       timeoutMs: Math.min(options.timeoutMs ?? Infinity, handlerTimeoutMs),
     }
-    // What stands around a handler works in its transaction, and so on the copies too.
+    // What stands around a handler works in its transaction, and so on the copies too. More of it may be added later.
     if (given.batch === true) {
-      const inner = around(middleware.consumeBatch, handler as BatchHandler)
       const noted: BatchHandler<unknown, Client> = (messages, context) => {
         const { tx, idempotencyKeys } = context
+        const inner = around(middleware.consumeBatch, handler as BatchHandler)
         return ledger.around({ pair, messages, idempotencyKeys, tx }, () => inner(messages, context))
       }
       waybill.consume(channel, given, noted)
       return
     }
-    const inner = around(middleware.consume, handler as Handler)
     const noted: Handler<unknown, Client> = (message, context) => {
       const { tx, idempotencyKey } = context
+      const inner = around(middleware.consume, handler as Handler)
       const call = { pair, messages: [message], idempotencyKeys: [idempotencyKey], tx }
       return ledger.around(call, () => inner(message, context))
     }
@@ -76,7 +76,7 @@ function standIn({ waybill, service, id, ledger }: Parts): Waybill {
   const publish = async (tx: unknown, channel: SomeChannel, ...given: unknown[]): Promise<unknown> => {
     const call = waybill.publish as (...all: unknown[]) => Promise<string | readonly string[]>
     const ids = await call(tx, channel, ...given)
-    await ledger.published(tx as Client, channel.name, [ids].flat())
+    await ledger.published(tx, channel.name, [ids].flat())
     return ids
   }
   return {
