@@ -6,6 +6,8 @@ export async function lendSession(waybill: Waybill<Client>): Promise<Client & { 
   const lent = Promise.withResolvers<Client>()
   const over = Promise.withResolvers<void>()
   const transaction = waybill.transaction(async (tx) => {
+    // Nobody is to be asked for anything between two of its statements, however long that takes on a busy machine.
+    await tx.query('set local idle_in_transaction_session_timeout = 0')
     lent.resolve(tx)
     await over.promise
   })
