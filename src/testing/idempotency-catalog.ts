@@ -1,4 +1,5 @@
 import { WaybillError } from '../kernel/errors.ts'
+import { didYouMean } from '../kernel/suggest.ts'
 
 /** What the check uses of a transaction's client. */
 export interface SqlClient {
@@ -164,4 +165,20 @@ export function changingColumns(tables: readonly SourceTable[]): ReadonlyMap<str
     }
   }
   return reasons
+}
+
+/** What `--ignore` names: a word that is none of these would ignore nothing. Throws `WB_INVALID_OPTION`. `others`: columns besides. */
+export function refuseUnknownColumns(
+  columns: readonly string[],
+  tables: readonly SourceTable[],
+  others: readonly string[] = [],
+): void {
+  const known = tables.flatMap(({ name, columns: own }) => own.map((each) => `${name}.${each.name}`))
+  known.push(...others)
+  const unknown = columns.find((column) => !known.includes(column))
+  if (unknown === undefined) return
+  throw new WaybillError(
+    'WB_INVALID_OPTION',
+    `--ignore takes table.column of a table named in --tables; ${unknown} is none.${didYouMean(unknown, known)}`,
+  )
 }

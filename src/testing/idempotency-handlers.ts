@@ -1,9 +1,8 @@
 import { resolveConfig } from '../app/config.ts'
 import { loadConfig } from '../cli/config-file.ts'
 import { WaybillError } from '../kernel/errors.ts'
-import { didYouMean } from '../kernel/suggest.ts'
 import { checkIdempotency, type IdempotencyReport, type IdempotencyVerdict } from './idempotency.ts'
-import { changingColumns, type SourceTable } from './idempotency-catalog.ts'
+import { changingColumns, refuseUnknownColumns } from './idempotency-catalog.ts'
 import { Lives } from './idempotency-lives.ts'
 import { readMessages, refuseWithout } from './idempotency-messages.ts'
 import type { CheckMessage } from './idempotency-protocol.ts'
@@ -90,7 +89,11 @@ class HandlersCheck {
     this.#options = options
     this.#scratch = scratch
     this.#inTransaction = inTransaction
-    for (const column of options.ignore) refuseUnknown(column, scratch.tables)
+    refuseUnknownColumns(
+      options.ignore,
+      scratch.tables,
+      outboxColumns.map((name) => `${outboxTable}.${name}`),
+    )
     const named = options.ignore.map((column) => [column, '--ignore'] as const)
     this.#ignored = new Map([...changingColumns(scratch.tables), ...named])
   }
@@ -167,16 +170,6 @@ class HandlersCheck {
       if (isKept) await scratch.advance()
     }
   }
-}
-
-function refuseUnknown(column: string, tables: readonly SourceTable[]): void {
-  const known = tables.flatMap(({ name, columns }) => columns.map((each) => `${name}.${each.name}`))
-  known.push(...outboxColumns.map((name) => `${outboxTable}.${name}`))
-  if (known.includes(column)) return
-  throw new WaybillError(
-    'WB_INVALID_OPTION',
-    `--ignore takes table.column of a table named in --tables; ${column} is none.${didYouMean(column, known)}`,
-  )
 }
 
 /** Messages that the handler does nothing for say nothing about it, as long as there are others. */

@@ -159,9 +159,12 @@ describe('waybill prove with a configuration of yours', () => {
     expect(code).toBe(2)
   })
 
-  it('says which table is missing, and leaves nothing behind', async () => {
-    const { code, said } = await prove('--handlers', 'plain.ts', '--tables', 'shipmets', '--seconds', '15')
-    expect(said).toContain('There is no table shipmets')
+  it.each([
+    [['--tables', 'shipmets'], 'There is no table shipmets'],
+    [['--tables', 'keyed', '--ignore', 'keyed.ordr_id'], 'keyed.ordr_id is none. Did you mean'],
+  ])('says of %j what is not there, and leaves nothing behind', async (args, message) => {
+    const { code, said } = await prove('--handlers', 'plain.ts', ...args, '--seconds', '15')
+    expect(said).toContain(message)
     expect(code).toBe(2)
     expect(await left()).toEqual(nothing)
   })

@@ -1,7 +1,7 @@
 import { WaybillError } from '../../index.ts'
 import type { Query } from '../../demo/database.ts'
 import { isWaybillError } from '../../kernel/errors.ts'
-import { changingColumns, type SourceTable } from '../../testing/idempotency-catalog.ts'
+import { changingColumns, refuseUnknownColumns, type SourceTable } from '../../testing/idempotency-catalog.ts'
 import { quoteName, quoteText } from '../../testing/idempotency-guard.ts'
 import { type InTransaction, Scratch } from '../../testing/idempotency-scratch.ts'
 
@@ -22,6 +22,7 @@ export const runSetting = 'waybill_prove.run'
 export async function makeCopies(inTransaction: InTransaction, options: CopiesOptions): Promise<Scratch> {
   try {
     const scratch = await Scratch.create(inTransaction, { ...options, names: options.tables })
+    refuseUnknownColumns(options.ignore, scratch.tables)
     const changing = new Set([...changingColumns(scratch.tables).keys(), ...options.ignore])
     await inTransaction(async (client) => {
       for (const text of noteTexts(options.schema, scratch.tables, changing)) await client.query(text)
