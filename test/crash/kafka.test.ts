@@ -60,17 +60,28 @@ const choices: readonly (readonly [string, SceneChoice, readonly Row[], readonly
   ],
 ]
 
+// The first of them finds a machine that compiles for all workers at once.
+const timeout = 120_000
+
 describeWithKafka('over Kafka', () => {
   describe.each(choices)('%s', (_name, choice, rows, failing) => {
-    it.each(rows.map((each) => [title(each), each] as const))('holds when %s', async (_title, each) => {
-      const { url } = await postgresDatabase()
-      await run({ choice, producerUrl: url, brokers: await kafkaBrokers() }, each)
-    })
+    it.each(rows.map((each) => [title(each), each] as const))(
+      'holds when %s',
+      { timeout },
+      async (_title, each) => {
+        const { url } = await postgresDatabase()
+        await run({ choice, producerUrl: url, brokers: await kafkaBrokers() }, each)
+      },
+    )
 
-    it.each(failing.map((each) => [title(each), each] as const))('holds when %s', async (_title, each) => {
-      const { url } = await postgresDatabase()
-      await run({ choice, producerUrl: url, brokers: await kafkaBrokers(), failOnce: true }, each)
-    })
+    it.each(failing.map((each) => [title(each), each] as const))(
+      'holds when %s',
+      { timeout },
+      async (_title, each) => {
+        const { url } = await postgresDatabase()
+        await run({ choice, producerUrl: url, brokers: await kafkaBrokers(), failOnce: true }, each)
+      },
+    )
   })
 
   it('holds with producer and consumer on different servers', async () => {
