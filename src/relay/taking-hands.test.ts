@@ -14,11 +14,14 @@ function handsOver(...answers: readonly (Error | readonly TakeOutcome[])[]): {
   readonly batches: readonly string[]
   readonly ended: readonly (readonly [string, readonly Loss[]])[]
   failEnds(times: number): void
+  /** Ends are answered when this has. */
+  delayEnds(until: Promise<unknown>): void
 } {
   const left = [...answers]
   const batches: string[] = []
   const ended: (readonly [string, readonly Loss[]])[] = []
   let failures = 0
+  let answered: Promise<unknown> | undefined
   const outbox = {
     async take(batch: string) {
       batches.push(batch)
@@ -27,6 +30,7 @@ function handsOver(...answers: readonly (Error | readonly TakeOutcome[])[]): {
       return answer
     },
     async endTaken(batch: string, losses: readonly Loss[]) {
+      if (answered !== undefined) await answered
       if (failures > 0) {
         failures -= 1
         throw new Error('no answer')
@@ -51,6 +55,9 @@ function handsOver(...answers: readonly (Error | readonly TakeOutcome[])[]): {
     ended,
     failEnds: (times) => {
       failures = times
+    },
+    delayEnds: (until) => {
+      answered = until
     },
   }
 }
@@ -99,4 +106,18 @@ it('of a take that the store refused nothing is left to be counted', async () =>
   await hands.take(take(1, 'm1'))
   await hands.take(take(2, 'm1'))
   expect(ended).toEqual([])
+})
+
+it('what has been taken does not wait for that count, and it is said by one take at a time', async () => {
+  const { hands, batches, ended, delayEnds } = handsOver(new Error('no answer'), ['taken'], ['taken'])
+  await hands.take(take(1, 'm1'))
+  const { promise, resolve } = Promise.withResolvers<void>()
+  delayEnds(promise)
+  setImmediate(resolve)
+  await hands.take(take(2, 'm2'))
+  await hands.take(take(3, 'm3'))
+  expect(ended).toEqual([])
+  await promise
+  await Promise.resolve()
+  expect(ended.map(([batch]) => batch)).toEqual([batches[0]])
 })

@@ -35,6 +35,7 @@ export class TakingHands {
   readonly #batches = new Map<number, string>()
   /** Takes that were not answered: what each would have taken, by its name in the store. */
   readonly #unanswered = new Map<string, readonly Loss[]>()
+  #isEndingUnanswered = false
 
   constructor(options: TakingOptions, outbox: Outbox, mind: RelayMind) {
     this.#options = options
@@ -66,7 +67,8 @@ export class TakingHands {
       this.#mind.takeFailed(take, clock.now())
       return
     }
-    await this.#endUnanswered()
+    // Not waited for: what has been taken is to be sent now.
+    void this.#endUnanswered()
   }
 
   /**
@@ -74,14 +76,17 @@ export class TakingHands {
    * relay lives. Where it had none there is no line, and nothing is counted.
    */
   async #endUnanswered(): Promise<void> {
-    for (const [batch, losses] of this.#unanswered) {
-      try {
+    if (this.#isEndingUnanswered) return
+    this.#isEndingUnanswered = true
+    try {
+      for (const [batch, losses] of this.#unanswered) {
         await this.#outbox.endTaken(batch, losses)
         this.#unanswered.delete(batch)
-      } catch (error) {
-        this.#warn(error, 'could not note what a take left that was not answered; trying again')
-        return
       }
+    } catch (error) {
+      this.#warn(error, 'could not note what a take left that was not answered; trying again')
+    } finally {
+      this.#isEndingUnanswered = false
     }
   }
 
