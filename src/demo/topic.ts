@@ -4,6 +4,8 @@ import { WaybillError } from '../index.ts'
 /** What the demo needs of Kafka besides sending and consuming. */
 export interface TopicDesk {
   create(topic: string, partitions: number): Promise<void>
+  /** Whether each of these consumer groups has so many members, and nothing is being shared out anew. */
+  areShared(groups: readonly string[], members: number): Promise<boolean>
   /**
    * Removes the topic and the consumer group. A group of processes that were killed has members until their sessions end: it is waited
    * for that. Throws `WB_TIMED_OUT` where it is still there then.
@@ -38,6 +40,12 @@ export async function openTopicDesk(brokers: readonly string[]): Promise<TopicDe
           { cause },
         )
       }
+    },
+    async areShared(groups, members) {
+      const found = [...(await admin.describeGroups({ groups: [...groups] })).values()]
+      const isShared = ({ state, members: own }: (typeof found)[number]): boolean =>
+        state.toUpperCase() === 'STABLE' && own.size === members
+      return found.length === groups.length && found.every(isShared)
     },
     async remove(topic, group) {
       await admin.deleteTopics({ topics: [topic] })

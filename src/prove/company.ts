@@ -86,9 +86,10 @@ export class Company implements AsyncDisposable {
     return Object.fromEntries(this.#processes.map((one) => [one.name, one.said]))
   }
 
-  /** Writers last: their first message finds somebody who handles it. */
-  async start(): Promise<void> {
+  /** Writers last, when the others are `settled`: their first message finds somebody who handles it. */
+  async start(settled: () => Promise<void>): Promise<void> {
     await Promise.all(this.#processes.filter((one) => !this.#writers.includes(one)).map((one) => one.start()))
+    await settled()
     await Promise.all(this.#writers.map((one) => one.start()))
   }
 

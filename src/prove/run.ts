@@ -111,7 +111,7 @@ class Run {
     const { seconds, seed } = this.#options
     const shares = sharesOf(seconds)
     const { company, settings } = this.#stage
-    await company.start()
+    await company.start(() => this.#stage.settled(this.#signal))
     const baselineFrom = now()
     this.#enter('baseline')
     await this.#rest(shares.baselineMs)

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Guarantee, Waybill, WaybillError } from '../index.ts'
 import type { Client, Query } from '../demo/database.ts'
 import { openTopicDesk } from '../demo/topic.ts'
-import type { HistoryEvent } from '../testing.ts'
+import { type HistoryEvent, until } from '../testing.ts'
 import type { InTransaction, Scratch } from '../testing/idempotency-scratch.ts'
 import { type FakeClock, fakeClock, findFaketime } from '../testing/faults/clock-jump.ts'
 import type { FaultClass, Missing } from './catalog.ts'
@@ -38,6 +38,9 @@ export interface StageOptions {
 }
 
 const partitions = 6
+const consumerNames = ['consumer-1', 'consumer-2']
+/** A busy machine takes its time for it. */
+const settledMs = 60_000
 
 /** What of the user's own is proven. */
 export interface Subject {
@@ -189,13 +192,34 @@ export class Stage implements AsyncDisposable {
       env: { ...env, ...this.#clocks.get(name)?.env },
     })
     const relays = kafka === null ? [] : ['relay-1', 'relay-2'].map((name) => cast('relay', name, 'relays'))
-    const consumers = ['consumer-1', 'consumer-2'].map((name) => cast('consumer', name, 'consumers'))
+    const consumers = consumerNames.map((name) => cast('consumer', name, 'consumers'))
     return new Company(
       this.settings,
       seed,
       [...consumers, ...relays, cast('writer', 'writer', 'writer')],
       onBroken,
     )
+  }
+
+  /**
+   * Resolves when every consumer has its share of each topic. A group that is being shared out brings again what is under way, which is
+   * no fault of anybody's, and the baseline allows nothing. Throws `WB_TIMED_OUT`.
+   */
+  async settled(signal: AbortSignal): Promise<void> {
+    const { kafka } = this.#options
+    if (kafka === null) return
+    const groups = this.ownTracks.flatMap((track) =>
+      track.follow === null ? [track.consumer] : [track.consumer, followConsumer(track)],
+    )
+    const desk = await openTopicDesk(kafka.brokers)
+    try {
+      const what = 'the groups of the consumers of this proof, with all of their members,'
+      const look = async (): Promise<boolean> =>
+        await desk.areShared(groups, consumerNames.length).catch(() => false)
+      await until(what, look, { timeoutMs: settledMs, everyMs: 100, signal })
+    } finally {
+      await desk.close()
+    }
   }
 
   async #createTopics({ brokers, server }: KafkaPlace): Promise<void> {
