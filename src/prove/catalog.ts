@@ -96,9 +96,10 @@ export function catalogOf(targets: Targets): Catalog {
     add('network', 2500, slicesFault(name, proxy, 7))
     add('network', 2500, cutMidFrameFault(name, proxy))
     add('network', 2500, refuseFault(name, proxy))
-    if (to === 'postgres') add('network', 2500, lostCommitFault(name, proxy))
-    // Consumers produce nothing.
-    else if (name.startsWith('relays')) add('network', 2500, lostProduceFault(name, proxy))
+    // Relays send no COMMIT to the database, and consumers produce nothing.
+    const isOfRelays = name.startsWith('relays')
+    if (to === 'postgres' && !isOfRelays) add('network', 2500, lostCommitFault(name, proxy))
+    if (to === 'kafka' && isOfRelays) add('network', 2500, lostProduceFault(name, proxy))
   }
   // The database may be the user's, and others at work in it.
   const application = 'waybill prove'

@@ -14,11 +14,7 @@ export const producerRows: readonly Coverage[] = [
     id: 'F2',
     fault: 'outcome of a COMMIT unknown',
     shown: [
-      ...prove(
-        'lost commit writer-postgres',
-        'lost commit consumers-postgres',
-        'lost commit relays-postgres',
-      ),
+      ...prove('lost commit writer-postgres', 'lost commit consumers-postgres'),
       test('test/stores/postgres/transactions.test.ts', 'is of unknown outcome, and carries the id'),
       test('test/app/local.test.ts', 'is unknown, and the message is there if and only if the row is'),
     ],
