@@ -19,6 +19,8 @@ export interface Admission<Ref> {
    * transaction that is noting one of them. Throws `CheckpointMovedError` where that has moved their checkpoint.
    */
   admit(transaction: SqlExecutor, items: readonly Item<Ref>[]): Promise<ReadonlySet<string>>
+  /** After the handlers, before the COMMIT is sent. What it throws rolls their work back. */
+  confirm?(): Promise<void>
   /** The transaction has committed. */
   committed?(items: readonly Item<Ref>[]): void
   /** A checkpoint was found moved: `true` where `admit` knows better now, `false` where only a new assignment helps. */

@@ -100,6 +100,7 @@ export async function runOnce<Ref>(
     const fresh = firstOfEach(ready, toRun)
     try {
       await callEach(parts, fresh, { tx: handle, attempt }, stop, late)
+      if (fresh.length > 0) await parts.admission?.confirm?.()
     } catch (error) {
       at.thrown = error
       throw error

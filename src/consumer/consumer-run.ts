@@ -65,7 +65,7 @@ export class ConsumerRun {
     const onStale = (): void => void membership.renew()
     this.#conclusions = new Conclusions(options, { ...parts, onStale })
     this.#settlement = new Settlement(options, window, membership, tell)
-    this.#once = new OnceDesk(options, tell)
+    this.#once = new OnceDesk(options, membership, tell)
     this.#slots = new Slots(options.handlers)
     this.#workers = Array.from({ length: this.#slots.count }, () => new Wake(options.clock))
     this.#room = new Wake(options.clock)

@@ -5,7 +5,7 @@ import type { Loss, OutboxRow } from '../ports/outbox.ts'
 import { guarded, type ConsumerListener } from './events.ts'
 import { orderKey } from './handler.ts'
 import { keyGroups } from './key-groups.ts'
-import { OnceRunner, type OnceRunnerOptions } from './once-runner.ts'
+import { type Hold, OnceRunner, type OnceRunnerOptions } from './once-runner.ts'
 
 export type LocalOnceOptions = OnceRunnerOptions & { readonly onEvent?: ConsumerListener }
 
@@ -27,7 +27,7 @@ export interface LocalOnce {
 type Answer = Pick<Loss, 'cause' | 'code'>
 
 export function createLocalOnce(options: LocalOnceOptions): LocalOnce {
-  const { consumer, clock, handlers } = options
+  const { consumer, clock, handlers, inbox } = options
   const runner = new OnceRunner(options, guarded(options.onEvent))
   return {
     async send(rows, timeoutMs, epochs) {
@@ -37,11 +37,15 @@ export function createLocalOnce(options: LocalOnceOptions): LocalOnce {
         if (!ended.signal.aborted) limit.abort(outOfTime(consumer))
       })
       const answers = new Map<OutboxRow, Answer | null>()
-      const leases = new Map(rows.map((row, i) => [row, { partition: row.partition, epoch: epochs[i]! }]))
+      const holdOn = (row: OutboxRow): Hold => {
+        const lease = { partition: row.partition, epoch: epochs[rows.indexOf(row)]! }
+        // The lease's row stays locked until the COMMIT, so nobody claims it meanwhile.
+        return { admits: (transaction) => inbox.holdsLease(transaction, consumer, lease) }
+      }
       const runAll = async (group: readonly OutboxRow[]): Promise<void> => {
         for (const row of group) {
-          const lease = orderKey(handlers, row) === null ? undefined : leases.get(row)
-          answers.set(row, answerOf(await runner.run(row, limit.signal, lease)))
+          const hold = orderKey(handlers, row) === null ? undefined : holdOn(row)
+          answers.set(row, answerOf(await runner.run(row, limit.signal, hold)))
         }
       }
       try {

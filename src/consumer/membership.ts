@@ -29,7 +29,9 @@ export interface MembershipOptions {
  * twice: it may still arrive, after later ones, and would set the broker's position back. The broker refuses what comes in
  * the name of a membership that is over.
  */
-export class Membership implements Required<Pick<Subscription, 'receive' | 'settle' | 'commit'>> {
+export class Membership implements Required<
+  Pick<Subscription, 'receive' | 'settle' | 'stillHolds' | 'commit'>
+> {
   readonly #options: MembershipOptions
   readonly #closed = new AbortController()
   #subscription: Promise<Subscription> = new Promise(() => {})
@@ -95,6 +97,17 @@ export class Membership implements Required<Pick<Subscription, 'receive' | 'sett
     }
     const own = positions.map((position) => ({ ...position, assignment: position.assignment - base }))
     return await subscription.commit(own, outputs, timeoutMs)
+  }
+
+  /** Whether the stream of this position, which was settled, cannot be another's yet. Never rejects. */
+  async stillHolds(position: SettledPosition): Promise<boolean> {
+    const base = this.#base
+    if (position.assignment <= base) return false
+    const subscription = await this.#subscription
+    if (subscription.stillHolds === undefined) return true
+    const own = { ...position, assignment: position.assignment - base }
+    const holds = await subscription.stillHolds(own).catch(() => false)
+    return holds && base === this.#base
   }
 
   /** Gives the membership up and asks for another one until there is one, or `close`. Never rejects. */

@@ -1,16 +1,17 @@
 import { describeError, WaybillError } from '../kernel/errors.ts'
 import type { Loss } from '../ports/outbox.ts'
-import type { Delivery } from '../ports/transport.ts'
+import type { Delivery, SettledPosition } from '../ports/transport.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
 import type { ConsumerListener } from './events.ts'
 import { orderKey } from './handler.ts'
-import { OnceRunner } from './once-runner.ts'
+import { type Hold, OnceRunner } from './once-runner.ts'
+import type { Membership } from './membership.ts'
 import type { Slots } from './slots.ts'
 import { StreamWindow } from './stream-window.ts'
 import type { WindowEntry } from './window-entry.ts'
 
 const stream = 'settled'
-const takenAway = ''
+const takenAway = null
 const overtaken = AbortSignal.abort(
   new WaybillError('WB_ABORTED', 'Its stream was taken away before its handler began.'),
 )
@@ -18,21 +19,28 @@ const overtaken = AbortSignal.abort(
 /**
  * Messages of a broker that were settled and are now to be run, each once, in the order of their keys. The broker has forgotten
  * them, so they are run also when the consumer stops. Where their stream was taken away somebody may be at work on later ones
- * of their keys already: those that have a key are lost then, since to run them now would break its order.
+ * of their keys already: those that have a key are lost then, since to run them now would break its order. A process that was
+ * stopped for longer than its session has not heard of it, so the broker is asked before such a handler runs and before its COMMIT.
  */
 export class OnceDesk {
   readonly #options: BrokerConsumerOptions
+  readonly #membership: Pick<Membership, 'stillHolds'>
   readonly #runner: OnceRunner
   /** The same window that keeps the broker's streams in order, over one stream of our own. */
   readonly #window = new StreamWindow(0)
   /** The broker's stream of each that has a key and has not begun. */
-  readonly #origins = new Map<bigint, string>()
+  readonly #origins = new Map<bigint, SettledPosition | typeof takenAway>()
   #position = 0n
   #losses: Loss[] = []
   #isCounting = false
 
-  constructor(options: BrokerConsumerOptions, tell: ConsumerListener) {
+  constructor(
+    options: BrokerConsumerOptions,
+    membership: Pick<Membership, 'stillHolds'>,
+    tell: ConsumerListener,
+  ) {
     this.#options = options
+    this.#membership = membership
     this.#runner = new OnceRunner(options, tell)
   }
 
@@ -48,7 +56,7 @@ export class OnceDesk {
     for (const { delivery, state } of entries) {
       this.#position += 1n
       if (keyOf(delivery) !== null) {
-        this.#origins.set(this.#position, state === 'dropped' ? takenAway : delivery.stream)
+        this.#origins.set(this.#position, state === 'dropped' ? takenAway : delivery)
       }
       this.#window.add([{ ...delivery, stream, position: this.#position, assignment: 1 }], keyOf)
     }
@@ -65,12 +73,12 @@ export class OnceDesk {
   /** The broker took these streams away. */
   revoke(streams: readonly string[]): void {
     for (const [position, origin] of this.#origins) {
-      if (streams.includes(origin)) this.#origins.set(position, takenAway)
+      if (origin !== takenAway && streams.includes(origin.stream)) this.#origins.set(position, takenAway)
     }
   }
 
   revokeAll(): void {
-    this.revoke([...new Set(this.#origins.values())])
+    for (const position of this.#origins.keys()) this.#origins.set(position, takenAway)
   }
 
   take(slots: Slots): readonly WindowEntry[] {
@@ -83,8 +91,8 @@ export class OnceDesk {
     for (const entry of entries) {
       const { position, envelope } = entry.delivery
       const isLate = this.#origins.get(position) === takenAway
+      const loss = await this.#runner.run(envelope!, isLate ? overtaken : stop, this.#holdOn(position))
       this.#origins.delete(position)
-      const loss = await this.#runner.run(envelope!, isLate ? overtaken : stop)
       if (loss !== null) {
         this.#losses.push(loss)
         isCalm = false
@@ -93,6 +101,18 @@ export class OnceDesk {
       this.#window.settled(this.#window.settleable())
     }
     return (await this.count()) && isCalm
+  }
+
+  /** `undefined`: it has no key, so it matters to nobody when it runs. */
+  #holdOn(position: bigint): Hold | undefined {
+    if (!this.#origins.has(position)) return undefined
+    const lasts = async (): Promise<boolean> => {
+      const origin = this.#origins.get(position) ?? takenAway
+      if (origin === takenAway || !(await this.#membership.stillHolds(origin))) return false
+      // Taken away while the broker was asked.
+      return this.#origins.get(position) !== takenAway
+    }
+    return { admits: lasts, lasts }
   }
 
   /**

@@ -1,7 +1,7 @@
 import { describeError, WaybillError } from '../kernel/errors.ts'
 import type { Envelope } from '../kernel/message.ts'
-import type { LeasedPartition } from '../ports/lane.ts'
 import type { Loss, LossCause } from '../ports/outbox.ts'
+import type { SqlExecutor } from '../ports/sql.ts'
 import type { Admission } from './admission.ts'
 import { runOnce, type TransactionParts } from './batch-transaction.ts'
 import type { Ready } from './call-handler.ts'
@@ -24,6 +24,14 @@ export type OnceRunnerOptions = Pick<
   | 'logger'
 >
 
+/** What says that nobody else may run what comes after a message in the order of its key. */
+export interface Hold {
+  /** In the message's transaction, before its handler. */
+  admits(transaction: SqlExecutor): Promise<boolean>
+  /** After its handler, before the COMMIT; not needed where `admits` has seen to it that nothing changes before that. */
+  lasts?(): Promise<boolean>
+}
+
 /**
  * Runs messages that nobody will hand over again, at most once: each in a transaction of its own, and whatever becomes of it
  * (a failure, a time-out, an unknown commit, a store that is down) it is not run a second time (I7).
@@ -41,9 +49,9 @@ export class OnceRunner {
 
   /**
    * `null`: handled, or among the dead letters because it could not be run at all. Else what was lost. Never rejects. Under a
-   * `lease` it is run only while its partition is nobody else's, and nobody claims that meanwhile.
+   * `hold` it is run only while that lasts.
    */
-  async run(envelope: Envelope, stop: AbortSignal, lease?: LeasedPartition): Promise<Loss | null> {
+  async run(envelope: Envelope, stop: AbortSignal, hold?: Hold): Promise<Loss | null> {
     const { consumer, handlers } = this.#options
     const { id, channel } = envelope
     const entry = handlers.get(channel)
@@ -51,7 +59,7 @@ export class OnceRunner {
       const ready = entry === undefined ? noHandler(consumer, envelope) : await prepare(envelope, entry)
       if (ready instanceof Error) return await this.#bury(envelope, ready)
       if (stop.aborted) return this.lost(envelope, 'not-begun', stop.reason)
-      const admission = lease === undefined ? undefined : this.#admissionUnder(lease)
+      const admission = hold === undefined ? undefined : admissionUnder(hold, consumer)
       const result = await runOnce({ ...this.#parts, admission }, [ready], 1, stop)
       if (result.kind !== 'committed') return this.lost(envelope, 'handler-failed', result.error)
       if (result.outcomes[0]!.outcome !== 'handled')
@@ -60,16 +68,6 @@ export class OnceRunner {
       return null
     } catch (error) {
       return this.lost({ id, channel }, 'handler-failed', error)
-    }
-  }
-
-  #admissionUnder(lease: LeasedPartition): Admission<null> {
-    const { inbox, consumer } = this.#options
-    return {
-      async admit(transaction, items) {
-        const isOurs = await inbox.holdsLease(transaction, consumer, lease)
-        return new Set(isOurs ? items.map(({ envelope }) => envelope.id) : [])
-      },
     }
   }
 
@@ -101,6 +99,17 @@ export class OnceRunner {
       logger.error({ consumer, channel, id, code, error: reason }, 'could not be run; it is a dead letter')
     }
     return null
+  }
+}
+
+function admissionUnder(hold: Hold, consumer: string): Admission<null> {
+  return {
+    async admit(transaction, items) {
+      return new Set((await hold.admits(transaction)) ? items.map(({ envelope }) => envelope.id) : [])
+    },
+    async confirm() {
+      if ((await hold.lasts?.()) === false) throw overtaken(consumer)
+    },
   }
 }
 

@@ -66,7 +66,7 @@ describe('an at-most-once consumer of a broker', () => {
     expect(store.losses).toMatchObject([{ id: idOf('b'), cause: 'not-begun', code: 'WB_ABORTED' }])
   })
 
-  it('loses what is owed of a key when its stream is taken away, and ends what has begun', async () => {
+  it('loses what it has of a key when its stream is taken away, also what has begun: a later one may be done elsewhere', async () => {
     const gate = Promise.withResolvers<void>()
     const started = Promise.withResolvers<void>()
     const { store, broker, consumer } = setUpConsumer({
@@ -85,9 +85,31 @@ describe('an at-most-once consumer of a broker', () => {
     await started.promise
     broker.requests[0]!.onRevoked(['orders/0'])
     gate.resolve()
-    await until('the rest', () => store.effects.length === 2 && store.losses.length === 1)
-    expect(store.effects).toEqual(['a1', 'b'])
-    expect(store.losses).toMatchObject([{ id: idOf('a2'), cause: 'not-begun' }])
+    await until('the rest', () => store.effects.length === 1 && store.losses.length === 2)
+    expect(store.effects).toEqual(['b'])
+    expect(store.losses).toMatchObject([
+      { id: idOf('a1'), cause: 'handler-failed', code: 'WB_STORE_CONFLICT' },
+      { id: idOf('a2'), cause: 'not-begun' },
+    ])
+  })
+
+  it('asks the broker before a handler of a key and before its COMMIT: who was stopped has not heard of a new owner', async () => {
+    const ran: string[] = []
+    const { store, broker, consumer } = setUpConsumer({ form, handle: (name) => void ran.push(name) })
+    broker.holdAnswers.push(false, true, false)
+    broker.put(delivery('a', 0, 'A'), delivery('b', 1, 'B'), delivery('c', 2), delivery('d', 3, 'D'))
+    await consumer.start()
+    await until('the rest', () => store.effects.length === 2 && store.losses.length === 2)
+    expect([ran, store.effects]).toEqual([
+      ['b', 'c', 'd'],
+      ['c', 'd'],
+    ])
+    expect(store.losses).toEqual([
+      { channel: 'orders', id: idOf('a'), cause: 'not-begun', code: 'WB_STORE_CONFLICT' },
+      { channel: 'orders', id: idOf('b'), cause: 'handler-failed', code: 'WB_STORE_CONFLICT' },
+    ])
+    // What has no key may run behind anything.
+    expect(broker.heldAsked).toEqual(['orders/0@0', 'orders/0@1', 'orders/0@1', 'orders/0@3', 'orders/0@3'])
   })
 
   it('never runs one twice: a failure, a conflict and an unknown commit are losses, counted once each', async () => {

@@ -218,7 +218,13 @@ export interface Subscription {
    */
   settle(positions: readonly SettledPosition[]): Promise<readonly boolean[]>
   /**
-   * The same in one transaction with messages to send, all or nothing (KIP-447). `unknown`: perhaps; the streams are assigned
+   * Whether the stream of this position, which was settled, is this member's still, by the broker's own word: one that it gave
+   * so short a time ago that no session can have ended since, or one that is asked for now. `false` where it gives none. There
+   * where a stream can have another member before this one has heard so: a process that was stopped hears nothing.
+   */
+  stillHolds?(position: SettledPosition): Promise<boolean>
+  /**
+   * The same as `settle` in one transaction with messages to send, all or nothing (KIP-447). `unknown`: perhaps; the streams are assigned
    * anew from what the broker has. There where the request `transforms`.
    */
   commit?(

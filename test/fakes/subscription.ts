@@ -23,6 +23,10 @@ export class FakeBroker {
   readonly settleErrors: unknown[] = []
   /** Each is what one call is answered, for every position; where there is none, `true`. */
   readonly settleAnswers: boolean[] = []
+  /** Each is what one call is answered that asks whether a stream is held still; where there is none, `true`. */
+  readonly holdAnswers: boolean[] = []
+  /** What was asked so. */
+  readonly heldAsked: string[] = []
   /** Called when a settlement arrives, before it is answered. */
   onSettle: () => Promise<void> | void = () => {}
   /** Each transaction that was committed: its positions and the payloads of its outputs. */
@@ -58,6 +62,10 @@ export class FakeBroker {
         for (const { stream, position } of positions) this.settled.push(`${stream}@${position}`)
         for (const watcher of this.#watchers) watcher()
         return positions.map(() => true)
+      },
+      stillHolds: async ({ stream, position }) => {
+        this.heldAsked.push(`${stream}@${position}`)
+        return this.holdAnswers.shift() ?? true
       },
       ...(request.transforms === true
         ? { commit: async (positions, outputs) => this.#commit(positions, outputs) }

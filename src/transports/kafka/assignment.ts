@@ -13,6 +13,7 @@ import { Inflow } from './inflow.ts'
 import { kafkaErrorName, responseIn } from './kafka-error.ts'
 import type { KafkaSettings } from './options.ts'
 import { Positions } from './positions.ts'
+import type { GroupSession } from './group-session.ts'
 import { streamName } from './record.ts'
 import { findStarts } from './starts.ts'
 import { addPositions } from './transaction-positions.ts'
@@ -25,6 +26,7 @@ export interface AssignmentOptions {
   readonly client: Consumer
   readonly coordinator: Coordinator
   readonly membership: Membership
+  readonly session: GroupSession
   readonly assigned: readonly GroupAssignment[]
   /** All topics of the subscription: their partitions are watched, also where none of them is ours. */
   readonly topics: readonly string[]
@@ -130,8 +132,16 @@ export class Assignment {
     return this.#commits.commit(this.#positions.toCommit(positions), this.#end.signal)
   }
 
+  /** Not while the group is being shared out anew: another may have it before this member hears so. */
+  async stillHolds(): Promise<boolean> {
+    const { signal } = this.#end
+    return (
+      !this.#isPaused && (await this.#options.session.lasts(signal)) && !this.#isPaused && !signal.aborted
+    )
+  }
+
   /**
-   * The same in a transaction with outputs. One whose outcome is not known ends the assignment: what it has handled could
+   * As `settle`, in a transaction with outputs. One whose outcome is not known ends the assignment: what it has handled could
    * otherwise be handled again.
    */
   async transact(

@@ -6,7 +6,9 @@ import { findApi } from './broker-api.ts'
 import type { KafkaLibrary } from './client.ts'
 import type { Membership } from './commits.ts'
 import type { Coordinator } from './coordinator.ts'
+import { Gate } from './gate.ts'
 import { isRetryable } from './kafka-error.ts'
+import type { GroupSession } from './group-session.ts'
 
 type TopicPartitions = readonly { readonly topicId: string; readonly partitions: readonly number[] }[]
 type HeartbeatArguments = [
@@ -50,13 +52,18 @@ const presetIntervalMs = 1000
  * answers to heartbeats. The library has such a member, too, but keeps its epoch to itself and changes its partitions while
  * a request is under way; a commit must carry the epoch that its partitions came with, or one that followed it.
  */
-export class GroupMember implements Membership {
+export class GroupMember implements Membership, GroupSession {
   readonly memberId: string = randomUUID()
   readonly outlastsAssignments = true
   readonly #options: GroupMemberOptions
   #epoch = joining
   #owned: TopicPartitions | undefined
   #intervalMs = presetIntervalMs
+  /** When the last heartbeat left whose answer was taken in. */
+  #beatAt = -Infinity
+  #isOver = false
+  readonly #hurry = new Gate()
+  #beaten = Promise.withResolvers<void>()
 
   constructor(options: GroupMemberOptions) {
     this.#options = options
@@ -76,19 +83,48 @@ export class GroupMember implements Membership {
    */
   async belong(signal: AbortSignal): Promise<void> {
     const { requestTimeoutMs, coordinator } = this.#options
-    while (!signal.aborted) {
-      try {
-        const answer = await withDeadline(this.#beat(this.#epoch), requestTimeoutMs, 'A heartbeat', signal)
-        const isChanged = await this.#accept(answer, signal)
-        // What was given back is told at once: others wait for it.
-        if (!isChanged) await systemClock.sleep(this.#intervalMs, signal)
-      } catch (error) {
-        coordinator.judge(error)
-        if (signal.aborted) return
-        if (!isRetryable(error)) throw error
-        await systemClock.sleep(pauseMs, signal)
+    try {
+      while (!signal.aborted) {
+        try {
+          const leftAt = systemClock.now()
+          const answer = await withDeadline(this.#beat(this.#epoch), requestTimeoutMs, 'A heartbeat', signal)
+          const isChanged = await this.#accept(answer, signal)
+          this.#beatAt = leftAt
+          this.#tell()
+          // What was given back is told at once: others wait for it.
+          if (!isChanged) await this.#hurry.wait(this.#intervalMs, signal)
+        } catch (error) {
+          coordinator.judge(error)
+          if (signal.aborted) return
+          if (!isRetryable(error)) throw error
+          await systemClock.sleep(pauseMs, signal)
+        }
       }
+    } finally {
+      this.#isOver = true
+      this.#tell()
     }
+  }
+
+  /** No session is shorter than the time between heartbeats that the broker asks for. */
+  async lasts(signal: AbortSignal): Promise<boolean> {
+    const until = systemClock.now() + this.#options.requestTimeoutMs
+    while (!this.#isFresh && !this.#isOver && !signal.aborted) {
+      const leftMs = until - systemClock.now()
+      if (leftMs <= 0) return false
+      this.#hurry.open()
+      await withDeadline(this.#beaten.promise, leftMs, 'A heartbeat', signal).catch(() => {})
+    }
+    return !this.#isOver && !signal.aborted
+  }
+
+  get #isFresh(): boolean {
+    return systemClock.now() - this.#beatAt < this.#intervalMs
+  }
+
+  #tell(): void {
+    this.#beaten.resolve()
+    this.#beaten = Promise.withResolvers()
   }
 
   /** Tries until the broker has answered: a member that it does not miss keeps its partitions for the whole session. */

@@ -20,6 +20,7 @@ import { groupClient } from './group-client.ts'
 import { GroupMember } from './group-member.ts'
 import { kafkaErrorName } from './kafka-error.ts'
 import type { KafkaSettings } from './options.ts'
+import { ClassicSession } from './group-session.ts'
 import type { TopicDesk } from './topic-desk.ts'
 import type { TransformWriter } from './transform-writer.ts'
 
@@ -88,6 +89,11 @@ export class KafkaSubscription implements Subscription {
     )
   }
 
+  async stillHolds({ assignment }: SettledPosition): Promise<boolean> {
+    const current = this.#assignment
+    return current?.number === assignment && (await current.stillHolds())
+  }
+
   async close(): Promise<void> {
     this.#closed.abort()
     await this.#ended
@@ -152,7 +158,9 @@ export class KafkaSubscription implements Subscription {
         this.#assignment?.pause()
         client.joinGroup({}).catch(lose)
       }
-      this.#begin({ client, coordinator, membership, assigned: assignments, onLost: lose, onDoubt })
+      const { kafka, settings } = this.#options
+      const session = new ClassicSession({ kafka, settings, client, coordinator, membership })
+      this.#begin({ client, coordinator, membership, session, assigned: assignments, onLost: lose, onDoubt })
     })
     await Promise.race([client.joinGroup({}), lost])
     await lost
@@ -167,7 +175,8 @@ export class KafkaSubscription implements Subscription {
       ...{ kafka, client, coordinator, topics, rebalanceTimeoutMs, requestTimeoutMs },
       onAssigned: (assigned) => {
         const onDoubt = (): void => lose(new Error('A commit was not answered.'))
-        this.#begin({ client, coordinator, membership: member, assigned, onLost: lose, onDoubt })
+        const share = { client, coordinator, membership: member, session: member, assigned }
+        this.#begin({ ...share, onLost: lose, onDoubt })
       },
     })
     const belonging = member.belong(over.signal)
@@ -242,5 +251,5 @@ interface Group {
 
 type Share = Pick<
   AssignmentOptions,
-  'client' | 'coordinator' | 'membership' | 'assigned' | 'onLost' | 'onDoubt'
+  'client' | 'coordinator' | 'membership' | 'session' | 'assigned' | 'onLost' | 'onDoubt'
 >

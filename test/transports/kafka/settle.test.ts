@@ -27,6 +27,42 @@ describeWithKafka('the settlement of Kafka positions', () => {
   describe.each(groupProtocols)('(%s protocol)', (groupProtocol) => {
     const quick = { ...timing, groupProtocol }
 
+    it('leaves the member its stream until it was stopped for longer than its session (O1)', async () => {
+      const topic = await createTopic(kafka.brokers, 1)
+      const consumer = randomUUID()
+      await publish(kafka.brokers, messagesTo(topic, ['k'], 3))
+      const options = { ...quick, brokers: kafka.brokers }
+      const task: MemberTask = { options, topic, consumer, count: 3 }
+      const zombie = spawnChild({
+        script: new URL('children/member.ts', import.meta.url).pathname,
+        args: [JSON.stringify(task)],
+        ipc: true,
+      })
+      onTestFinished(async () => {
+        await zombie.kill()
+      })
+      let asked = 0
+      const ask = async (question: string): Promise<unknown> => {
+        asked += 1
+        zombie.send(question)
+        let heard = 0
+        return await zombie.waitForMessage((message: object) => !('received' in message) && ++heard === asked)
+      }
+      await zombie.waitForMessage((message: { received?: number }) => message.received === 3)
+      expect(await ask('settle')).toEqual({ settled: true })
+      expect(await ask('hold')).toEqual({ holds: true })
+      await publish(kafka.brokers, messagesTo(topic, ['k'], 1))
+      zombie.pause()
+      const successor = await subscribe(openTransport(kafka.brokers, quick), [topic], { consumer })
+      const [next] = await receiveCount(successor, 1)
+      expect(next!.position).toBe(3n)
+      expect(await successor.settle([next!])).toEqual([true])
+      expect(await successor.stillHolds!(next!)).toBe(true)
+      const answer = ask('hold')
+      zombie.resume()
+      expect(await answer).toEqual({ holds: false })
+    })
+
     it('is refused of a member that was stopped for longer than its session, and its successor’s stays', async () => {
       const topic = await createTopic(kafka.brokers, 1)
       const consumer = randomUUID()

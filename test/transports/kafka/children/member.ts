@@ -3,7 +3,8 @@ import type { Delivery } from '../../../../src/ports/transport.ts'
 import type { KafkaTransportOptions } from '../../../../src/transports/kafka/options.ts'
 import { kafkaTransport } from '../../../../src/transports/kafka/transport.ts'
 
-/** A member of a group in a process of its own, which a test can stop: it receives, and settles when it is told to. */
+/** A member of a group in a process of its own, which a test can stop: it receives, and settles or asks whether it
+ * holds its stream still when it is told to. */
 export interface MemberTask {
   readonly options: KafkaTransportOptions
   readonly topic: string
@@ -27,8 +28,13 @@ const deliveries: Delivery[] = []
 while (deliveries.length < task.count) {
   deliveries.push(...(await subscription.receive(100, new AbortController().signal)))
 }
-process.on('message', () => {
-  void subscription.settle([deliveries.at(-1)!]).then(
+process.on('message', (told) => {
+  const last = deliveries.at(-1)!
+  if (told === 'hold') {
+    void subscription.stillHolds!(last).then((holds) => process.send!({ holds }))
+    return
+  }
+  void subscription.settle([last]).then(
     ([isTaken]) => process.send!({ settled: isTaken }),
     () => process.send!({ settled: 'not answered' }),
   )
