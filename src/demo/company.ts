@@ -5,6 +5,10 @@ import { demoProcess, type ProcessState, type Role } from './processes.ts'
 import type { DemoSettings } from './settings.ts'
 
 const killEveryMs = 1000
+/** Where orders take long, the one whose turn it is has time for so many first, or nobody would ever get anywhere ... */
+const ordersBetween = 5
+/** ... and for so long at most. */
+const longestMs = 10_000
 /** What a process has to end what is under way. */
 const stopDeadlineMs = 10_000
 
@@ -57,11 +61,17 @@ export class Company {
     await this.#shop.start()
   }
 
-  /** Kills one of them each second until `end` (a reading of `performance.now()`). */
-  async killUntil(end: number, signal: AbortSignal): Promise<void> {
+  /** Kills one of them each second until it is over. `orders`: how many there are. */
+  async killUntil(isOver: () => boolean, orders: () => number, signal: AbortSignal): Promise<void> {
     const draw = drawer(this.#processes, chanceOf(this.#seed))
-    for (let at = performance.now() + killEveryMs / 2; at < end; at += killEveryMs) {
-      await pause(Math.max(0, at - performance.now()), undefined, { signal })
+    let before = 0
+    for (let at = performance.now() + killEveryMs / 2; !isOver(); at += killEveryMs) {
+      const isDue = (now: number): boolean =>
+        now >= at && (orders() >= before + ordersBetween || now >= at + longestMs)
+      while (!isDue(performance.now()) && !isOver()) await pause(50, undefined, { signal })
+      if (isOver()) return
+      at = Math.max(at, performance.now() - killEveryMs)
+      before = orders()
       const victim = draw()
       this.#lastKilled = victim.name
       await victim.kill()

@@ -18,7 +18,7 @@ export interface DemoOptions {
   readonly brokers: readonly string[] | null
   /** How soon the broker may give the partitions of a killed consumer to the other one. */
   readonly sessionTimeoutMs: number
-  /** How long orders are placed. */
+  /** How long orders are placed, and longer where the machine places hardly any. */
   readonly seconds: number
   readonly isKilling: boolean
   readonly without: LeftOut | null
@@ -31,6 +31,8 @@ export interface DemoOptions {
 }
 
 const drainDeadlineMs = 60_000
+/** A run in which less than a tenth of the orders were placed that were meant shows little; it goes on for so long at most. */
+const patienceMs = 60_000
 
 /**
  * Runs the workflow, kills its processes, drains, judges, and takes away what it made. Rejects with `WB_ABORTED` when the
@@ -144,9 +146,14 @@ class Run {
     const { seconds, isKilling } = this.#options
     this.#openedAt = performance.now()
     const end = this.#openedAt + seconds * 1000
+    const enough = (seconds * this.#settings.ordersPerSecond) / 10
+    const isOver = (): boolean => {
+      const now = performance.now()
+      return now >= end && (this.#statistics.orders >= enough || now >= end + patienceMs)
+    }
     this.#enter('running')
-    if (isKilling) await this.#company.killUntil(end, this.#signal)
-    await pause(Math.max(0, end - performance.now()), undefined, { signal: this.#signal })
+    if (isKilling) await this.#company.killUntil(isOver, () => this.#statistics.orders, this.#signal)
+    while (!isOver()) await pause(100, undefined, { signal: this.#signal })
     await this.#company.closeShop()
     this.#closedAt = performance.now()
   }
@@ -204,12 +211,13 @@ class Run {
 
   #view(): DemoView {
     const { seconds } = this.#options
-    const elapsed = this.#openedAt === 0 ? 0 : (performance.now() - this.#openedAt) / 1000
+    const until = this.#closedAt === 0 ? performance.now() : this.#closedAt
+    const elapsed = this.#openedAt === 0 ? 0 : (until - this.#openedAt) / 1000
     const { kills, duplicatesSuppressed, lastKilled } = this.#company
     return {
       ...this.#statistics,
       phase: this.#phase,
-      elapsedSeconds: Math.min(seconds, elapsed),
+      elapsedSeconds: elapsed,
       seconds,
       kills,
       duplicatesSuppressed,

@@ -80,8 +80,8 @@ describe('waybill demo', () => {
 
   it('ships orders twice without the inbox, and says so', async () => {
     const { url } = await postgresDatabase()
-    // Of some two hundred orders a few come twice; a busy machine places few in its first seconds.
-    const args = ['demo', '--seconds', '15', '--without', 'inbox', '--database-url', url, '--json']
+    // Of some two hundred orders a few come twice.
+    const args = ['demo', '--seconds', '10', '--without', 'inbox', '--database-url', url, '--json']
     const result = await runWaybill(args)
     const report = reportOf(result)
     expect(report).toMatchObject({ lost: 0, ghosts: 0, verdict: 'invalid' })

@@ -73,6 +73,13 @@ describe('faults of processes and servers', () => {
     const { url } = await postgresDatabase()
     const active = await terminateBackendsFault(url, { everyMs: 60_000, application: 'nobody' }).inject()
     const others = `from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'`
+    // Ended while it is answered, its end would be a failed look, which healing tells.
+    await until('the end of its first look', async () => {
+      return (
+        (await query(url, `select pid ${others} and state = 'idle' and query like '%starts_with%'`))
+          .length === 1
+      )
+    })
     await query(url, `select pg_terminate_backend(pid) ${others}`)
     await until('its end', async () => (await query(url, `select pid ${others}`)).length === 0)
     await active.heal()
