@@ -70,6 +70,11 @@ export interface ReadRequest {
   readonly last: Snapshot | null
   /** Rows above the floor, and of delayed rows below it, at most, for each partition. 0 reads none of them. */
   readonly upperLimit: number
+  /**
+   * Of each partition that many rows above the floor have to be looked at, whatever becomes of them; a store may stop there. One that
+   * walked over all that lines hold, a hundred thousand rows perhaps, would not answer in time.
+   */
+  readonly lookLimit: number
   /** Rows below the floor, at most, for each partition, lowest first. */
   readonly lateLimit: number
   /** Due retries, at most, over all partitions, the longest due first. */
@@ -103,8 +108,10 @@ export interface ReadResult {
   readonly hasLines: boolean
   /** The rewind counter of each partition asked for, as this read saw it. */
   readonly rewinds: ReadonlyMap<number, bigint>
-  /** The highest number of each partition that has a row above its floor, eligible or not. */
+  /** Up to where each partition that has a row above its floor was looked at: its highest row, eligible or not, unless it is `unseen`. */
   readonly tops: ReadonlyMap<number, bigint>
+  /** Partitions with rows above their top: `lookLimit` was reached. */
+  readonly unseen: ReadonlySet<number>
   /** Of each partition asked for: where its delayed rows are to be read on from, once this read is applied. */
   readonly marks: ReadonlyMap<number, Mark>
   /**

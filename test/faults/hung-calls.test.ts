@@ -80,6 +80,7 @@ function relayOf({ store, street, form, maxAttempts, send, sendOnce }: RelayPart
       batchSize: 20,
       readLimit: 50,
       lateLimit: 50,
+      lookLimit: 1000,
       maxInFlight: 100,
       maxInFlightBytes: 1_000_000,
       maxKeyBacklog: 50,

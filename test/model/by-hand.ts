@@ -28,6 +28,7 @@ interface Answer {
   readonly orphans?: readonly RowRef[]
   /** Of partition 0. */
   readonly top?: bigint
+  readonly isUnseen?: boolean
   readonly mark?: string
   readonly nextDueInMs?: number
 }
@@ -82,7 +83,14 @@ export class ByHand {
       ['orders', { ...rules, ordered: true }],
       ['views', { ...rules, ordered: false }],
     ])
-    const sizes = { batchSize: 10, readLimit: 10, lateLimit: 3, maxInFlight: 100, maxInFlightBytes: 1e9 }
+    const sizes = {
+      batchSize: 10,
+      readLimit: 10,
+      lateLimit: 3,
+      lookLimit: 100,
+      maxInFlight: 100,
+      maxInFlightBytes: 1e9,
+    }
     const limits = { maxKeyBacklog: 10, maxSends: 3, removeLimit: 10, sendTimeoutMs: 400 }
     const pauses = { poll: { initialMs: 10, maxMs: 1000 }, hold: { initialMs: 50, maxMs: 50 } }
     this.mind = new RelayMind({
@@ -174,6 +182,7 @@ export class ByHand {
         request.partitions.map(({ partition }) => [partition, partition === 0 ? (answer.rewind ?? 0n) : 0n]),
       ),
       tops: new Map(answer.top === undefined ? [] : [[0, answer.top]]),
+      unseen: new Set(answer.isUnseen === true ? [0] : []),
       marks: new Map(answer.mark === undefined ? [] : [[0, answer.mark]]),
       nextDueInMs: answer.nextDueInMs ?? null,
       rows,

@@ -2,6 +2,7 @@
 export const occurrences = [
   'late row',
   'cut late list',
+  'look at held rows cut',
   'list entry at or above the last xmax',
   'long or prepared transaction ended',
   'rolled back',

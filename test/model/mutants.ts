@@ -1,199 +1,27 @@
-import type { Mark } from '../../src/ports/outbox.ts'
 import { MindCore } from '../../src/relay/mind/core.ts'
-import type { Invariant } from './broken.ts'
-import type { Seams } from './relay.ts'
-import type { Mutant } from './world.ts'
-
-/** A flaw, and the invariants that tell it: which of them a schedule meets first is chance. */
-export interface NamedMutant extends Mutant {
-  readonly name: string
-  readonly breaks: readonly Invariant[]
-  /** Changes the mind's inside; returns what changes it back. */
-  readonly patch?: () => () => void
-  /** Of the search, where the usual one takes long to come to it. @default 7 */
-  readonly seed?: number
-}
-
-type Tap = ReturnType<NonNullable<Seams['tap']>>
-
-const lost: Invariant = 'every committed row is handed on'
-const stuck: Invariant = 'no key is closed and no partition stuck for ever'
-const order: Invariant = 'first occurrences of a key are in commit order'
-const twice: Invariant = 'nothing twice without a fault'
-const once: Invariant = 'exactly once: a message is in the log once'
-const early: Invariant = 'exactly once: a transaction begins when the rows of the last are deleted'
-const silent: Invariant = 'a blocked or parked key sends nothing'
-const beside: Invariant = 'a follower lies beside a parked head'
-const time: Invariant = 'nothing expires before its time, and nothing is sent after it'
-const zombie: Invariant = 'a zombie writes nothing, but deletes what it saw confirmed'
-const attempts: Invariant = 'attempts never exceed their limit'
-const others: Invariant = 'a failing message does not stop others'
-
-function tap(make: () => Tap): Pick<Mutant, 'seams'> {
-  return { seams: { tap: make } }
-}
-
-function patch(changed: Partial<MindCore>): () => () => void {
-  return () => {
-    const before = Object.fromEntries(
-      Object.keys(changed).map((name) => [name, MindCore.prototype[name as keyof MindCore]]),
-    )
-    Object.assign(MindCore.prototype, changed)
-    return () => void Object.assign(MindCore.prototype, before)
-  }
-}
+import {
+  type NamedMutant,
+  attempts,
+  beside,
+  early,
+  lost,
+  once,
+  order,
+  others,
+  patch,
+  silent,
+  stuck,
+  tap,
+  time,
+  twice,
+  zombie,
+} from './named-mutant.ts'
+import { readingMutants } from './reading-mutants.ts'
 
 const { settle, gain, reopen, close } = MindCore.prototype
 
 export const mutants: readonly NamedMutant[] = [
-  {
-    name: 'reads from a plain floor, without the list of open transactions',
-    breaks: [stuck, others, order],
-    ...tap(() => ({ request: (request) => ({ ...request, last: null }) })),
-  },
-  {
-    name: 'reads from a floor and sweeps now and then',
-    breaks: [order],
-    ...tap(() => {
-      let reads = 0
-      return {
-        request: (request) => {
-          const isSweep = (reads += 1) % 5 === 0
-          const partitions = request.partitions.map((each) => (isSweep ? { ...each, floor: 0n } : each))
-          return { ...request, partitions, last: null }
-        },
-      }
-    }),
-  },
-  {
-    name: 'keeps one cursor for all partitions',
-    breaks: [stuck, others, order],
-    ...tap(() => ({
-      request: (request) => {
-        const floors = request.partitions.map(({ floor }) => floor)
-        const cursor = floors.reduce((a, b) => (a > b ? a : b), 0n)
-        return {
-          ...request,
-          partitions: request.partitions.map((each) => ({ ...each, floor: cursor })),
-          last: null,
-        }
-      },
-    })),
-  },
-  {
-    name: 'lists what was open, but not what began at or above xmax',
-    breaks: [stuck, others, order],
-    ...tap(() => ({
-      request: ({ last, ...request }) => ({
-        ...request,
-        last: last === null ? null : { ...last, xmax: 2n ** 60n },
-      }),
-    })),
-  },
-  {
-    name: 'knows xmax, but not what was open below it',
-    breaks: [stuck, others, order],
-    ...tap(() => ({
-      request: ({ last, ...request }) => ({ ...request, last: last === null ? null : { ...last, open: [] } }),
-    })),
-  },
-  {
-    name: 'never lowers a floor',
-    breaks: [stuck, others, order],
-    ...tap(() => {
-      const highest = new Map<number, bigint>()
-      return {
-        request: (request) => {
-          const partitions = request.partitions.map(({ partition, floor, mark }) => {
-            const before = highest.get(partition) ?? 0n
-            highest.set(partition, before > floor ? before : floor)
-            return { partition, floor: highest.get(partition)!, mark }
-          })
-          return { ...request, partitions }
-        },
-      }
-    }),
-  },
-  {
-    name: 'ignores rewinds',
-    breaks: [stuck, others, order],
-    ...tap(() => ({
-      result: (result) => ({
-        ...result,
-        rewinds: new Map([...result.rewinds.keys()].map((each) => [each, 0n])),
-      }),
-    })),
-  },
-  {
-    name: 'reads no row whose delay has ended below its floor',
-    breaks: [stuck, others],
-    ...tap(() => ({
-      request: (request) => ({
-        ...request,
-        partitions: request.partitions.map((each) => ({ ...each, mark: null })),
-      }),
-    })),
-  },
-  {
-    name: 'lets no mark go back with the clock of the database',
-    breaks: [stuck, others],
-    ...tap(() => {
-      const highest = new Map<number, Mark>()
-      return {
-        result: (result) => {
-          for (const [partition, mark] of result.marks)
-            if (Number.parseFloat(mark) > Number.parseFloat(highest.get(partition) ?? '0'))
-              highest.set(partition, mark)
-          return {
-            ...result,
-            marks: new Map([...result.marks.keys()].map((each) => [each, highest.get(each)!])),
-          }
-        },
-      }
-    }),
-  },
-  {
-    name: 'ends delays by the clock of whoever reads',
-    breaks: ['nothing is handed on before its time'],
-    flaws: { readsByForeignClock: true },
-  },
-  {
-    name: 'takes a server for the one before it',
-    breaks: [stuck, others, order],
-    ...tap(() => ({ result: (result) => ({ ...result, server: 'server' }) })),
-  },
-  {
-    name: 'does not see that a late list was cut',
-    breaks: [stuck, others, order],
-    ...tap(() => ({ request: (request) => ({ ...request, lateLimit: 2 }) })),
-    options: { lateLimit: 1000 },
-  },
-  {
-    name: 'looks for news without the list of open transactions',
-    breaks: [stuck, others, order],
-    ...tap(() => ({ news: (request) => ({ ...request, last: { ...request.last, open: [] } }) })),
-  },
-  {
-    name: 'looks for news only, though something is to be read anew',
-    breaks: [stuck, others, order],
-    patch: patch({
-      gain(partition, epoch, until) {
-        Object.defineProperty(this, 'revisions', { get: () => 0, set: () => {} })
-        gain.call(this, partition, epoch, until)
-      },
-    }),
-  },
-  {
-    name: 'looks for news while the clock stands before its marks',
-    seed: 8,
-    breaks: [stuck],
-    flaws: { trustsMarks: true },
-  },
-  {
-    name: 'takes a read that failed for an empty one',
-    breaks: [stuck, others, order],
-    seams: { takesFailedReadForEmpty: true },
-  },
+  ...readingMutants,
   {
     name: 'takes an unknown fate for a confirmation',
     breaks: [lost, order],

@@ -25,7 +25,14 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
   }
   const time = now + (flaws.readsByForeignClock === true ? 0 : database.skew)
   database.latest = Math.max(database.latest, now + database.skew)
-  const nothingFound = { rewinds: new Map(), tops: new Map(), marks: new Map(), rows: [], orphans: [] }
+  const nothingFound = {
+    rewinds: new Map(),
+    tops: new Map(),
+    unseen: new Set<number>(),
+    marks: new Map(),
+    rows: [],
+    orphans: [],
+  }
   if (inRecovery) return { ...meta, ...nothingFound, nextDueInMs: null }
   const heldKeys = new Set<string>()
   const heldRows = new Set<string>()
@@ -50,12 +57,21 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
   const rows: OutboxRow[] = []
   const delayed: OutboxRow[] = []
   const tops = new Map<number, bigint>()
+  const unseen = new Set<number>()
   const marks = new Map<number, Mark>()
   let next = Infinity
   for (const { partition, floor, mark } of request.partitions) {
     const here = eligible.filter((row) => row.partition === partition)
     const late = here.filter((row) => row.seq <= floor && isSince(row)).slice(0, request.lateLimit)
-    const upper = here.filter((row) => row.seq > floor).slice(0, request.upperLimit)
+    const above = [...tables.rows.values()]
+      .filter((row) => row.partition === partition && row.seq > floor)
+      .sort(bySeq)
+    const top = above[tables.lines.size > 0 ? request.lookLimit - 1 : above.length]?.seq
+    if (top !== undefined && top < above.at(-1)!.seq) unseen.add(partition)
+    const upper = here
+      .filter((row) => row.seq > floor && (top === undefined || row.seq <= top))
+      .slice(0, request.upperLimit)
+    if (above.length > 0) tops.set(partition, top ?? above.at(-1)!.seq)
     rows.push(
       ...late.map((row) => found(row, 'late', 0, isParked(row))),
       ...upper.map((row) => found(row, 'upper', 0, isParked(row))),
@@ -66,7 +82,6 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
     marks.set(partition, last === undefined ? `${time}/${2n ** 63n}` : `${last.notBefore}/${last.seq}`)
     for (const row of tables.rows.values()) {
       if (row.partition !== partition) continue
-      if (row.seq > floor && row.seq > (tops.get(partition) ?? 0n)) tops.set(partition, row.seq)
       if (row.notBefore !== null && row.notBefore > time) next = Math.min(next, row.notBefore)
     }
   }
@@ -88,7 +103,7 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
     request.partitions.map(({ partition }) => [partition, tables.rewinds.get(partition) ?? 0n]),
   )
   const nextDueInMs = next === Infinity ? null : next - time
-  return { ...meta, rewinds, tops, marks, nextDueInMs, rows, orphans }
+  return { ...meta, rewinds, tops, unseen, marks, nextDueInMs, rows, orphans }
 }
 
 /** `Outbox.readNews` as its contract says, evaluated at this moment. */
@@ -115,6 +130,7 @@ export function readNews(database: Database, request: NewsRequest, now: number):
     hasLines: false,
     rewinds: new Map(partitions.map(({ partition }) => [partition, tables.rewinds.get(partition) ?? 0n])),
     tops: new Map(),
+    unseen: new Set(),
     marks: new Map(partitions.flatMap(({ partition, mark }) => (mark === null ? [] : [[partition, mark]]))),
     nextDueInMs: null,
     rows: rows.map((row) => found(row, row.seq <= floors.get(row.partition)! ? 'late' : 'upper', 0)),

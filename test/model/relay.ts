@@ -351,6 +351,7 @@ export class SimulatedRelay {
       if (row.origin === 'late') late.set(row.partition, (late.get(row.partition) ?? 0) + 1)
     }
     for (const count of late.values()) if (count >= options.lateLimit) coverage.saw('cut late list')
+    coverage.saw('look at held rows cut', result.unseen.size)
     if (late.size > 0 && request.last !== null && result.snapshot.xmax > request.last.xmax) {
       coverage.saw('list entry at or above the last xmax')
     }

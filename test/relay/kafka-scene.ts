@@ -48,6 +48,8 @@ export class KafkaRelayScene implements AsyncDisposable {
   readonly #places = new Map<string, number>()
   readonly #stop = new AbortController()
   #writing: Promise<void> | null = null
+  /** Why it writes no more. */
+  #failure: Error | null = null
 
   private constructor(place: KafkaPlace, client: pg.Client) {
     this.#place = place
@@ -105,12 +107,18 @@ export class KafkaRelayScene implements AsyncDisposable {
       }
     }
     this.#writing = loop()
+    this.#writing.catch((error: Error) => {
+      this.#failure = error
+    })
   }
 
   /** Resolves when so many messages have come to the topic that were not there before. */
   async grows(by = 50): Promise<void> {
     const before = await this.#end().catch(() => 0)
-    await until('more in the topic', async () => (await this.#end().catch(() => 0)) >= before + by)
+    await until('more in the topic', async () => {
+      if (this.#failure !== null) throw this.#failure
+      return (await this.#end().catch(() => 0)) >= before + by
+    })
   }
 
   /** Ends the writing, waits until nothing is left, and tells what is in the topic. */

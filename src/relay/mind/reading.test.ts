@@ -140,6 +140,21 @@ describe('delayed rows', () => {
   })
 })
 
+describe('more held rows above the floor than one read looks at', () => {
+  it('are passed by read after read, without a pause between', () => {
+    const hand = new ByHand()
+    hand.read([], { hasLines: true, top: 100n, isUnseen: true })
+    expect(hand.has('read')).toBe(true)
+    expect(hand.floor()).toBe(100n)
+    hand.read([row(150, 'b')], { hasLines: true, top: 200n, isUnseen: true })
+    expect(hand.has('read')).toBe(true)
+    expect(hand.floor()).toBe(200n)
+    hand.read([], { hasLines: true, top: 230n })
+    expect(hand.has('read')).toBe(false)
+    expect(hand.send(confirmed)).toEqual(['m150'])
+  })
+})
+
 describe('large payloads', () => {
   const large = (seq: number, origin: 'late' | 'upper' = 'upper'): ReturnType<typeof row> => ({
     ...row(seq, `k${seq}`, { origin }),

@@ -103,6 +103,7 @@ export class Reading {
         partitions,
         last,
         upperLimit,
+        lookLimit: core.options.lookLimit,
         lateLimit: core.options.lateLimit,
         // Memory is shared with what has not failed (P7).
         retryLimit: Math.max(
@@ -276,7 +277,7 @@ export class Reading {
     { read, upperLimit, partitionBytes }: Asked,
     partition: PartitionState,
     rows: readonly OutboxRow[],
-    { tops, marks }: ReadResult,
+    { tops, unseen, marks }: ReadResult,
   ): boolean {
     const core = this.#core
     partition.mark = marks.get(partition.partition) ?? null
@@ -291,12 +292,13 @@ export class Reading {
     // More late rows may lie between these and the floor: what is above could overtake them.
     const isCut = late.rows >= core.options.lateLimit || late.bytes > partitionBytes
     const isWhole = upper.rows < upperLimit && upper.bytes <= partitionBytes
-    if (!isCut && isWhole) partition.caughtUpAt = read
-    // All that is eligible above the floor is here. What is not will come by its line, by its mark or from floor 0, so the
+    const isUnseen = unseen.has(partition.partition)
+    if (!isCut && isWhole && !isUnseen) partition.caughtUpAt = read
+    // All that is eligible from the floor to the top is here. What is not will come by its line, by its mark or from floor 0, so the
     // floor passes it: or each read would walk over a million delayed rows again.
     const top = isWhole ? tops.get(partition.partition) : undefined
     let floor = partition.floor
-    let found = isCut
+    let found = isCut || isUnseen
     for (const row of rows) {
       if (row.origin === 'upper') {
         if (isCut) continue

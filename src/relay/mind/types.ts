@@ -41,6 +41,8 @@ export interface MindOptions {
   readonly batchSize: number
   /** Rows read above the floor of a partition in one read, at most. */
   readonly readLimit: number
+  /** Rows above the floor of a partition that one read looks at, at most, where some are held by lines. */
+  readonly lookLimit: number
   /** Rows read below the floor of a partition in one read, at most. */
   readonly lateLimit: number
   /** Messages held in memory, at most. */

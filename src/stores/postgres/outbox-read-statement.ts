@@ -1,14 +1,17 @@
 import type { Lane } from '../../ports/lane.ts'
 
 /** How a row of the answer came to be there; `meta` is the one row that carries what is said once. */
-export const origins = { meta: 0, late: 1, upper: 2, retry: 3, delayed: 4 } as const
+export const origins = { meta: 0, late: 1, upper: 2, retry: 3, delayed: 4, passed: 5 } as const
 
 /**
  * One read of a lane: everything in it is of one snapshot (PROTOCOLS 4), and it takes no locks. Parameters: partitions, floors,
  * open transactions and xmax of the last snapshot, limits of upper (and delayed), late and retry, channels, consumer, each
- * partition's mark: microseconds since the epoch, and number; and how many bytes a payload always may have, and those of a partition.
+ * partition's mark: microseconds since the epoch, and number; how many bytes a payload always may have, and those of a partition; and how
+ * many rows above a floor are looked at where some are held.
  *
- * - upper walks the primary key from each floor, so that dead rows behind it cost nothing (P10);
+ * - upper walks the primary key from each floor, so that dead rows behind it cost nothing (P10). While lines are there it looks at so many
+ *   rows and no more: the last of them is marked, and comes as `passed` where it is nothing to be sent. Their order is asked for at each level,
+ *   though it is there: the planner forgets it otherwise, sorts, and so looks at all of them before it brings the first;
  * - late goes by the index on `xid`. Its halves are disjoint: what was open in a snapshot is below that snapshot's xmax. It is
  *   ranked without payloads, which a transaction of a million rows would carry through a sort. What lies above the floors, as
  *   nearly all of it does, is put aside before lines and inbox are looked into;
@@ -43,12 +46,11 @@ export function readStatement(s: string, lane: Lane): string {
     select true from ${s}.blocked b where b.consumer = $9 and b.channel = o.channel and b.key = o.key
       and b.state = 'parked' limit 1) end`
   const columns = rowColumns('$8', 'o.bytes_before <= $13::bigint')
-  const upperColumns = rowColumns(
-    '$8',
-    `octet_length(o.payload) <= $12::bigint or coalesce((select sum(octet_length(b.payload)) from (
+  const upperFits = (
+    isFound: string,
+  ): string => `octet_length(o.payload) <= $12::bigint or coalesce((select sum(octet_length(b.payload)) from (
     select o.payload from ${s}.outbox o
-    where o.partition = p.partition and o.seq > p.floor and o.seq < own_seq and ${isEligible}${isFree} offset 0) b), 0) <= $13::bigint`,
-  )
+    where o.partition = p.partition and o.seq > p.floor and o.seq < own_seq and ${isFound} offset 0) b), 0) <= $13::bigint`
   const short = 'o.partition, o.seq, o.id, o.channel, o.key, o.not_before, octet_length(o.payload) as bytes'
   const bytesBefore = (order: string): string =>
     `sum(octet_length(o.payload)) over (order by ${order} rows unbounded preceding) - octet_length(o.payload) as bytes_before`
@@ -107,8 +109,21 @@ union all
 select ${origins.late}, null, ${columns}, null, ${isParked} from late l cross join lateral (
   select o.ctid as place, l.bytes_before, o.* from ${s}.outbox o where o.partition = l.partition and o.seq = l.seq limit 1) o
 union all
-select ${origins.upper}, null, ${upperColumns}, null, ${isParked} from p cross join lateral (
-  select o.ctid as place, o.seq as own_seq, o.* from ${s}.outbox o where o.partition = p.partition and o.seq > p.floor and ${isEligible}${isFree}
+select ${origins.upper}, null, ${rowColumns('$8', upperFits(isEligible))}, null, null from p cross join lateral (
+  select o.ctid as place, o.seq as own_seq, o.* from ${s}.outbox o
+  where o.partition = p.partition and o.seq > p.floor and (select none from holds) and ${isEligible}
+  order by o.seq limit $5::int) o
+union all
+select case when o.is_found then ${origins.upper} else ${origins.passed} end, case when o.nth = $14::int then '' end,
+  ${rowColumns('$8', `o.is_found and (${upperFits(isEligible + isFree)})`)}, null, ${isParked}
+from p cross join lateral (
+  select o.* from (
+    select o.*, (${isEligible}${isFree}) as is_found from (
+      select o.ctid as place, o.seq as own_seq, row_number() over (order by o.seq rows unbounded preceding) as nth, o.* from ${s}.outbox o
+      where o.partition = p.partition and o.seq > p.floor and not (select none from holds)
+      order by o.seq limit $14::int) o
+    order by o.seq offset 0) o
+  where o.is_found or o.nth = $14::int
   order by o.seq limit $5::int) o
 union all
 select ${origins.delayed}, (extract(epoch from o.not_before) * 1000000)::bigint::text, ${columns}, null, ${isParked}

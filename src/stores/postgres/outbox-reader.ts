@@ -61,6 +61,7 @@ export class OutboxReader {
       marks.map(([, seq]) => seq),
       Math.floor(request.partitionBytes / Math.max(request.upperLimit, 1)),
       request.partitionBytes,
+      request.lookLimit,
     ]
     const [answer] = await this.#connection.query<Answer>({ ...this.#query, values }, 'read the outbox')
     return resultOf(answer![0], request)
@@ -96,6 +97,7 @@ interface CommonMeta {
 
 interface Meta extends CommonMeta {
   readonly nextDueInMs: number | null
+  /** The highest number of each partition. */
   readonly tops: Readonly<Record<string, string>> | null
   readonly orphans: readonly (readonly [number, string, string])[] | null
 }
@@ -112,6 +114,8 @@ const lastSeq = 2n ** 63n - 1n
 function resultOf(answer: readonly RowBytes[], request: ReadRequest): ReadResult {
   const rows: Record<Exclude<RowOrigin, 'delayed'>, StoredRow[]> = { late: [], upper: [], retry: [] }
   const due: Due[] = []
+  /** Where lines hold rows: by partition, the last that was looked at. */
+  const lookedTo = new Map<number, bigint>()
   let meta: Meta | undefined
   const usualChannel = request.channels[0] ?? ''
   const rowOf = (columns: RowBytes, origin: RowOrigin): StoredRow =>
@@ -133,15 +137,25 @@ function resultOf(answer: readonly RowBytes[], request: ReadRequest): ReadResult
         due.push({ time: BigInt(said!), row: rowOf(columns, 'delayed') })
         break
       case origins.upper:
-        rows.upper.push(rowOf(columns, 'upper'))
+      case origins.passed: {
+        const row = rowOf(columns, 'upper')
+        if (origin === origins.upper) rows.upper.push(row)
+        if (said !== null) lookedTo.set(row.partition, row.seq)
         break
+      }
     }
   }
-  const { micros, orphans, tops, nextDueInMs } = meta!
+  const { micros, orphans, nextDueInMs } = meta!
+  const highest = new Map(
+    Object.entries(meta!.tops ?? {}).map(([partition, seq]) => [Number(partition), BigInt(seq)]),
+  )
   const delayed = brought(due.sort(byTime), ({ row }) => row)
   return {
     ...told(meta!, request),
-    tops: new Map(Object.entries(tops ?? {}).map(([partition, seq]) => [Number(partition), BigInt(seq)])),
+    tops: new Map([...highest, ...lookedTo]),
+    unseen: new Set(
+      [...lookedTo].flatMap(([partition, seq]) => (seq < highest.get(partition)! ? [partition] : [])),
+    ),
     marks: marksOf(delayed, BigInt(micros), request),
     nextDueInMs,
     // Sorted here: SQL promises no order without a sort of its own, which would carry every payload through it.
@@ -180,6 +194,7 @@ function newsOf(answer: readonly RowBytes[], request: NewsRequest): ReadResult |
   return {
     ...told(meta!, request),
     tops: new Map(),
+    unseen: new Set(),
     marks: new Map(partitions.flatMap(({ partition, mark }) => (mark === null ? [] : [[partition, mark]]))),
     nextDueInMs: null,
     rows: rows.sort(byPlace),

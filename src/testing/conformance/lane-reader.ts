@@ -36,6 +36,7 @@ export class LaneReader {
       partitions: this.#partitions,
       last: this.last,
       upperLimit: 100,
+      lookLimit: 100,
       lateLimit: 100,
       retryLimit: 100,
       partitionBytes: 1_000_000,

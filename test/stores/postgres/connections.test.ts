@@ -49,6 +49,7 @@ async function calls(store: Store, street: Street): Promise<Record<string, () =>
   const limits = {
     upperLimit: 9,
     lateLimit: 9,
+    lookLimit: 1000,
     retryLimit: 9,
     partitionBytes: 9e6,
     channels: [street.channel],

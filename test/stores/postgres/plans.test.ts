@@ -62,7 +62,7 @@ test.for([
         consumer,
         street.partitions.map(() => 0),
         street.partitions.map(() => 0),
-        ...[1000, 1_000_000],
+        ...[1000, 1_000_000, 5000],
       ]
       if (made.includes('empty')) await read(request(0, '1'))
       await client.query(
@@ -182,7 +182,7 @@ test('the late part looks into lines only for what lies below the floors', async
       '',
       [0],
       [0],
-      ...[1000, 1_000_000],
+      ...[1000, 1_000_000, 5000],
     ])
     // 20,000 rows are new since the snapshot and above the floor: two looks into lines for each would be 80,000 pages and more.
     expect(blocks(plan)).toBeGreaterThan(100)
@@ -191,6 +191,57 @@ test('the late part looks into lines only for what lies below the floors', async
     await connections.closeAll()
   }
 })
+
+test.for(['while the tables were empty and analysed', 'before the tables were ever analysed'])(
+  'a read planned %s looks at so many rows and no more where a hundred thousand keys are held (P10)',
+  async (made) => {
+    const { url } = await postgresDatabase()
+    const store = openStore({ connectionString: url })
+    await store.schema.migrate()
+    const street = await openStreet(url, store, { partitions: 1 })
+    const client = await connect(url)
+    await client.query(`alter table waybill.outbox set (autovacuum_enabled = off);
+      alter table waybill.blocked set (autovacuum_enabled = off)`)
+    if (made.includes('empty')) await client.query('analyze')
+    const connections = new Connections({ connectionString: url }, context)
+    const reads = connections.open('reads', { settings: { plan_cache_mode: 'force_generic_plan' } })
+    try {
+      const read = await prepare(reads, 'read_rows', readStatement('"waybill"', street.lane))
+      const request = (looks: number): unknown[] => [
+        [street.first],
+        [0],
+        [],
+        null,
+        ...[50, 100, 100],
+        [street.channel],
+        '',
+        [0],
+        [0],
+        ...[1000, 1_000_000, looks],
+      ]
+      if (made.includes('empty')) await read(request(1000))
+      await client.query(
+        `insert into waybill.outbox (partition, id, channel, key, payload)
+         select $1, gen_random_uuid(), $2, 'key-' || g, 'x' from generate_series(1, 100001) g`,
+        [street.first, street.channel],
+      )
+      await client.query(
+        `insert into waybill.blocked (partition, seq, id, channel, key, attempts, retry_at, error_code, error, first_error_code, first_error)
+         select partition, seq, id, channel, key, 1, 'infinity', 'E', 'e', 'E', 'e' from waybill.outbox order by seq limit 100000`,
+      )
+      const some = await read(request(1000))
+      // The row that says where it stopped, and the one of what is said once.
+      expect(some['Actual Rows']).toBe(2)
+      expect(fullPasses(some)).toEqual([])
+      expect(blocks(some)).toBeLessThan(15_000)
+      const all = await read(request(1_000_000))
+      expect(all['Actual Rows']).toBe(2)
+      expect(blocks(all)).toBeGreaterThan(20 * blocks(some))
+    } finally {
+      await connections.closeAll()
+    }
+  },
+)
 
 // A million takes its time to be written: that many only in the full run.
 const delayedRows = process.env['WAYBILL_TEST_FULL'] === undefined ? 200_000 : 1_000_000
@@ -224,7 +275,7 @@ test.for([
         consumer,
         street.partitions.map(() => time),
         street.partitions.map(() => 0),
-        ...[1000, 1_000_000],
+        ...[1000, 1_000_000, 5000],
       ]
       if (made.includes('empty')) await read(request(0, '0', 50))
       // 40 an hour overdue, 400 due since the last read, all others later.

@@ -109,6 +109,35 @@ describe('a blocked line', () => {
     ])
   })
 
+  test('makes a read look at so many rows and no more, and say where it stopped', async () => {
+    const keys = [...Array<string>(25).fill('a'), 'b', 'c', ...Array<string>(10).fill('a'), 'd']
+    const { street, desk, rows } = await scene(...keys)
+    const reader = new TestReader(desk.outbox, street)
+    const whole = await reader.look({ lookLimit: 3 })
+    expect(whole.rows).toHaveLength(keys.length)
+    expect([whole.tops.get(street.first), whole.unseen.size]).toEqual([rows.at(-1)!.seq, 0])
+    await desk.outbox.block([lineOf(rows[0]!, desk, { retryInMs: null })])
+    const found: string[] = []
+    const stops: number[] = []
+    for (let isOver = false; !isOver;) {
+      const { rows: brought, tops, unseen } = await reader.look({ lookLimit: 13 })
+      found.push(...brought.map(({ key }) => key!))
+      const top = tops.get(street.first)!
+      stops.push(rows.findIndex(({ seq }) => seq === top))
+      reader.floors.set(street.first, top)
+      isOver = unseen.size === 0
+    }
+    expect(found).toEqual(['b', 'c', 'd'])
+    expect(stops).toEqual([12, 25, 37])
+    // One that is to be sent may be the last that is looked at, and rows above it are left all the same.
+    reader.floors.set(street.first, rows[0]!.seq - 1n)
+    const last = await reader.look({ lookLimit: 26 })
+    expect([last.rows.map(({ key }) => key), [...last.unseen]]).toEqual([['b'], [street.first]])
+    // Cut by how many it may bring, it stops there.
+    const cut = await reader.look({ lookLimit: 30, upperLimit: 1 })
+    expect([cut.rows.map(({ key }) => key), cut.unseen.size]).toEqual([['b'], 0])
+  })
+
   test('goes with its row once that is delivered after all', async () => {
     const { street, desk, rows } = await scene('a', 'a')
     await desk.outbox.block([lineOf(rows[0]!, desk, { retryInMs: null })])
