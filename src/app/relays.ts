@@ -84,8 +84,8 @@ export async function startRelay(parts: Parts, work: LaneWork, running: Running[
       ordersBatch: capabilities.ordersBatch,
       batchSize: capabilities.isLocal ? settings.consumerBatchSize : settings.batchSize,
       readLimit: settings.readLimit,
-      // Where lines hold rows each look takes some twenty microseconds; well within `statementTimeoutMs`, over all partitions.
-      lookLimit: Math.max(5000, settings.readLimit),
+      // A look at a row that is held takes the server some ten microseconds: a quarter of a second.
+      lookLimit: 20_000,
       lateLimit: settings.readLimit,
       maxInFlight: settings.maxInFlight,
       maxInFlightBytes: settings.maxInFlightBytes,

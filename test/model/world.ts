@@ -329,7 +329,7 @@ function optionsOf(run: Run): MindOptions {
     ordersBatch: run.ordersBatch,
     batchSize: 4,
     readLimit: 3,
-    lookLimit: 4,
+    lookLimit: 8,
     lateLimit: 2,
     maxInFlight: 12,
     maxInFlightBytes: 1_000_000,

@@ -103,7 +103,7 @@ export class Reading {
         partitions,
         last,
         upperLimit,
-        lookLimit: core.options.lookLimit,
+        lookLimit: Math.max(1, Math.floor(core.options.lookLimit / held.length)),
         lateLimit: core.options.lateLimit,
         // Memory is shared with what has not failed (P7).
         retryLimit: Math.max(

@@ -41,7 +41,7 @@ export interface MindOptions {
   readonly batchSize: number
   /** Rows read above the floor of a partition in one read, at most. */
   readonly readLimit: number
-  /** Rows above the floor of a partition that one read looks at, at most, where some are held by lines. */
+  /** Rows above the floors that one read looks at, at most, where some are held by lines; each partition has an equal part. */
   readonly lookLimit: number
   /** Rows read below the floor of a partition in one read, at most. */
   readonly lateLimit: number
