@@ -5,5 +5,6 @@ import type { Runs } from './environment.ts'
 export const orderRuns: Runs = {
   unordered: (environment) => drainByRelay(environment, { keys: 10_000, ordered: false }),
   '10k keys': (environment) => drainByRelay(environment, { keys: 10_000 }),
+  '20 keys': (environment) => drainByRelay(environment, { keys: 20 }),
   'one hot key': (environment) => drainByRelay(environment, { keys: 1 }),
 }

@@ -20,7 +20,7 @@ export const plans: readonly Plan[] = [
       ratio('drain / bare pg loop, batch 1000', 'relay', 'bare loop', 0.85, 0.95),
       ratio('drain / pgbench in C, delete returning', 'relay', 'pgbench', 0.6, 0.8),
     ],
-    seconds: 75,
+    seconds: 70,
   },
   {
     name: 'publish',
@@ -55,16 +55,17 @@ export const plans: readonly Plan[] = [
         0.95,
       ),
     ],
-    seconds: 75,
+    seconds: 70,
   },
   {
     name: 'order',
-    contenders: ['unordered', '10k keys', 'one hot key'],
+    contenders: ['unordered', '10k keys', '20 keys', 'one hot key'],
     rows: [
       ratio('ordered, 10k keys / unordered', '10k keys', 'unordered', 0.7, 0.9),
+      ratio('ordered, 20 keys / unordered', '20 keys', 'unordered', 0.7, 0.9),
       ratio('one hot key / 10k keys', 'one hot key', '10k keys', 0.5, 0.8),
     ],
-    seconds: 75,
+    seconds: 90,
   },
   {
     name: 'latency',
@@ -135,7 +136,7 @@ export const plans: readonly Plan[] = [
     contenders: ['relay, 1M rows'],
     rows: [
       {
-        name: 'backlog of 1M rows, last 100k drained / first',
+        name: 'backlog of 1M rows and keys, last 100k drained / first',
         of: { contender: 'relay, 1M rows', reading: 'last to first' },
         unit: 'ratio',
         bar: 0.8,
@@ -170,7 +171,7 @@ export const plans: readonly Plan[] = [
       ratio('drain / pg-boss', 'relay, 100k rows', 'pg-boss', 4, null),
       ratio('drain / graphile-worker', 'relay, 100k rows', 'graphile-worker', 2.5, null),
     ],
-    seconds: 75,
+    seconds: 70,
     mostRounds: 3,
     needs: 'peers',
   },
