@@ -5,16 +5,18 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { findPostgres } from '../src/testing/postgres-binaries.ts'
 import { markedPage } from './docs/marked.ts'
+import type { ProofReport } from '../src/prove/report.ts'
 import type { ProofRun } from './proof/runs.ts'
 import { seenSection } from './proof/seen.ts'
 import { root } from './root.ts'
 
-// Every guarantee, over each transport, under every fault there is, with several seeds: about 45 minutes. Less is for trying it out.
+// Every guarantee, over each transport, under every fault there is, again and again for half an hour each, so that it also tells
+// whether memory grows: an hour. Less is for trying it out.
 const { values } = parseArgs({
   options: {
-    seeds: { type: 'string', default: '1,2' },
-    local: { type: 'string', default: '420' },
-    kafka: { type: 'string', default: '900' },
+    seeds: { type: 'string', default: '1' },
+    local: { type: 'string', default: '1800' },
+    kafka: { type: 'string', default: '1800' },
   },
 })
 
@@ -43,9 +45,12 @@ async function play(transport: ProofRun['transport'], seed: number): Promise<Pro
   await new Promise((resolve) => {
     child.once('close', resolve)
   })
-  const { verdict, rows } = JSON.parse(told) as Partial<Pick<ProofRun, 'verdict' | 'rows'>>
-  if (verdict === undefined || rows === undefined) throw new Error(`It came to no verdict: ${told}`)
-  return { transport, seed, seconds, tookSeconds: (performance.now() - startedAt) / 1000, verdict, rows }
+  const report = JSON.parse(told) as Partial<ProofReport>
+  const { verdict, rows, logs, memory } = report
+  if (verdict === undefined || rows === undefined || logs === undefined || memory === undefined)
+    throw new Error(`It came to no verdict: ${told}`)
+  const tookSeconds = (performance.now() - startedAt) / 1000
+  return { transport, seed, seconds, tookSeconds, verdict, rows, logs, memory }
 }
 
 async function surroundings(): Promise<string> {

@@ -1,16 +1,14 @@
-import type { Verdict } from '../../src/testing.ts'
+import type { ProofReport } from '../../src/prove/report.ts'
 import type { Row } from '../../src/prove/rows.ts'
 
 /** One run of `waybill prove`, as its `--json` told it. */
-export interface ProofRun {
+export interface ProofRun extends Pick<
+  ProofReport,
+  'seed' | 'seconds' | 'verdict' | 'rows' | 'logs' | 'memory'
+> {
   readonly transport: 'local' | 'kafka'
-  readonly seed: number
-  /** What it was given. */
-  readonly seconds: number
   /** What it took, with the start and the end of its servers. */
   readonly tookSeconds: number
-  readonly verdict: Verdict
-  readonly rows: readonly Row[]
 }
 
 /** What several runs have seen of one track under one fault. */

@@ -22,16 +22,23 @@ const row: Row = {
 
 const fenced = { ...row, guarantee: 'exactly-once', way: 'fenced', rerun: 0, repeated: 0 } as const
 
-function section(...runs: readonly (readonly Row[])[]): string {
-  const all = runs.map((rows, i): ProofRun => ({
+const clean: ProofRun['logs'] = { checker: 'clean logs', checked: 1200, anomalies: [] }
+
+function runOf(rows: readonly Row[], i: number): ProofRun {
+  return {
     transport: 'kafka',
     seed: i + 1,
     seconds: 60,
     tookSeconds: 66.4,
     verdict: 'valid',
     rows,
-  }))
-  return seenSection(all, { date: new Date('2026-01-31T12:00:00Z'), on: 'Node 24, 2 cores' })
+    logs: clean,
+    memory: [{ process: 'relay-1', first: 100.5, last: 101, highest: 130 }],
+  }
+}
+
+function section(...runs: readonly (readonly Row[])[]): string {
+  return seenSection(runs.map(runOf), { date: new Date('2026-01-31T12:00:00Z'), on: 'Node 24, 2 cores' })
 }
 
 describe('what runs have seen', () => {
@@ -45,6 +52,15 @@ describe('what runs have seen', () => {
     expect(text).toContain('| kill kafka | 200, 4 rerun, 2 repeated | 200 | 2.3 s |')
     expect(text.indexOf('| none | 100 |')).toBeLessThan(text.indexOf('| kill kafka |'))
     expect(text).not.toContain('shows nothing')
+  })
+
+  it('tells the memory of each process, how many lines of log were looked at, and what was wrong there', () => {
+    expect(section([row])).toContain('| kafka, seed 1 | relay-1 | 100.5 | 101 | 130 |')
+    expect(section([row])).toContain('1,200 lines')
+    const secret = { kind: 'leaked', id: 'relay-1', detail: 'line 3 has the password' } as const
+    const run = { ...runOf([row], 0), logs: { ...clean, anomalies: [secret] } }
+    const text = seenSection([run], { date: new Date(), on: 'Node 24' })
+    expect(text).toContain('- kafka, seed 1, in the logs: leaked, line 3 has the password')
   })
 
   it('hides nothing that does not hold behind other seeds, and says why', () => {

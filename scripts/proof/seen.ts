@@ -22,6 +22,15 @@ export function seenSection(runs: readonly ProofRun[], { date, on }: Surrounding
 ${list.join('\n')}
 
 ${transports.map((transport) => tableOf(transport, runs)).join('\n\n')}
+
+### Memory and logs
+
+Resident memory of each process, over all its lives, in megabytes. ${linesOf(runs).toLocaleString('en')} lines of log were searched for rejections that nobody
+handled, for the password of the database and for a text that stood in every payload.
+
+| run | process | median of the first third | of the last | highest |
+|---|---|---|---|---|
+${runs.flatMap(memoryLines).join('\n')}
 ${findingsOf(runs)}`
 }
 
@@ -49,6 +58,17 @@ function tableOf(transport: string, runs: readonly ProofRun[]): string {
 ${lines.join('\n')}`
 }
 
+function linesOf(runs: readonly ProofRun[]): number {
+  return runs.reduce((sum, { logs }) => sum + logs.checked, 0)
+}
+
+function memoryLines({ transport, seed, memory }: ProofRun): string[] {
+  return memory.map(
+    ({ process, first, last, highest }) =>
+      `| ${transport}, seed ${seed} | ${process} | ${first} | ${last} | ${highest} |`,
+  )
+}
+
 function noneFirst(a: string, b: string): number {
   return Number(b === 'none') - Number(a === 'none') || a.localeCompare(b)
 }
@@ -67,7 +87,7 @@ function cell({ verdict, messages, rerun, repeated, lost }: Seen): string {
 
 /** Rows that do not hold or show nothing, with why; and what did not run. */
 function findingsOf(runs: readonly ProofRun[]): string {
-  const lines = runs.flatMap(({ transport, seed, rows }) => {
+  const lines = runs.flatMap(({ transport, seed, rows, logs }) => {
     const told = (row: Row): string => {
       const [first] = row.anomalies
       const why = first === undefined ? '' : `: ${first.kind}, ${first.detail}`
@@ -82,7 +102,10 @@ function findingsOf(runs: readonly ProofRun[]): string {
       const faults = [...new Set(of.map(({ fault }) => fault))]
       return `- ${transport}, seed ${seed}, not run (${why}): ${faults.join(', ')}`
     })
-    return [...wrong, ...notRun]
+    const said = logs.anomalies.map(
+      ({ kind, detail }) => `- ${transport}, seed ${seed}, in the logs: ${kind}, ${detail}`,
+    )
+    return [...wrong, ...said, ...notRun]
   })
   return lines.length === 0 ? '' : `\n### What shows nothing, or does not hold\n\n${lines.join('\n')}\n`
 }
