@@ -3,7 +3,7 @@ import { until } from '../testing.ts'
 import type { Query } from '../demo/database.ts'
 import type { Marks } from './marks.ts'
 import { mostRecoveryMs } from './rows.ts'
-import type { ProveSettings } from './settings.ts'
+import { type ProveSettings, sessionsOf } from './settings.ts'
 import type { Judged } from './tracks.ts'
 
 /** A transaction may be committed by so much later than its order was placed: longer than any of them lives. */
@@ -83,7 +83,7 @@ export class Calm {
     const [row] = await query(
       `
       select (select count(*) from pg_stat_activity
-          where starts_with(application_name, 'waybill prove: writer') and xact_start <= to_timestamp($1::float8 / 1e6))
+          where starts_with(application_name, $5) and xact_start <= to_timestamp($1::float8 / 1e6))
         + (select count(*) from ${schema}.outbox where created_at <= to_timestamp($1::float8 / 1e6))
         + (select count(*) from ${schema}.taken)
         + (select count(*) from ${loadSchema}.orders o
@@ -99,6 +99,7 @@ export class Calm {
         Math.max(0, this.#looked - latestCommitUs),
         lossless.map(({ name }) => name),
         tracks.filter(({ hasFollow }) => hasFollow).map(({ name }) => name),
+        sessionsOf(settings, 'writer'),
       ],
     )
     return Number(row!['n'])

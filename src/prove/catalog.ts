@@ -58,6 +58,8 @@ export interface Targets {
   readonly database: Parameters<typeof terminateBackendsFault>[0]
   readonly kafka: KafkaPlace | null
   readonly links: readonly Link[]
+  /** What those of the run's own processes are called. */
+  readonly sessions: string
   readonly leaseMs: number
   readonly chance: Chance
 }
@@ -67,7 +69,7 @@ const jumpSeconds = 3600
 
 /** All faults that can be made to happen there, and what cannot. */
 export function catalogOf(targets: Targets): Catalog {
-  const { company, clocks, server, disk, database, kafka, links, leaseMs, chance } = targets
+  const { company, clocks, server, disk, database, kafka, links, sessions, leaseMs, chance } = targets
   const planned: PlannedFault[] = []
   const missing: MissingFault[] = []
   const add = (name: FaultClass, holdMs: number, fault: Fault): void => {
@@ -102,8 +104,7 @@ export function catalogOf(targets: Targets): Catalog {
     if (to === 'kafka' && isOfRelays) add('network', 2500, lostProduceFault(name, proxy))
   }
   // The database may be the user's, and others at work in it.
-  const application = 'waybill prove'
-  add('sessions', 2000, terminateBackendsFault(database, { random: chance, application }))
+  add('sessions', 2000, terminateBackendsFault(database, { random: chance, application: sessions }))
   if ('missing' in clocks) missing.push({ name: 'clock', class: 'clock', ...clocks })
   else {
     for (const [name, clock] of clocks) {

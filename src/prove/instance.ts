@@ -4,7 +4,7 @@ import { localTransport } from '../local.ts'
 import { postgresStore } from '../postgres.ts'
 import type { Client } from '../demo/database.ts'
 import type { Service } from './service/service.ts'
-import type { ChildSettings, ProveSettings } from './settings.ts'
+import { type ChildSettings, type ProveSettings, sessionsOf } from './settings.ts'
 import { positionsTopic, tracksOf } from './tracks.ts'
 
 /** The same, or the user's own. */
@@ -42,7 +42,7 @@ export function openInstance(
       follow === null ? [channel] : [channel, follow],
     ),
     relay: options.relay ?? false,
-    applicationName: `waybill prove: ${name}`,
+    applicationName: sessionsOf(settings, name),
     logLevel: 'warn',
     // Faults last seconds: who takes over, or finds a call hanging, should not need longer.
     leaseMs,

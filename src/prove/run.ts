@@ -13,7 +13,7 @@ import { type ProofReport, reportOf } from './report.ts'
 import { noTime, notRun, type Row, rowsOf, type Spell } from './rows.ts'
 import { inTurns, type Shares, sharesOf, shuffled } from './schedule.ts'
 import { lendSession } from './service/lent-session.ts'
-import { keysPerTrack, secretsOf } from './settings.ts'
+import { keysPerTrack, secretsOf, sessionsOf } from './settings.ts'
 import { now, Stage, type Subject } from './stage.ts'
 import { noticeStalls, type Stall, stallsOf } from './stalls.ts'
 import type { Phase, ProofView } from './view.ts'
@@ -147,7 +147,14 @@ class Run {
     const { leaseMs } = settings
     const database = databaseUrl ?? (() => lendSession(office))
     const servers = { server, disk, database, kafka, links: links.all }
-    const { planned, missing } = catalogOf({ company, clocks, ...servers, leaseMs, chance })
+    const { planned, missing } = catalogOf({
+      company,
+      clocks,
+      ...servers,
+      sessions: sessionsOf(settings),
+      leaseMs,
+      chance,
+    })
     const isChosen = (one: { readonly class: FaultClass }): boolean => faults.includes(one.class)
     return { planned: planned.filter(isChosen), missing: missing.filter(isChosen) }
   }

@@ -1,5 +1,5 @@
-import { expect, it } from 'vitest'
-import { secretsOf } from './settings.ts'
+import { expect, it, test } from 'vitest'
+import { secretsOf, sessionsOf } from './settings.ts'
 
 it.each([
   ['postgres://me:long%20enough@host/shop', ['long%20enough', 'long enough']],
@@ -9,4 +9,10 @@ it.each([
   ['postgres://me@host/shop', []],
 ])('of %s no log may hold the password beside the canary, unless it is a word', (databaseUrl, passwords) => {
   expect(secretsOf({ canary: 'canary-1', databaseUrl })).toEqual(['canary-1', ...passwords])
+})
+
+test('the sessions of a run are not taken for those of another whose id begins the same', () => {
+  const name = sessionsOf({ id: 'a1' }, 'writer')
+  expect(name.startsWith(sessionsOf({ id: 'a1' }))).toBe(true)
+  expect(sessionsOf({ id: 'a12' }, 'writer').startsWith(sessionsOf({ id: 'a1' }))).toBe(false)
 })

@@ -37,6 +37,11 @@ export interface ChildSettings extends ProveSettings {
   readonly history: string
 }
 
+/** What the sessions of one process of a run are called, or of all its processes. Two runs may be at work in one database. */
+export function sessionsOf({ id }: Pick<ProveSettings, 'id'>, process: string = ''): string {
+  return `waybill prove ${id}: ${process}`
+}
+
 /** Shorter ones are words that a log may hold by chance. */
 const leastSecret = 8
 

@@ -9,6 +9,7 @@ import { recordHandlers } from '../../testing/idempotency-recorder.ts'
 import type { Judged } from '../tracks.ts'
 import { hastyFlags, movedConfig, movedName } from './moved-config.ts'
 import type { ServicePair, ServiceSettings } from './settings.ts'
+import { sessionsOf } from '../settings.ts'
 
 export interface ServiceWishes extends Omit<ServiceSettings, 'pairs'> {
   readonly guarantees: readonly Guarantee[]
@@ -130,7 +131,7 @@ export class Service {
     { relay = false }: { readonly relay?: boolean } = {},
   ): Waybill<Client> {
     const config = { ...movedConfig(this.#given, this.config, { id, schema, way }), relay }
-    const flags = { ...this.#flags, applicationName: `waybill prove: ${name}`, logLevel: 'warn' }
+    const flags = { ...this.#flags, applicationName: sessionsOf({ id }, name), logLevel: 'warn' }
     return createWaybill(config, { flags, env: process.env }) as Waybill<Client>
   }
 
