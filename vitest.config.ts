@@ -6,8 +6,9 @@ import { LongestFirst } from './scripts/testing/longest-first.ts'
 process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('.cache/compile', import.meta.url))
 
 const shared = {
-  testTimeout: 60_000,
-  hookTimeout: 60_000,
+  // They end what hangs. The same test has taken five times as long on another day's machine.
+  testTimeout: 180_000,
+  hookTimeout: 180_000,
   // Signals, not sleeps: a test that hangs says so by its time-out, and what it left behind ends with its worker.
   teardownTimeout: 20_000,
   pool: 'forks',

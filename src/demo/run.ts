@@ -31,7 +31,7 @@ export interface DemoOptions {
 }
 
 const drainDeadlineMs = 60_000
-/** A run in which less than a tenth of the orders were placed that were meant shows little; it goes on for so long at most. */
+/** A run in which less than a twentieth of the orders were placed that were meant shows little; it goes on for so long at most. */
 const patienceMs = 60_000
 
 /**
@@ -146,7 +146,7 @@ class Run {
     const { seconds, isKilling } = this.#options
     this.#openedAt = performance.now()
     const end = this.#openedAt + seconds * 1000
-    const enough = (seconds * this.#settings.ordersPerSecond) / 10
+    const enough = (seconds * this.#settings.ordersPerSecond) / 20
     const isOver = (): boolean => {
       const now = performance.now()
       return now >= end && (this.#statistics.orders >= enough || now >= end + patienceMs)

@@ -2,7 +2,7 @@ import { systemClock } from '../kernel/clock.ts'
 import { WaybillError } from '../kernel/errors.ts'
 
 export interface UntilOptions {
-  /** @default 30000 */
+  /** @default 60000 */
   readonly timeoutMs?: number
   /** @default 10 */
   readonly everyMs?: number
@@ -20,7 +20,7 @@ export async function until<T>(
   check: () => T | false | undefined | Promise<T | false | undefined>,
   options: UntilOptions = {},
 ): Promise<T> {
-  const { timeoutMs = 30_000, everyMs = 10, signal } = options
+  const { timeoutMs = 60_000, everyMs = 10, signal } = options
   const end = systemClock.now() + timeoutMs
   for (;;) {
     if (signal?.aborted === true) throw new WaybillError('WB_ABORTED', `Waiting for ${what} was given up.`)

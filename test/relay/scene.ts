@@ -39,12 +39,13 @@ export function open(settings: RelaySettings, relay: boolean): Waybill<PgClient>
     },
     channels: [counted],
     relay,
-    leaseMs: hangs === undefined ? 1000 : 120_000,
+    // Longer than a busy machine stands still: a lease that ends by itself is a fault that these tests did not order.
+    leaseMs: hangs === undefined ? 3000 : 120_000,
     batchSize: 20,
     readLimit: 20,
     pollMaxMs: 20,
     // Longer than any test: what hangs ends by a signal.
-    publishTimeoutMs: hangs === undefined ? 600 : 60_000,
+    publishTimeoutMs: hangs === undefined ? 2000 : 60_000,
     stopTimeoutMs: hangs === undefined ? 10_000 : 60_000,
     statementTimeoutMs: 5000,
     retryInitialMs: 50,
