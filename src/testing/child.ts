@@ -140,9 +140,9 @@ function control(child: ChildProcess, pid: number, onLine: SpawnChildOptions['on
     resume: () => {
       sendGroup('SIGCONT')
     },
-    waitForLine: (accepts, timeoutMs = 30_000) =>
+    waitForLine: (accepts, timeoutMs = 60_000) =>
       withDeadline(lines.first(accepts), timeoutMs, `Process ${pid} (a line)`),
-    waitForMessage: <T>(accepts: (message: T) => boolean, timeoutMs = 30_000) =>
+    waitForMessage: <T>(accepts: (message: T) => boolean, timeoutMs = 60_000) =>
       withDeadline(
         messages.first((one) => accepts(one as T)) as Promise<T>,
         timeoutMs,
