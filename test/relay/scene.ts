@@ -65,6 +65,8 @@ export class RelayScene implements AsyncDisposable {
   readonly #published = new Set<string>()
   readonly #stop = new AbortController()
   #writing: Promise<void> | null = null
+  /** Why it writes no more. */
+  #failure: Error | null = null
 
   private constructor(url: string, client: pg.Client) {
     this.#url = url
@@ -135,6 +137,9 @@ export class RelayScene implements AsyncDisposable {
       }
     }
     this.#writing = loop()
+    this.#writing.catch((error: Error) => {
+      this.#failure = error
+    })
   }
 
   async publish(keys: readonly string[]): Promise<void> {
@@ -154,7 +159,10 @@ export class RelayScene implements AsyncDisposable {
   async sendsMore({ pid }: Child): Promise<void> {
     const count = (): number => this.copies.filter((copy) => copy.pid === pid).length
     const before = count()
-    await until(`process ${pid} sends`, () => count() > before)
+    await until(`process ${pid} sends`, () => {
+      if (this.#failure !== null) throw this.#failure
+      return count() > before
+    })
   }
 
   /** Ends the writing, waits until nothing is left, and tells what came of it. */

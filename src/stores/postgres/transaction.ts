@@ -41,6 +41,8 @@ export class Transaction {
   #isStale = false
   #isEnded = false
   #firstError: unknown
+  /** What the connection ended with. */
+  #loss: Error | undefined
   #transactionId: string | undefined
 
   /** `before`: the one whose COMMIT has just been sent on the same client. */
@@ -215,6 +217,8 @@ export class Transaction {
       return await withDeadline(answer, limitMs, 'PostgreSQL')
     } catch (error) {
       if (isWaybillError(error)) this.#lose()
+      // Of what is sent on a connection that has ended the driver says no more than that: neither SQLSTATE nor reason.
+      else if (this.#loss !== undefined && isConnectionLoss(error)) throw this.#loss
       throw error
     }
   }
@@ -248,8 +252,9 @@ export class Transaction {
     else this.#before.#committed.promise.then(this.#lose, this.#lose)
   }
 
-  readonly #onLoss = (error: unknown): void => {
+  readonly #onLoss = (error: Error): void => {
     this.#isLost = true
+    this.#loss ??= error
     this.#firstError ??= error
   }
 

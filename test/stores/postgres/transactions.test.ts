@@ -237,6 +237,16 @@ describe.for([{ pipeline: true }, { pipeline: false }])(
       expect(await stored()).not.toContain(a)
     })
 
+    test('says of a statement behind the end of its connection what that ended with', async () => {
+      const running = mine.transactions.run({ idleTimeoutMs: 100 }, async ({ handle, executor }) => {
+        const ended = new Promise((resolve) => (handle as pg.Client).once('error', resolve))
+        await (handle as pg.Client).query('select 1')
+        await ended
+        await executor.execute({ name: 'one', text: 'select 1 as one' }, [])
+      })
+      await expect(running).rejects.toMatchObject({ code: 'WB_STORE_UNREACHABLE', cause: { code: '25P03' } })
+    })
+
     test('is not begun when its signal has aborted, and rolls back when it aborts on the way', async () => {
       const a = name()
       await expect(run((client) => insert(client, a), { signal: AbortSignal.abort() })).rejects.toMatchObject(
