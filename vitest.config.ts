@@ -23,9 +23,8 @@ const config: ViteUserConfig = defineConfig({
     allowOnly: process.env['WAYBILL_TEST_ALL'] === undefined,
     coverage: {
       provider: 'v8',
-      // What child processes run counts in the full run only: V8 counts at the price of half of all processor time, for a process that
-      // counts takes no compiled code from the cache.
-      autoAttachSubprocess: process.env['WAYBILL_TEST_FULL'] !== undefined,
+      // Of which test files: see test/setup/coverage.ts.
+      autoAttachSubprocess: true,
       include: ['src/**/*.ts'],
       exclude: ['src/**/*.test.ts'],
       reporter: ['text-summary', 'json', 'html'],
