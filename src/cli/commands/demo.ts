@@ -40,7 +40,12 @@ export function addDemo(program: Command, onExitCode: (code: number) => void): v
   program
     .command('demo')
     .description('watch orders become shipments exactly once while processes are killed')
-    .option('--seconds <number>', 'how long orders are placed', parseSeconds, 15)
+    .option(
+      '--seconds <number>',
+      'how long orders are placed; up to a minute more where hardly any is',
+      parseSeconds,
+      15,
+    )
     .option('--no-kill', 'kill nobody')
     .addOption(
       new Option('--transport <name>', 'how messages travel').choices(['local', 'kafka']).default('local'),

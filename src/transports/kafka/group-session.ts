@@ -15,17 +15,20 @@ export interface GroupSession {
 
 type HeartbeatArguments = [groupId: string, generationId: number, memberId: string, instanceId: null]
 
+type ClassicSessionOptions = Pick<
+  AssignmentOptions,
+  'kafka' | 'settings' | 'client' | 'coordinator' | 'membership'
+>
+
 const pauseMs = 100
 
 /** For the `classic` protocol, whose heartbeats the library sends and does not tell when they left. */
 export class ClassicSession implements GroupSession {
-  readonly #options: Pick<AssignmentOptions, 'kafka' | 'settings' | 'client' | 'coordinator' | 'membership'>
+  readonly #options: ClassicSessionOptions
   #beatAt = -Infinity
   #asking: Promise<void> | undefined
 
-  constructor(
-    options: Pick<AssignmentOptions, 'kafka' | 'settings' | 'client' | 'coordinator' | 'membership'>,
-  ) {
+  constructor(options: ClassicSessionOptions) {
     this.#options = options
   }
 

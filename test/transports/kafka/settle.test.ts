@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import * as library from '@platformatic/kafka'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { spawnChild } from '../../../src/testing/child.ts'
+import { type Child, spawnChild } from '../../../src/testing/child.ts'
 import { until } from '../../../src/testing/until.ts'
 import { Commits, type Membership } from '../../../src/transports/kafka/commits.ts'
 import { Coordinator } from '../../../src/transports/kafka/coordinator.ts'
@@ -27,20 +27,26 @@ describeWithKafka('the settlement of Kafka positions', () => {
   describe.each(groupProtocols)('(%s protocol)', (groupProtocol) => {
     const quick = { ...timing, groupProtocol }
 
+    /** A member in a process of its own; resolves when it has received so many. */
+    const startMember = async (task: Omit<MemberTask, 'options'>): Promise<Child> => {
+      const options = { ...quick, brokers: kafka.brokers }
+      const member = spawnChild({
+        script: new URL('children/member.ts', import.meta.url).pathname,
+        args: [JSON.stringify({ options, ...task } satisfies MemberTask)],
+        ipc: true,
+      })
+      onTestFinished(async () => {
+        await member.kill()
+      })
+      await member.waitForMessage((message: { received?: number }) => message.received === task.count)
+      return member
+    }
+
     it('leaves the member its stream until it was stopped for longer than its session (O1)', async () => {
       const topic = await createTopic(kafka.brokers, 1)
       const consumer = randomUUID()
       await publish(kafka.brokers, messagesTo(topic, ['k'], 3))
-      const options = { ...quick, brokers: kafka.brokers }
-      const task: MemberTask = { options, topic, consumer, count: 3 }
-      const zombie = spawnChild({
-        script: new URL('children/member.ts', import.meta.url).pathname,
-        args: [JSON.stringify(task)],
-        ipc: true,
-      })
-      onTestFinished(async () => {
-        await zombie.kill()
-      })
+      const zombie = await startMember({ topic, consumer, count: 3 })
       let asked = 0
       const ask = async (question: string): Promise<unknown> => {
         asked += 1
@@ -48,7 +54,6 @@ describeWithKafka('the settlement of Kafka positions', () => {
         let heard = 0
         return await zombie.waitForMessage((message: object) => !('received' in message) && ++heard === asked)
       }
-      await zombie.waitForMessage((message: { received?: number }) => message.received === 3)
       expect(await ask('settle')).toEqual({ settled: true })
       expect(await ask('hold')).toEqual({ holds: true })
       await publish(kafka.brokers, messagesTo(topic, ['k'], 1))
@@ -67,17 +72,7 @@ describeWithKafka('the settlement of Kafka positions', () => {
       const topic = await createTopic(kafka.brokers, 1)
       const consumer = randomUUID()
       await publish(kafka.brokers, messagesTo(topic, ['k'], 30))
-      const options = { ...quick, brokers: kafka.brokers }
-      const task: MemberTask = { options, topic, consumer, count: 30 }
-      const zombie = spawnChild({
-        script: new URL('children/member.ts', import.meta.url).pathname,
-        args: [JSON.stringify(task)],
-        ipc: true,
-      })
-      onTestFinished(async () => {
-        await zombie.kill()
-      })
-      await zombie.waitForMessage((message: { received?: number }) => message.received === 30)
+      const zombie = await startMember({ topic, consumer, count: 30 })
       zombie.pause()
       const successor = await subscribe(openTransport(kafka.brokers, quick), [topic], { consumer })
       const deliveries = await receiveCount(successor, 30)
