@@ -37,13 +37,18 @@ describe('a relay', () => {
     expect(await ask({ leasesAnsweredAgoMs: 14_000 })).toBeNull()
     // A send has a time-out of its own, and a failure that was not repeated is nothing to wait for.
     const calls = [waiting('database', 4900), waiting('transport', 9000)]
-    expect(await ask({ waitingFor: calls, failed: [failure(15_001)] })).toBeNull()
+    expect(await ask({ waitingFor: calls, failed: [{ ...failure(15_001), what: 'deleting' }] })).toBeNull()
   })
 
   it.each<[Partial<RelayVitals & CallVitals>, string]>([
     [{ leaseFailure: 'WB_STORE_UNREACHABLE' }, 'WB_STORE_UNREACHABLE'],
     [{ leasesAnsweredAgoMs: 15_001 }, 'has not answered about its leases for 15 s'],
     [{ failed: [failure(14_000)] }, 'The database has failed, and is tried again: reading (WB_TIMED_OUT)'],
+    // A take-over may take longer than a lease: until it has ended it has failed.
+    [
+      { waitingFor: [waiting('transport', 20_000)], failed: [{ ...failure(20_000), peer: 'transport' }] },
+      'The transport has failed, and is tried again: reading (WB_TIMED_OUT)',
+    ],
     [{ waitingFor: [waiting('database', 6000)] }, 'The database has not answered for 6 s: reading.'],
     [
       { failing: [{ channel: 'orders', code: 'ECONNREFUSED', failures: 3, retryInMs: 500 }] },

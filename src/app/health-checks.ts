@@ -34,8 +34,9 @@ export function relayCheck(
     const hanging = waitingFor.find((call) => call.peer === 'database' && call.sinceMs > longestMs)
     if (hanging !== undefined)
       return `The database has not answered for ${ageText(hanging.sinceMs)}: ${hanging.what}.`
-    // What is older has no longer been tried: its partition was lost meanwhile.
-    const broken = failed.find(({ agoMs }) => agoMs <= leaseMs)
+    // What is older, and not asked for just now, has no longer been tried: its partition was lost meanwhile.
+    const isTried = (what: string): boolean => waitingFor.some((call) => call.what === what)
+    const broken = failed.find(({ agoMs, what }) => agoMs <= leaseMs || isTried(what))
     if (broken !== undefined)
       return `The ${broken.peer} has failed, and is tried again: ${broken.what} (${broken.code}).`
     const [worst] = failing

@@ -37,4 +37,9 @@ it('names what has failed until the same succeeds', async () => {
   expect(calls.waiting).toEqual([])
   await calls.repeated('database', 'deleting', async () => {})
   expect(calls.failed).toEqual([])
+  const calledOff = (): Promise<never> => Promise.reject(new WaybillError('WB_ABORTED', 'not ours any more'))
+  await expect(calls.repeated('transport', 'taking over', calledOff)).rejects.toMatchObject({
+    code: 'WB_ABORTED',
+  })
+  expect(calls.failed).toEqual([])
 })

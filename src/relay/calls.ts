@@ -49,7 +49,9 @@ export class Calls {
       this.#failed.delete(what)
       return result
     } catch (error) {
-      this.#failed.set(what, { peer, code: describeError(error).code, at: this.#clock.now() })
+      const { code } = describeError(error)
+      // What we have called off ourselves says nothing of the peer.
+      if (code !== 'WB_ABORTED') this.#failed.set(what, { peer, code, at: this.#clock.now() })
       throw error
     }
   }

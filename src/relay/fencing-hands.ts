@@ -33,15 +33,16 @@ export class FencingHands {
     this.#mind = mind
   }
 
-  async takeOver({ call, partition: { partition } }: CommandOf<'takeOver'>): Promise<void> {
-    const { fenced, mind } = this.#options
-    const { sendTimeoutMs } = mind
+  async takeOver({ call, partition: { partition }, timeoutMs }: CommandOf<'takeOver'>): Promise<void> {
     try {
-      const takenOver = await fenced!.takeOver(partition, sendTimeoutMs)
+      const takenOver = await this.#options.fenced!.takeOver(partition, timeoutMs)
       failpoint('relay.after-take-over')
       this.#mind.tookOver(call, takenOver)
     } catch (error) {
-      this.#fail(call, error, 'could not take over a partition at the broker; trying again')
+      // Called off: the partition is not ours any more.
+      if (isWaybillError(error) && error.code === 'WB_ABORTED')
+        this.#mind.fencedCallFailed(call, this.#options.clock.now())
+      else this.#fail(call, error, 'could not take over a partition at the broker; trying again')
     }
   }
 
@@ -91,13 +92,11 @@ export class FencingHands {
   }
 
   async release({ partitions }: CommandOf<'releaseFenced'>): Promise<void> {
-    for (const partition of partitions) {
-      try {
-        await this.#options.fenced!.release(partition)
-      } catch (error) {
-        this.#warn(error, 'could not release a partition at the broker')
-      }
-    }
+    // All of them in this very turn: one that was gained again may be taken over in the next, and must not be released behind that.
+    const releases = partitions.map((partition) => this.#options.fenced!.release(partition))
+    for (const result of await Promise.allSettled(releases))
+      if (result.status === 'rejected')
+        this.#warn(result.reason, 'could not release a partition at the broker')
   }
 
   tellStopped({ partition, reason }: StoppedFencing): void {

@@ -17,6 +17,7 @@ export class RelayFences {
   /** By partition, as the last take-over that was answered gave it. */
   readonly #generations = new Map<number, number>()
   readonly #atLog = new Set<number>()
+  readonly #takingOver = new Set<number>()
 
   constructor(relay: SimulatedRelay, around: Surroundings) {
     this.#relay = relay
@@ -27,11 +28,13 @@ export class RelayFences {
   forget(): void {
     this.#generations.clear()
     this.#atLog.clear()
+    this.#takingOver.clear()
   }
 
   release({ partitions }: CommandOf<'releaseFenced'>): void {
     for (const partition of partitions) {
-      this.#checkFree(partition)
+      // A take-over that is under way is called off: it may still be answered, or not.
+      if (!this.#takingOver.has(partition)) this.#checkFree(partition)
       this.#generations.delete(partition)
     }
   }
@@ -41,6 +44,11 @@ export class RelayFences {
     const { mind, tap } = this.#relay
     let answered: ReturnType<FencedLog['takeOver']> | null = null
     this.#enter(partition)
+    this.#takingOver.add(partition)
+    const leave = (): void => {
+      this.#atLog.delete(partition)
+      this.#takingOver.delete(partition)
+    }
     return {
       kind: 'takeOver',
       hasEffect: false,
@@ -48,7 +56,7 @@ export class RelayFences {
         answered = broker.fenced.takeOver(partition, how)
       },
       answer: () => {
-        this.#atLog.delete(partition)
+        leave()
         if (answered === null) return
         const { generation, found } = answered
         this.#generations.set(partition, generation)
@@ -56,7 +64,7 @@ export class RelayFences {
         mind.tookOver(call, tap.found?.(found, partition, database) ?? found)
       },
       fail: () => {
-        this.#atLog.delete(partition)
+        leave()
         coverage.saw('take-over failed')
         mind.fencedCallFailed(call, clock.now)
       },

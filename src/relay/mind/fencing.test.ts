@@ -74,6 +74,53 @@ describe('a partition that was gained', () => {
     hand.until('takeOver')
   })
 
+  it('has twice the time at each attempt, so that a slow broker is done at last', () => {
+    const hand = hands()
+    const times = Array.from({ length: 5 }, () => {
+      hand.until('takeOver')
+      const { call, timeoutMs } = hand.take('takeOver')
+      hand.mind.fencedCallFailed(call, hand.now)
+      return timeoutMs
+    })
+    expect(times).toEqual([400, 800, 1600, 3200, 3200])
+    hand.until('takeOver')
+    hand.takesOver()
+    hand.read([row(1, 'a')])
+    hand.mind.publishedFenced(hand.take('publishFenced').call, unanswered, hand.now)
+    hand.until('takeOver')
+    expect(hand.take('takeOver').timeoutMs).toBe(400)
+  })
+
+  it('is not taken over any longer where its lease was lost, and anew as soon as that was called off', () => {
+    const hand = hands()
+    const { call } = hand.take('takeOver')
+    hand.mind.lostAll()
+    hand.mind.gained([{ partition: 0, epoch: 9n }], 100_000)
+    hand.decide()
+    expect(hand.take('releaseFenced').partitions).toEqual([0])
+    expect(hand.has('takeOver') || hand.has('releaseFenced')).toBe(false)
+    hand.mind.fencedCallFailed(call, hand.now)
+    hand.decide()
+    expect(hand.take('takeOver').partition).toEqual({ partition: 0, epoch: 9n })
+    expect(hand.has('releaseFenced')).toBe(false)
+  })
+
+  it('is taken over with few others at a time, each with its own time for it', () => {
+    const hand = hands()
+    const leases = Array.from({ length: 6 }, (_, i) => ({ partition: i + 1, epoch: 1n }))
+    hand.mind.gained(leases, 100_000)
+    hand.decide()
+    const first = Array.from({ length: 4 }, () => hand.take('takeOver'))
+    expect(hand.has('takeOver')).toBe(false)
+    hand.mind.tookOver(first[0]!.call, { last: null, lineage })
+    hand.mind.fencedCallFailed(first[1]!.call, hand.now)
+    hand.decide()
+    // Whose turn it was not yet comes before the one that failed.
+    const next = [hand.take('takeOver'), hand.take('takeOver')]
+    expect(next.map(({ partition }) => partition.partition)).toEqual([4, 5])
+    expect(hand.has('takeOver')).toBe(false)
+  })
+
   it('goes on after the relay’s own notes were all settled', () => {
     const hand = hands()
     hand.takesOver(note(4, [1]), { number: 4n })

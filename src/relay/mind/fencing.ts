@@ -3,12 +3,25 @@ import type { LeasedPartition } from '../../ports/lane.ts'
 import type { FencedState } from '../../ports/outbox.ts'
 import type { FencedOutcome, TakenOver } from '../../ports/transport.ts'
 import type { MindCore } from './core.ts'
-import { compare, type Fence, type FencedBatch } from './fence.ts'
+import { compare, type Fence } from './fence.ts'
+import { FencedRows } from './fenced-rows.ts'
 import type { Gathering } from './gathering.ts'
 import { hold } from './holding.ts'
-import { type ChannelState, isRetry, keysOf, type PartitionState } from './state.ts'
+import { type ChannelState, isRetry, type PartitionState } from './state.ts'
 import type { Command, StoppedFencing } from './types.ts'
 import { codeOf, troubles, type Verdicts } from './verdicts.ts'
+
+/**
+ * Each opens connections of its own and has a time-out: all partitions of a relay at once, on a busy machine, are all too late, and
+ * begin anew together.
+ */
+const takeOversAtOnce = 4
+
+/**
+ * What was not done in its time begins anew: a broker that is slow, and no more than that, would never be done. So the next attempt has
+ * twice the time, up to eight times that of a send. One that outlasts its lease harms nobody: it fences a successor, who takes over again.
+ */
+const mostDoublings = 3
 
 /** A partition whose lease is held, and its fence. */
 interface Fenced {
@@ -26,7 +39,10 @@ export class Fencing {
   readonly #core: MindCore
   readonly #gathering: Gathering
   readonly #verdicts: Verdicts
+  readonly #rows: FencedRows
   readonly #calls = new Map<number, Fenced>()
+  /** Of these, those that take over, and whether that was called off. */
+  readonly #takeOvers = new Map<number, boolean>()
   /** Partitions with a call under way at the broker, held or not: there is one at a time. */
   readonly #atBroker = new Set<number>()
   /** Partitions whose writer we have become and have not released. */
@@ -40,6 +56,7 @@ export class Fencing {
     this.#core = core
     this.#gathering = gathering
     this.#verdicts = verdicts
+    this.#rows = new FencedRows(core, gathering)
   }
 
   /** Transactions under way. */
@@ -79,13 +96,22 @@ export class Fencing {
     return commands
   }
 
-  /** What is not held any more, once nothing of it is under way at the broker. */
+  /**
+   * What is not held any more, once nothing is written by it at the broker. A take-over is called off at once: it would fence the new
+   * owner, and where that is this relay itself it would be waited for.
+   */
   release(): Command[] {
-    const released = [...this.#taken].filter(
-      (number) => !this.#core.partitions.has(number) && !this.#atBroker.has(number),
-    )
+    const released = new Set<number>()
+    for (const number of this.#taken)
+      if (!this.#core.partitions.has(number) && !this.#atBroker.has(number)) released.add(number)
+    for (const [call, isOff] of this.#takeOvers) {
+      const { partition } = this.#calls.get(call)!
+      if (isOff || partition.isHeld) continue
+      this.#takeOvers.set(call, true)
+      released.add(partition.partition)
+    }
     for (const number of released) this.#taken.delete(number)
-    return released.length === 0 ? [] : [{ type: 'releaseFenced', partitions: released }]
+    return released.size === 0 ? [] : [{ type: 'releaseFenced', partitions: [...released] }]
   }
 
   nextTry(): number {
@@ -157,12 +183,12 @@ export class Fencing {
       this.#open(fenced)
     } else if (result === 'ahead') {
       const { number, rows } = found.last!
-      if (fence.batch?.number === number) this.#countCommitted(fence.batch)
-      this.#abandon(fence)
+      if (fence.batch?.number === number) this.#rows.countCommitted(fence.batch)
+      this.#rows.abandon(fence)
       fence.removal = { number, rows: rows.map((row) => ({ ...row, partition: partition.partition })) }
       fence.stage = 'remove'
     } else {
-      this.#abandon(fence)
+      this.#rows.abandon(fence)
       fence.reason = result.reason
       if (fence.stage === 'stopped') {
         fence.tryAt = now + this.#core.options.hold.maxMs
@@ -183,7 +209,7 @@ export class Fencing {
     if (fenced === null) return
     const { fence } = fenced
     if (outcome.outcome === 'committed') {
-      this.#countCommitted(batch)
+      this.#rows.countCommitted(batch)
       for (const entry of batch.entries) entry.state = 'removing'
       this.#gathering.endOfKeys(batch.entries)
       fence.removal = { number: batch.number, rows: batch.entries.map((entry) => entry.row) }
@@ -201,8 +227,8 @@ export class Fencing {
       fence.doubt = outcome
       fence.stage = 'takeOver'
       fence.acceptsFromRead = Number.POSITIVE_INFINITY
-      this.#forgetWaiting(fenced)
-      if (fenced.partition.isDraining) this.#abandon(fence)
+      this.#rows.forgetWaiting(fenced.partition)
+      if (fenced.partition.isDraining) this.#rows.abandon(fence)
     }
   }
 
@@ -257,7 +283,7 @@ export class Fencing {
   /** Nothing new begins; a commit whose outcome is unknown is left to the successor. */
   drain(partition: PartitionState): void {
     const { fence } = partition
-    if (fence !== null && fence.stage !== 'publish' && fence.stage !== 'remove') this.#abandon(fence)
+    if (fence !== null && fence.stage !== 'publish' && fence.stage !== 'remove') this.#rows.abandon(fence)
   }
 
   *#held(): Iterable<Fenced> {
@@ -291,10 +317,15 @@ export class Fencing {
 
   #takeOver({ partition, fence }: Fenced, now: number): Command | null {
     const mayAsk = !partition.isDraining && this.#gathering.fitsLease(partition, now)
-    if (!mayAsk || this.#atBroker.has(partition.partition)) return null
+    // Those that fail again and again leave room for others.
+    const most = fence.failures > 0 ? takeOversAtOnce - 1 : takeOversAtOnce
+    if (!mayAsk || this.#takeOvers.size >= most || this.#atBroker.has(partition.partition)) return null
     this.#atBroker.add(partition.partition)
     this.#taken.add(partition.partition)
-    return { type: 'takeOver', call: this.#call({ partition, fence }), partition: leaseOf(partition) }
+    const call = this.#call({ partition, fence })
+    this.#takeOvers.set(call, false)
+    const timeoutMs = this.#core.options.sendTimeoutMs * 2 ** Math.min(fence.failures, mostDoublings)
+    return { type: 'takeOver', call, partition: leaseOf(partition), timeoutMs }
   }
 
   #call(fenced: Fenced): number {
@@ -310,8 +341,7 @@ export class Fencing {
     if (fenced === undefined) return null
     this.#calls.delete(call)
     const { partition, fence } = fenced
-    const isTakeOver = fence.stage === 'takeOver' || (fence.stage === 'stopped' && fence.found === null)
-    if (isTakeOver || fence.stage === 'publish') this.#atBroker.delete(partition.partition)
+    if (this.#takeOvers.delete(call) || fence.stage === 'publish') this.#atBroker.delete(partition.partition)
     fence.call = null
     return partition.isHeld ? fenced : null
   }
@@ -322,8 +352,8 @@ export class Fencing {
     fence.stage = 'takeOver'
     fence.acceptsFromRead = Number.POSITIVE_INFINITY
     fence.removal = null
-    this.#forgetWaiting({ partition, fence })
-    this.#abandon(fence)
+    this.#rows.forgetWaiting(partition)
+    this.#rows.abandon(fence)
   }
 
   /** From the read that is issued next: all of it, from the start. */
@@ -345,49 +375,16 @@ export class Fencing {
       now,
     )
     // What waits was read before the fence. Doubts are remembered, so that it is sent in smaller company.
-    this.#forgetWaiting(fenced)
+    this.#rows.forgetWaiting(fenced.partition)
   }
 
   /** A successor has fenced us: everything of the partition is dropped, and the lease given up. */
   #lose({ partition, fence }: Fenced): void {
-    this.#abandon(fence)
+    this.#rows.abandon(fence)
     fence.stage = 'lost'
     this.#core.fenced.push(leaseOf(partition))
     partition.isDraining = true
     this.#gathering.drain(partition)
-  }
-
-  #countCommitted({ channel, entries }: FencedBatch): void {
-    channel.confirmations += entries.length
-    channel.failures = 0
-    this.#core.counters.confirmed += entries.length
-  }
-
-  /** Rows of a transaction that are not ours to decide on any more. */
-  #abandon(fence: Fence): void {
-    const { batch } = fence
-    if (batch === null) return
-    fence.batch = null
-    for (const entry of batch.entries) {
-      entry.partition.busy -= 1
-      this.#core.drop(entry)
-    }
-    this.#gathering.endOfKeys(batch.entries)
-  }
-
-  #forgetWaiting({ partition }: Fenced): void {
-    for (const key of keysOf(partition)) {
-      if (key.channel.rules.form !== 'fence') continue
-      for (const entry of key.queue) this.#core.drop(entry)
-      key.queue = []
-      // What was passed over is read again with all the rest.
-      if (key.closed?.waitsFor === 'queue') {
-        key.closed = null
-        this.#core.reopening.delete(key)
-      }
-      this.#core.refresh(key)
-    }
-    for (const pool of partition.pools.values()) this.#core.dropLooseOf(pool)
   }
 }
 

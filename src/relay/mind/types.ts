@@ -114,7 +114,12 @@ export type Command =
     }
   | { readonly type: 'endTaken'; readonly take: number; readonly losses: readonly Loss[] }
   /** Form `fence`: makes this relay the partition's only writer at the broker. */
-  | { readonly type: 'takeOver'; readonly call: number; readonly partition: LeasedPartition }
+  | {
+      readonly type: 'takeOver'
+      readonly call: number
+      readonly partition: LeasedPartition
+      readonly timeoutMs: number
+    }
   /** What the store knows of it. */
   | { readonly type: 'fencedState'; readonly call: number; readonly partition: LeasedPartition }
   /** One transaction of one partition; `number` is its note's. */

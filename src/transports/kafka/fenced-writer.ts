@@ -27,6 +27,7 @@ export interface FencedWriterOptions {
 export class FencedWriter {
   readonly #options: FencedWriterOptions
   #session: FencedSession | undefined
+  #takingOver: AbortController | undefined
   readonly #limits: BatchLimits = new Map()
 
   constructor(options: FencedWriterOptions) {
@@ -34,19 +35,22 @@ export class FencedWriter {
   }
 
   async takeOver(timeoutMs: number): Promise<TakenOver> {
-    await this.release()
     const { partition, transactionalId, makeProducer, positions } = this.#options
-    const end = new AbortController()
+    this.#takingOver?.abort()
+    // Before anything is waited for: a release may come meanwhile.
+    const end = (this.#takingOver = new AbortController())
     const session = new FencedSession(makeProducer(transactionalId))
     const take = async (): Promise<TakenOver> => {
+      await this.#endSession()
       await positions.ready(partition, end.signal)
+      end.signal.throwIfAborted()
       await session.fence()
       // Only now: what the fence has decided stands in the log, and nothing can be added to it.
       const { value, lineage } = await positions.last(partition, transactionalId, end.signal)
       return { last: value === undefined ? null : decodeNote(value), lineage }
     }
     try {
-      const taken = await withDeadline(take(), timeoutMs, `Taking over partition ${partition}`)
+      const taken = await withDeadline(take(), timeoutMs, `Taking over partition ${partition}`, end.signal)
       this.#session = session
       return taken
     } catch (error) {
@@ -83,7 +87,13 @@ export class FencedWriter {
     return outcome.outcome === 'committed' ? outcome : this.#conclude(session, outcome)
   }
 
+  /** Also in the middle of a take-over, which is given up. */
   async release(): Promise<void> {
+    this.#takingOver?.abort()
+    await this.#endSession()
+  }
+
+  async #endSession(): Promise<void> {
     const session = this.#session
     this.#session = undefined
     await session?.close()

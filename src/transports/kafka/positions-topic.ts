@@ -69,7 +69,7 @@ export class PositionsTopic {
         )
       } catch (error) {
         // It may have been removed since: the next attempt looks, and makes it anew.
-        this.#known = 0
+        if (!signal.aborted) this.#known = 0
         throw error
       }
     })

@@ -91,6 +91,17 @@ describeWithKafka('a fenced Kafka publisher whose broker is in trouble', () => {
     await expectSeen(1n, 2n, 3n)
   })
 
+  it('gives a take-over up at once where the partition is released in the middle of it, and takes over anew', async () => {
+    await warm()
+    kafka.proxy.blackHole()
+    const taking = publisher.takeOver(0, 600_000)
+    await publisher.release(0)
+    await expect(taking).rejects.toMatchObject({ code: 'WB_ABORTED' })
+    await kafka.proxy.heal()
+    const { last } = await publisher.takeOver(0, timeoutMs)
+    expect(last?.number).toBe(1n)
+  })
+
   it('says "unknown" where its commit is lost on the way, and learns that it is not there', async () => {
     await warm()
     const first = sent.get(1n)!
