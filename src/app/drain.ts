@@ -1,5 +1,5 @@
 import { systemClock } from '../kernel/clock.ts'
-import { WaybillError } from '../kernel/errors.ts'
+import { isWaybillError, WaybillError } from '../kernel/errors.ts'
 import type { Backlog, BacklogKind } from '../ports/backlog.ts'
 import type { Store } from '../ports/store.ts'
 import type { RelayStatus } from '../relay/relay.ts'
@@ -43,7 +43,7 @@ export interface DrainReport {
  * be sent now: what is left is delayed, tried again later, blocked, or has not moved for as long as a lease and a send may
  * take. Of broker transports, and of the channels of the configuration. Call it after `start()`.
  *
- * Throws `WB_NOT_RUNNING`, and the store's errors where it cannot be asked what is there.
+ * Throws `WB_NOT_RUNNING`, and the store's errors where it cannot be asked what is there for as long.
  */
 export type Drain = (options?: DrainOptions) => Promise<DrainReport>
 
@@ -66,13 +66,37 @@ export function createDrain(
     const lanes = await lanesOf(config, backlog)
     const until = systemClock.now() + limitMs
     const quiet = new Quiet(leaseMs + publishTimeoutMs)
+    const patience = new Patience(leaseMs + publishTimeoutMs)
     for (;;) {
       const relays = relaysOf(status())
-      const remains = await look(lanes, backlog, relays)
+      const remains = await patience.look(() => look(lanes, backlog, relays), until, signal)
       if (!remains.some(({ why }) => why === 'waiting' || why === 'held')) return { remains, isCut: false }
       if (signal.aborted || systemClock.now() >= until) return { remains, isCut: true }
       if (quiet.lasts(JSON.stringify([remains, relays.map(({ counters }) => counters)])))
         return { remains, isCut: false }
+      await systemClock.sleep(lookEveryMs, signal)
+    }
+  }
+}
+
+/** One look that fails says little: the relays themselves are there again when the database is. */
+class Patience {
+  readonly #ms: number
+
+  constructor(ms: number) {
+    this.#ms = ms
+  }
+
+  /** Rejects with what `work` rejects with where that lasts, is no matter of time, or the time is up. */
+  async look<T>(work: () => Promise<T>, until: number, signal: AbortSignal): Promise<T> {
+    const end = Math.min(until, systemClock.now() + this.#ms)
+    for (;;) {
+      try {
+        return await work()
+      } catch (error) {
+        const canPass = isWaybillError(error) && error.retryable !== 'no'
+        if (!canPass || signal.aborted || systemClock.now() >= end) throw error
+      }
       await systemClock.sleep(lookEveryMs, signal)
     }
   }

@@ -104,6 +104,11 @@ describe('the status for people', () => {
     expect(statusText(status({ channels: [] }), page)).toContain('waybill migrate')
   })
 
+  it('counts keys as people do', () => {
+    const text = statusText(status({ channels: [channel({ blocked: 1, parked: 2 })] }), page)
+    expect(text).toContain('1 blocked key, 2 parked keys')
+  })
+
   it('says so where nothing is to be done', () => {
     expect(statusText(status(), page)).toContain('Nothing to look at.')
   })

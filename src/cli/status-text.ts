@@ -56,11 +56,15 @@ const channelTitles = ['pending', 'flight', 'retry', 'held', 'dead', 'lag', 'per
 function noteOf({ delayed, blocked, parked }: ChannelSummary): string {
   return [
     delayed > 0 ? `${number(delayed)} delayed` : '',
-    blocked > 0 ? `${number(blocked)} blocked keys` : '',
-    parked > 0 ? `${number(parked)} parked keys` : '',
+    keysText(blocked, 'blocked'),
+    keysText(parked, 'parked'),
   ]
     .filter((text) => text !== '')
     .join(', ')
+}
+
+function keysText(count: number, how: string): string {
+  return count === 0 ? '' : `${number(count)} ${how} ${count === 1 ? 'key' : 'keys'}`
 }
 
 interface FiguresRow {
