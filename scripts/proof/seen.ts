@@ -1,5 +1,5 @@
 import { durationText } from '../../src/guarantees/duration.ts'
-import type { Row } from '../../src/prove/rows.ts'
+import { isInjected, noFault, type Row, startSpell } from '../../src/prove/rows.ts'
 import { type ProofRun, type Seen, seenOf, trackName } from './runs.ts'
 
 export interface Surroundings {
@@ -35,7 +35,7 @@ ${findingsOf(runs)}`
 }
 
 function faultsOf(rows: readonly Row[]): number {
-  const ran = rows.filter(({ fault, verdict }) => fault !== 'none' && verdict !== 'not-run')
+  const ran = rows.filter(({ fault, verdict }) => isInjected(fault) && verdict !== 'not-run')
   return new Set(ran.map(({ fault }) => fault)).size
 }
 
@@ -43,7 +43,7 @@ function tableOf(transport: string, runs: readonly ProofRun[]): string {
   const rows = runs.filter((run) => run.transport === transport).flatMap((run) => run.rows)
   const ran = rows.filter(({ verdict }) => verdict !== 'not-run')
   const tracks = [...new Set(ran.map(trackName))]
-  const faults = [...new Set(ran.map(({ fault }) => fault))].toSorted(noneFirst)
+  const faults = [...new Set(ran.map(({ fault }) => fault))].toSorted(uninjectedFirst)
   const lines = faults.map((fault) => {
     const of = ran.filter((row) => row.fault === fault)
     const cells = tracks.map((track) => cell(seenOf(of.filter((row) => trackName(row) === track))))
@@ -69,8 +69,10 @@ function memoryLines({ transport, seed, memory }: ProofRun): string[] {
   )
 }
 
-function noneFirst(a: string, b: string): number {
-  return Number(b === 'none') - Number(a === 'none') || a.localeCompare(b)
+/** What nobody made happen comes first. */
+function uninjectedFirst(a: string, b: string): number {
+  const rank = (fault: string): number => [startSpell, noFault].indexOf(fault)
+  return rank(b) - rank(a) || a.localeCompare(b)
 }
 
 function cell({ verdict, messages, rerun, repeated, lost }: Seen): string {

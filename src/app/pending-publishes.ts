@@ -1,4 +1,4 @@
-import { CommitOutcomeUnknownError } from '../kernel/errors.ts'
+import { isWaybillError } from '../kernel/errors.ts'
 import type { StartedPublish } from '../outbox/publish.ts'
 import { type TransactionRunner, wrapBehind } from '../ports/transaction-runner.ts'
 
@@ -57,7 +57,7 @@ export class PendingPublishes {
           for (const channel of channelsOf(pending)) this.#listener.committed(channel)
           return result
         } catch (error) {
-          if (error instanceof CommitOutcomeUnknownError) {
+          if (isWaybillError(error) && error.code === 'WB_COMMIT_OUTCOME_UNKNOWN') {
             for (const channel of channelsOf(pending)) this.#listener.unknown(channel)
           }
           throw error

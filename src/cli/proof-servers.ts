@@ -1,6 +1,7 @@
 import type { FaultClass, Missing } from '../prove/catalog.ts'
 import type { ProofOptions } from '../prove/run.ts'
 import { proofDisk, smallDiskSettings } from '../prove/disk.ts'
+import type { Service } from '../prove/service/service.ts'
 import { type KafkaPlace, kafkaOfTheirs, startKafkaPlace } from '../prove/kafka-place.ts'
 import { type PostgresServer, startPostgres } from '../testing/postgres-server.ts'
 import type { SmallDisk } from '../testing/small-disk.ts'
@@ -20,11 +21,10 @@ export interface ProofServers {
 const theirDisk: Missing = { missing: 'the server is yours, and so is its disk' }
 
 /** Those of a configuration, which says where they are. */
-export const serversOfTheirs: Pick<ProofOptions, 'databaseUrl' | 'server' | 'disk' | 'kafka'> = {
-  databaseUrl: null,
-  server: null,
-  disk: theirDisk,
-  kafka: null,
+export function serversOfTheirs({
+  isBrokered,
+}: Service): Pick<ProofOptions, 'databaseUrl' | 'server' | 'disk' | 'kafka'> {
+  return { databaseUrl: null, server: null, disk: theirDisk, kafka: isBrokered ? kafkaOfTheirs(null) : null }
 }
 
 /** Starts what was not given. Where one of them cannot start, the other is stopped again. */

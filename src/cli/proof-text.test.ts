@@ -29,7 +29,11 @@ function text(rows: readonly Row[], verdict: ProofReport['verdict'], history: st
   const logs = { checker: 'cleanLogs', checked: 1, anomalies: [] }
   const memory = [{ process: 'relay-1', highest: 120.5, first: 98, last: 101.2 }]
   const replay = 'waybill prove --faults kill --seconds 60 --seed 7'
-  return proofText({ verdict, seed: 7, seconds: 60, rows, logs, memory, history, waiting, replay }, page)
+  const unseen = ['shipping has handled no message a second time']
+  return proofText(
+    { verdict, seed: 7, seconds: 60, rows, logs, memory, unseen, history, waiting, replay },
+    page,
+  )
 }
 
 describe('what a proof has shown', () => {
@@ -37,6 +41,7 @@ describe('what a proof has shown', () => {
     const shown = text([row, { ...row, fault: 'cut writer', verdict: 'not-run' }], 'valid')
     expect(shown).toMatch(/exactly-once +kill writer +yes +2 +120 +3 +0 +0 +1\.2 s/u)
     expect(shown).toContain('There was no time for: cut writer. More --seconds run more.')
+    expect(shown).toContain('shipping has handled no message a second time')
     expect(shown).toContain('VALID  Every guarantee held under every fault that ran.')
     expect(shown).toContain('The same chances again: waybill prove --faults kill --seconds 60 --seed 7')
     expect(shown).toMatch(/^Not to be shown yet: .*two-phase commit \(T1, .*T11\)\.$/mu)

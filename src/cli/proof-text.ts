@@ -31,6 +31,7 @@ export function proofText(report: ProofReport & { readonly replay: string }, pag
   const table = tableText(columns, ran.map(cells), page)
   const notes = [
     ...skipped(report.rows),
+    ...report.unseen,
     ...ran.flatMap(findings),
     ...report.logs.anomalies.map(({ kind, id, detail }) => `${id} ${kind}: ${detail}`),
   ]

@@ -21,15 +21,17 @@ export interface ServiceFlags extends Record<string, unknown> {
 }
 
 export const serviceHelp = `
-Your own service: with --config the channels of your configuration are proven (over local transports so far), on its database,
-in a schema of the run's own that is removed at the end. Your settings hold, except that times such as leaseMs are shortened
-(a flag counts first) and nothing expires. Payloads are made by the channels' schemas, or given with --messages. With
---handlers (the file of check-idempotency) your handlers run; without, handlers that only keep a ledger. Each consumer of a
-channel is judged for itself. Your server is neither killed nor stopped, and of its sessions only the run's own are ended.
+Your own service: with --config the channels of your configuration are proven, on its database, in a schema of the run's own, and
+over its Kafka, in topics and groups of the run's own: all of them are removed at the end. Its credentials must be allowed to make and
+remove them. Your settings hold, except that times such as leaseMs are shortened (a flag counts first) and nothing expires. Payloads
+are made by the channels' schemas, or given with --messages. With --handlers (the file of check-idempotency) your handlers run;
+without, handlers that only keep a ledger. Each consumer of a channel is judged for itself. Your servers are neither killed nor
+stopped, and of the sessions only the run's own are ended.
 
 How your handlers stay off your data: as in check-idempotency, on copies of the tables named, which their transactions find
 because search_path begins with their schema. PostgreSQL refuses the commit of one that wrote anything but the copies, or read
-an original of them, and the proof ends with that. But what a handler does outside its transaction (another connection, HTTP,
+an original of them, and the proof ends with that. A copy has columns, defaults and constraints of its table, but neither its
+triggers nor its foreign keys and row-level policies. But what a handler does outside its transaction (another connection, HTTP,
 mail) is done for real, and hundreds of times: use a database for tests.
 
 What counts as an effect: each run that commits; on an effectively-once channel what a further run changes in the copies, once
@@ -121,6 +123,11 @@ export async function withSubject<T>(
   return await prove({ service, copies: handlers === undefined ? null : { tables, ignore, maxRows } })
 }
 
+/** One word for a shell: quotes of a name are not the shell's. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/u.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
+}
+
 /** As they were given, to be given again. */
 export function serviceFlagsText(flags: ServiceFlags): readonly string[] {
   const settings = settingFlags(flags)
@@ -130,6 +137,6 @@ export function serviceFlagsText(flags: ServiceFlags): readonly string[] {
   ].flatMap(([flag, value]) => {
     const isDefault = flag === serviceFlags.maxRows && value === 100_000
     const given = Array.isArray(value) ? value.join(',') : (value as string | number | undefined)
-    return given === undefined || isDefault || given === '' ? [] : [`${flag} ${given}`]
+    return given === undefined || isDefault || given === '' ? [] : [`${flag} ${shellWord(String(given))}`]
   })
 }

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { many, WaybillError } from '../index.ts'
+import { kafkaTransport } from '../kafka.ts'
+import type { AddressDesk } from '../testing.ts'
 import { Company } from './company.ts'
 import type { Query } from './database.ts'
 import { openInstance, type Instance } from './instance.ts'
@@ -9,7 +11,6 @@ import { reportOf, type DemoReport } from './report.ts'
 import { createShop, dropSchemas } from './schema.ts'
 import { settingsFor, type DemoSettings, type LeftOut } from './settings.ts'
 import { isDrained, readStatistics, type Statistics } from './statistics.ts'
-import { openTopicDesk, type TopicDesk } from './topic.ts'
 import type { DemoView, Phase } from './view.ts'
 
 export interface DemoOptions {
@@ -59,7 +60,7 @@ class Run {
   readonly #broken = new AbortController()
   /** The caller's signal, or a child that keeps ending. */
   readonly #signal: AbortSignal
-  #topics: TopicDesk | null = null
+  #topics: AddressDesk | null = null
   #hasSchemas = false
   #phase: Phase = 'starting'
   #openedAt = 0
@@ -111,7 +112,7 @@ class Run {
     }
     await Promise.all([
       attempt(`the schemas ${schemas.shop} and ${schemas.waybill}`, dropSchemas(this.#query, schemas)),
-      attempt(`the topic ${topic}`, this.#topics?.remove(topic, consumer)),
+      attempt(`the topic ${topic}`, this.#topics?.remove([topic], [consumer])),
     ])
     await this.#office.waybill[Symbol.asyncDispose]()
     await this.#topics?.close()
@@ -134,7 +135,7 @@ class Run {
     await createShop(this.#query, schemas.shop, customers)
     this.#signal.throwIfAborted()
     if (brokers !== null) {
-      this.#topics = await openTopicDesk(brokers)
+      this.#topics = await kafkaTransport({ brokers }).openDesk!('waybill demo')
       await this.#topics.create(topic, 6)
     }
     this.#signal.throwIfAborted()

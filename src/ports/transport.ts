@@ -1,6 +1,7 @@
 import type { TransportCapabilities } from '../kernel/capabilities.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Envelope } from '../kernel/message.ts'
+import type { AddressDesk } from './address-desk.ts'
 
 export interface TransportContext {
   readonly logger: Logger
@@ -17,6 +18,26 @@ export interface TransportDefinition {
   /** What is wrong with an address, in words, or `undefined` where it is one of this transport. @default any text is one */
   readonly addressFault?: (address: string) => string | undefined
   open(context: TransportContext): Transport
+  /**
+   * The same brokers, credentials and settings, and other names for all that it keeps there itself. Addresses and consumers are named by
+   * whoever moves it.
+   * @default it stays where it is, and `waybill prove` does not take it
+   */
+  elsewhere?(place: TransportPlace): TransportDefinition
+  /** Throws `WB_PEER_MISSING` where the client is not installed. Absent where nothing is kept at a broker. */
+  openDesk?(applicationName: string): Promise<AddressDesk>
+}
+
+/** Where a transport is moved to. */
+export interface TransportPlace {
+  /** What its own names there begin with. */
+  readonly id: string
+  /** No longer than this is a consumer that was killed waited for, in milliseconds, where the transport can choose. */
+  readonly sessionTimeoutMs: number
+  /** No longer than this may a request take, in milliseconds. */
+  readonly requestTimeoutMs: number
+  /** Told what could not be kept as it was configured, in a sentence. */
+  readonly onDifference?: (sentence: string) => void
 }
 
 /** What a transport may be able to do: say whether it is there. */
@@ -152,7 +173,7 @@ export interface FencedPublisher {
     messages: readonly FencedMessage[],
     timeoutMs: number,
   ): Promise<FencedOutcome>
-  /** The partition is another's now. */
+  /** The partition is another's now. A take-over of it that is under way rejects with `WB_ABORTED`, or may still be answered. */
   release(partition: number): Promise<void>
   close(): Promise<void>
 }

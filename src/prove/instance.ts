@@ -3,9 +3,10 @@ import { kafkaTransport } from '../kafka.ts'
 import { localTransport } from '../local.ts'
 import { postgresStore } from '../postgres.ts'
 import type { Client } from '../demo/database.ts'
+import type { TransportDefinition } from '../ports/transport.ts'
 import type { Service } from './service/service.ts'
-import { type ChildSettings, type ProveSettings, sessionsOf } from './settings.ts'
-import { positionsTopic, tracksOf } from './tracks.ts'
+import { type ChildSettings, type ProveSettings, requestTimeoutMs, sessionsOf } from './settings.ts'
+import { tracksOf } from './tracks.ts'
 
 /** The same, or the user's own. */
 export function openFor(
@@ -17,27 +18,24 @@ export function openFor(
   return service === null ? openInstance(settings, name, options) : service.open(settings, name, options)
 }
 
+/** The way to Kafka, in names of the run's own. */
+export function kafkaOf(
+  { id, sessionTimeoutMs }: Pick<ProveSettings, 'id' | 'sessionTimeoutMs'>,
+  brokers: readonly string[],
+): TransportDefinition {
+  return kafkaTransport({ brokers }).elsewhere!({ id, sessionTimeoutMs, requestTimeoutMs })
+}
+
 /** Waybill as one process of a run has it. Over the local transport each consumer relays for itself. */
 export function openInstance(
   settings: ProveSettings,
   name: string,
   options: { readonly relay?: boolean } = {},
 ): Waybill<Client> {
-  const { id, databaseUrl, brokers, sessionTimeoutMs, schema, leaseMs } = settings
+  const { databaseUrl, brokers, schema, leaseMs } = settings
   const config = defineConfig<Client>({
     store: postgresStore({ connectionString: databaseUrl!, schema }),
-    transports:
-      brokers === null
-        ? { local: localTransport() }
-        : {
-            kafka: kafkaTransport({
-              brokers,
-              sessionTimeoutMs,
-              positionsTopic: positionsTopic(id),
-              transactionalIdPrefix: id,
-              requestTimeoutMs: 2000,
-            }),
-          },
+    transports: brokers === null ? { local: localTransport() } : { kafka: kafkaOf(settings, brokers) },
     channels: tracksOf(settings).flatMap(({ channel, follow }) =>
       follow === null ? [channel] : [channel, follow],
     ),

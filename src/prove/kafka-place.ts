@@ -2,8 +2,8 @@ import { freePort, type KafkaServer, type Proxy, startKafka, startProxy } from '
 
 /** The brokers of a run. */
 export interface KafkaPlace {
-  /** Past all proxies. */
-  readonly brokers: readonly string[]
+  /** Past all proxies. `null`: as the user's configuration says, which may name several Kafkas. */
+  readonly brokers: readonly string[] | null
   /** Where it was started for the run, and may be killed. */
   readonly server: KafkaServer | null
   /**
@@ -16,9 +16,11 @@ export interface KafkaPlace {
   stop(): Promise<void>
 }
 
-/** Six seconds is the least that a broker takes where nobody has changed it. */
-export function kafkaOfTheirs(brokers: readonly string[]): KafkaPlace {
-  return { brokers, server: null, links: null, sessionTimeoutMs: 6000, stop: async () => {} }
+/** The least that a broker takes where nobody has changed it. */
+export const theirSessionTimeoutMs = 6000
+
+export function kafkaOfTheirs(brokers: KafkaPlace['brokers']): KafkaPlace {
+  return { brokers, server: null, links: null, sessionTimeoutMs: theirSessionTimeoutMs, stop: async () => {} }
 }
 
 /** Starts a broker with a way in for each kind of process, so that each can be cut off alone. */

@@ -64,5 +64,6 @@ export class Links {
 
 function placeOf(databaseUrl: string): HostPort {
   const url = new URL(databaseUrl)
-  return { host: url.hostname, port: Number(url.port || 5432) }
+  // A URL has an IPv6 address in brackets, and a socket has not.
+  return { host: url.hostname.replaceAll(/^\[|\]$/gu, ''), port: Number(url.port || 5432) }
 }

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { HistoryEvent } from '../testing.ts'
-import type { Spell } from './rows.ts'
+import { isInjected, type Spell } from './rows.ts'
 
 /** Everything that processes noted, databases held and faults did, in order of time; `readHistory` of waybill/testing reads it. */
 export function mergedHistory(
@@ -11,7 +11,7 @@ export function mergedHistory(
   spells: readonly Spell[],
 ): readonly HistoryEvent[] {
   const faults = spells
-    .filter(({ fault }) => fault !== 'none')
+    .filter(({ fault }) => isInjected(fault))
     .flatMap(({ fault, from, to }): readonly HistoryEvent[] => {
       const mark = { process: 'prove', f: 'fault', key: fault, seq: null, id: null } as const
       return [

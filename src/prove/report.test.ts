@@ -25,7 +25,7 @@ const well = ['none', 'a', 'b', 'c'].map((fault) => row(fault, 'valid'))
 const quiet = { relay: ['all is well'] }
 
 function verdict(rows: readonly Row[], said: Readonly<Record<string, readonly string[]>> = quiet): string {
-  return reportOf({ seed: 1, seconds: 60, rows, memory: [], said, secrets: ['canary'] }).verdict
+  return reportOf({ seed: 1, seconds: 60, rows, memory: [], unseen: [], said, secrets: ['canary'] }).verdict
 }
 
 test('a run is valid where every row is, and three faults at least have fired', () => {
@@ -42,7 +42,15 @@ test('a secret in a log, or an error that nobody handled, is no less a fault tha
 })
 
 test('a report names the rows of the matrix that wait, and what they wait for', () => {
-  const { waiting } = reportOf({ seed: 1, seconds: 60, rows: well, memory: [], said: quiet, secrets: [] })
+  const { waiting } = reportOf({
+    seed: 1,
+    seconds: 60,
+    rows: well,
+    memory: [],
+    unseen: [],
+    said: quiet,
+    secrets: [],
+  })
   expect(waiting).toContainEqual({
     for: 'two-phase commit',
     rows: expect.arrayContaining(['T1', 'T11']),

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { event, type Event } from '../../test/fakes/history.ts'
 import type { HistoryEvent } from '../testing.ts'
-import { type Row, rowsOf, type Spell, type TrackEvidence } from './rows.ts'
+import { noFault, type Row, rowsOf, type Spell, startSpell, type TrackEvidence } from './rows.ts'
 
 const spells: readonly Spell[] = [
   { fault: 'none', from: 0, to: 100, quietAt: 110, hasStruck: true },
@@ -56,6 +56,12 @@ function rows(
     spells,
     true,
   )
+}
+
+/** Of which no money is read. */
+function evidence(guarantee: TrackEvidence['guarantee'], history: readonly HistoryEvent[]): TrackEvidence {
+  const sorted = [...history].sort((a, b) => a.t - b.t)
+  return { guarantee, way: null, history: sorted, readings: [], money: 0, hasFollow: false }
 }
 
 function verdicts(found: readonly Row[]): readonly string[] {
@@ -145,11 +151,32 @@ test('money that is not there speaks against every spell', () => {
   expect(verdicts(rows('exactly-once', well, { readings }))).toEqual(['invalid', 'invalid', 'invalid'])
 })
 
-test('where the machine stood still, what comes of that alone is not known to be wrong', () => {
-  const evidence = (guarantee: TrackEvidence['guarantee'], history: readonly HistoryEvent[]) => ({
-    ...{ guarantee, way: null, readings: [], money: 0, hasFollow: false },
-    history: [...history].sort((a, b) => a.t - b.t),
+test('where nothing marks the end of what was lost, who loses everything for long does not work', () => {
+  const events = (works: boolean): readonly HistoryEvent[] =>
+    Array.from({ length: 40 }, (_, i) => {
+      const message = { id: `l${i}`, seq: i + 1, at: 1_000_000 * i }
+      return [...written(message), ...(works && i % 10 === 0 ? delivered(message) : [])]
+    }).flat()
+  const long: readonly Spell[] = [
+    { fault: 'kill relay', from: 0, to: 40_000_000, quietAt: 41_000_000, hasStruck: true },
+  ]
+  const found = (works: boolean): readonly Row[] =>
+    rowsOf({ ...evidence('at-most-once', events(works)), isUnmarked: true }, long, true)
+  expect(found(true)[0]).toMatchObject({ verdict: 'valid', lost: 36 })
+  expect(found(false)[0]).toMatchObject({
+    verdict: 'invalid',
+    anomalies: expect.arrayContaining([expect.objectContaining({ kind: 'stalled', id: 'l39' })]),
   })
+})
+
+test('a track that gets its first message later has not been seen at the start', () => {
+  const began: Spell = { fault: startSpell, from: -100_000, to: -50_000, quietAt: -50_000, hasStruck: true }
+  const [first, ...rest] = rowsOf(evidence('at-least-once', well), [began, ...spells], true)
+  expect(first).toMatchObject({ fault: startSpell, verdict: 'not-run' })
+  expect(verdicts(rest)).toEqual(['valid', 'valid', 'valid'])
+})
+
+test('where the machine stood still, what comes of that alone is not known to be wrong', () => {
   const lost = evidence(
     'at-most-once',
     well.filter(({ id, f }) => id !== 'm03' || f === 'write'),
@@ -229,4 +256,13 @@ test('where nobody could read the money, exactly-once is not known to hold', () 
   expect(verdicts(found)).toEqual(['unknown', 'unknown', 'unknown'])
   expect(found[0]!.anomalies).toMatchObject([{ kind: 'vacuous', id: 'conservation' }])
   expect(verdicts(rows('at-least-once', well, { readings }))).toEqual(['valid', 'valid', 'valid'])
+})
+
+test('while everything is started a server may be late, so what a guarantee leaves open may happen there', () => {
+  const lost = well.filter(({ id, f }) => id !== 'm03' || f === 'write')
+  const started = spells.map((spell) => (spell.fault === noFault ? { ...spell, fault: startSpell } : spell))
+  const verdictOf = (guarantee: TrackEvidence['guarantee']): unknown =>
+    rowsOf(evidence(guarantee, lost), started, true).map(({ fault, verdict }) => [fault, verdict])[0]
+  expect(verdictOf('at-most-once')).toEqual([startSpell, 'valid'])
+  expect(verdictOf('at-least-once')).toEqual([startSpell, 'invalid'])
 })

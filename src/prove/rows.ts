@@ -10,6 +10,7 @@ import {
   ghosts,
   type HistoryEvent,
   judge,
+  lossesEnd,
   lostShape,
   perKeyOrder,
   recoveryTime,
@@ -41,7 +42,7 @@ export interface Row {
   /** The user's own channel and consumer; `null` where the load is the run's own. */
   readonly channel: string | null
   readonly consumer: string | null
-  /** `none`: no fault, before the first of them. */
+  /** `none`: no fault, before the first of them · `start`: everything was started, and met its first messages. */
   readonly fault: string
   readonly verdict: Verdict | 'not-run'
   /** How often the fault came of which this was seen. */
@@ -71,12 +72,31 @@ export interface TrackEvidence {
   /** `null`: none moves with its effects. */
   readonly money: number | null
   readonly hasFollow: boolean
+  /** See `Judged`. @default false */
+  readonly isUnmarked?: boolean
   /** Why it may show nothing, whatever is in the history. @default none */
   readonly doubts?: readonly string[]
 }
 
+/**
+ * Everything is started at once, and what a server does for the first time takes it longer than any process waits for: that may bring a
+ * message again, which would speak against what has no fault.
+ */
+export const startSpell = 'start'
+
+/** Without any fault: nothing is allowed. */
+export const noFault = 'none'
+
+/** Whether somebody made it happen. */
+export function isInjected(fault: string): boolean {
+  return fault !== noFault && fault !== startSpell
+}
+
 /** LIVE: what was written before a fault ended has had its effect within this time after it. */
 export const mostRecoveryMs = 15_000
+
+/** A busy machine takes its time to start everything. */
+export const mostStartMs = 60_000
 
 /** What the whole history of a track says against its guarantee. */
 function resultsOf({
@@ -85,6 +105,7 @@ function resultsOf({
   readings,
   money,
   hasFollow,
+  isUnmarked = false,
 }: TrackEvidence): readonly CheckResult[] {
   return [
     totalQueue(history),
@@ -95,6 +116,8 @@ function resultsOf({
     accounted(history),
     contiguous(history),
     ...(guarantee === 'at-most-once' ? [singleRuns(history)] : []),
+    // A fault and what it takes to recover from it, twice over.
+    ...(isUnmarked ? [lossesEnd(history, 2 * mostRecoveryMs)] : []),
     ...(hasFollow ? [stateAndOutput(history)] : []),
     ...(guarantee === 'exactly-once' && money !== null ? [conservation(readings, money)] : []),
   ]
@@ -119,6 +142,8 @@ export function rowsOf(
     }
     const all = [...lives.values()]
     const under = all.filter((life) => isUnderWay(life, spell))
+    if (spell.fault === startSpell && under.length === 0)
+      return notRun(track, spell.fault, 'it had no message yet')
     const own = results.map((result) => ({
       ...result,
       // A spell may have nothing for a checker, as when nothing rolled back; money that nobody could read is not known to be there.
@@ -127,7 +152,7 @@ export function rowsOf(
     }))
     const recovery = recoveryOf(history, spell)
     // A machine that gives processes no turn is a fault that nobody has injected: leases end, and recovery waits for it.
-    const since = spell.fault === 'none' ? spell.from : spell.to
+    const since = spell.fault === noFault ? spell.from : spell.to
     const stood = stalls.some(({ from }) => from >= since && from <= spell.quietAt)
     const isLate = recovery !== null && recovery.anomalies.length > 0
     const vacuous: Anomaly[] = []
@@ -138,7 +163,7 @@ export function rowsOf(
     if (under.length === 0) say('messages', 'none was under way that could have felt it')
     else if (!all.some(({ to, isCommitted }) => isCommitted && to >= spell.from))
       say('messages', 'none was committed from then on')
-    if (stood && (isLate || spell.fault === 'none'))
+    if (stood && (isLate || spell.fault === noFault))
       say('machine', 'processes stood still that nobody had stopped: it was busy with something else')
     for (const doubt of doubts) say('handler', doubt)
     if (!isDrained) say('drain', 'messages were still under way when the time for draining was over')
@@ -149,7 +174,7 @@ export function rowsOf(
         ...(recovery === null || (isLate && stood) ? [] : [recovery]),
         { checker: 'notVacuous', checked: 1, anomalies: vacuous },
       ],
-      spell.fault === 'none' && !stood ? 'none' : guarantee,
+      spell.fault === noFault && !stood ? 'none' : guarantee,
     )
     const anomalies = withShape(found, history)
     const count = (kind: Anomaly['kind']): number =>
@@ -255,7 +280,7 @@ function recoveryOf(
   history: readonly HistoryEvent[],
   { from, to, fault }: Spell,
 ): ReturnType<typeof recoveryTime> | null {
-  if (fault === 'none') return null
+  if (!isInjected(fault)) return null
   const mark = { process: 'prove', key: fault, seq: null, id: null, f: 'fault' } as const
   const spell: HistoryEvent[] = [
     { ...mark, type: 'invoke', t: from },

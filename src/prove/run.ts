@@ -10,7 +10,18 @@ import { type Memory, memoryOf } from './memory.ts'
 import { keepHistory, mergedHistory } from './merged-history.ts'
 import { mergedRows } from './merged-rows.ts'
 import { type ProofReport, reportOf } from './report.ts'
-import { noTime, notRun, type Row, rowsOf, type Spell } from './rows.ts'
+import {
+  isInjected,
+  mostRecoveryMs,
+  mostStartMs,
+  noFault,
+  noTime,
+  notRun,
+  type Row,
+  rowsOf,
+  type Spell,
+  startSpell,
+} from './rows.ts'
 import { inTurns, type Shares, sharesOf, shuffled } from './schedule.ts'
 import { lendSession } from './service/lent-session.ts'
 import { keysPerTrack, secretsOf, sessionsOf } from './settings.ts'
@@ -41,6 +52,8 @@ export interface ProofOptions {
   readonly onView: (view: ProofView) => void
   /** Something it made could not be taken away again. */
   readonly onLeftBehind: (what: string, error: unknown) => void
+  /** Schemas that are there of runs which were killed. @default nobody is told */
+  readonly onRemnants?: (schemas: readonly string[]) => void
 }
 
 /**
@@ -86,7 +99,10 @@ class Run {
     this.#signal = signal
     const { office, query, settings, tracks, ownTracks } = stage
     this.#marks = new Marks(office, query, settings, ownTracks)
-    this.#calm = new Calm({ query, settings, tracks, marks: this.#marks, signal })
+    this.#calm = new Calm({
+      ...{ query, settings, tracks, marks: this.#marks, signal },
+      mostDrainMs: Math.max(120_000, options.seconds * 1000),
+    })
   }
 
   async run(): Promise<ProofReport> {
@@ -112,11 +128,17 @@ class Run {
     const shares = sharesOf(seconds)
     const { company, settings } = this.#stage
     await company.start(() => this.#stage.settled(this.#signal))
+    const startedAt = now()
+    await this.#rest(shares.startMs)
+    await this.#calm.begun()
+    await this.#note(startSpell, startedAt, true)
+    // What comes again because of it comes a moment later.
+    await this.#rest(shares.startMs)
     const baselineFrom = now()
     this.#enter('baseline')
     await this.#rest(shares.baselineMs)
     await this.#read()
-    await this.#note('none', baselineFrom, true)
+    await this.#note(noFault, baselineFrom, true)
     const chance = chanceOf(seed)
     const { planned, missing } = this.#catalog(chance)
     this.#enter('faults')
@@ -132,9 +154,9 @@ class Run {
     this.#enter('judging')
     await company.stop()
     this.#signal.throwIfAborted()
-    const { rows, histories, memory } = await this.#judge(isDrained, left)
+    const { histories, ...judged } = await this.#judge(isDrained, left)
     this.#enter('over')
-    const report = reportOf({ seed, seconds, rows, memory, said: company.said, secrets: secretsOf(settings) })
+    const report = reportOf({ seed, seconds, ...judged, said: company.said, secrets: secretsOf(settings) })
     if (report.verdict !== 'invalid') return { ...report, history: null }
     const merged = mergedHistory(histories, this.#readings, this.#spells)
     return { ...report, history: keepHistory(settings.id, merged) }
@@ -201,7 +223,9 @@ class Run {
   /** The fault is over; it is waited for what was under way, so that the next one is not charged with it. */
   async #note(fault: string, from: number, hasStruck: boolean): Promise<void> {
     const to = now()
-    await this.#calm.quiet(to - this.#stage.offset)
+    // What a handler fails for again and again never ends: no more than half of a short run goes by.
+    const startMs = Math.max(mostRecoveryMs, Math.min(mostStartMs, this.#options.seconds * 500))
+    await this.#calm.quiet(to - this.#stage.offset, isInjected(fault) ? mostRecoveryMs : startMs)
     this.#spells.push({ fault, from, to, hasStruck, quietAt: now() })
   }
 
@@ -226,21 +250,24 @@ class Run {
     readonly rows: readonly Row[]
     readonly histories: readonly (readonly HistoryEvent[])[]
     readonly memory: readonly Memory[]
+    readonly unseen: readonly string[]
   }> {
     const { company, tracks } = this.#stage
     const told = company.history()
     const stalls = [...this.#stalls, ...stallsOf(told)]
     const rows: Row[] = []
     const histories: (readonly HistoryEvent[])[] = []
+    const allUnseen: string[] = []
     for (const judged of tracks) {
-      const evidence = await this.#stage.evidence(judged, told, this.#marks.ids)
+      const { unseen = [], ...evidence } = await this.#stage.evidence(judged, told, this.#marks.ids)
+      allUnseen.push(...unseen)
       histories.push(evidence.history)
       const readings = this.#readings.filter(({ key }) => key === judged.name)
       const money = judged.hasMoney ? keysPerTrack * startBalance : null
       rows.push(...rowsOf({ ...judged, ...evidence, readings, money }, this.#spells, isDrained, stalls))
       for (const [fault, why] of left) rows.push(notRun(judged, fault, why))
     }
-    return { rows: mergedRows(rows), histories, memory: memoryOf(told) }
+    return { rows: mergedRows(rows), histories, memory: memoryOf(told), unseen: allUnseen }
   }
 
   #enter(phase: Phase): void {
@@ -284,7 +311,7 @@ class Run {
       elapsedSeconds: (performance.now() - this.#startedAt) / 1000,
       seconds: this.#options.seconds,
       processes: this.#stage.company.states,
-      faults: Math.max(0, this.#spells.length - 1),
+      faults: this.#spells.filter(({ fault }) => isInjected(fault)).length,
       ...this.#figures,
     }
   }

@@ -2,6 +2,8 @@ import type { Chance } from '../testing.ts'
 
 /** Shares of a run's time, in milliseconds. A quarter of the time between baseline and drain is quiet. */
 export interface Shares {
+  /** Everything was started; until it is warm, and again until that has left no trace. */
+  readonly startMs: number
   readonly baselineMs: number
   /** After each fault has been healed. */
   readonly quietMs: number
@@ -12,6 +14,7 @@ export interface Shares {
 export function sharesOf(seconds: number): Shares {
   const ms = seconds * 1000
   return {
+    startMs: Math.min(2000, ms * 0.05),
     baselineMs: Math.min(15_000, Math.max(2000, ms * 0.08)),
     quietMs: 700,
     endMs: Math.min(30_000, Math.max(5000, ms * 0.12)),

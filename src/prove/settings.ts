@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Guarantee } from '../index.ts'
 import type { HostPort } from '../ports/store.ts'
 import type { ServiceSettings } from './service/settings.ts'
@@ -37,7 +38,12 @@ export interface ChildSettings extends ProveSettings {
   readonly history: string
 }
 
-/** What the sessions of one process of a run are called, or of all its processes. Two runs may be at work in one database. */
+/** Two runs may be at work in one database, or at one broker. */
+export function newRunId(): string {
+  return `waybill_prove_${randomBytes(4).toString('hex')}`
+}
+
+/** What the sessions of one process of a run are called, or of all its processes. */
 export function sessionsOf({ id }: Pick<ProveSettings, 'id'>, process: string = ''): string {
   return `waybill prove ${id}: ${process}`
 }
@@ -79,3 +85,6 @@ export function readChildSettings(env: Readonly<Record<string, string | undefine
 
 /** Keys of each guarantee. Few enough that each has a history, and many enough for some to be spared by what hits one. */
 export const keysPerTrack = 24
+
+/** Of a request to a broker, in milliseconds. Faults last seconds: who finds one hanging should not need longer. */
+export const requestTimeoutMs = 2000

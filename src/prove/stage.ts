@@ -1,24 +1,25 @@
 import { randomBytes } from 'node:crypto'
 import type { Guarantee, Waybill, WaybillError } from '../index.ts'
 import type { Client, Query } from '../demo/database.ts'
-import { openTopicDesk } from '../demo/topic.ts'
-import { type HistoryEvent, until } from '../testing.ts'
+import type { HistoryEvent } from '../testing.ts'
 import type { InTransaction, Scratch } from '../testing/idempotency-scratch.ts'
 import { type FakeClock, fakeClock, findFaketime } from '../testing/faults/clock-jump.ts'
 import type { FaultClass, Missing } from './catalog.ts'
 import { type Cast, Company } from './company.ts'
-import { openInstance } from './instance.ts'
+import { kafkaOf, openInstance } from './instance.ts'
 import { evidenceOf } from './evidence.ts'
+import { Grounds } from './grounds.ts'
 import type { KafkaPlace } from './kafka-place.ts'
 import { Links, type Party } from './links.ts'
 import { createLoad, dropSchemas } from './load-tables.ts'
+import { remnantsOf } from './remnants.ts'
 import type { TrackEvidence } from './rows.ts'
 import { type CopiesOptions, makeCopies } from './service/copies.ts'
-import { doubtsOf, rerunsOf } from './service/evidence.ts'
+import { doubtsOf, rerunsOf, unseenOf } from './service/evidence.ts'
 import { ledgerTexts } from './service/ledger-tables.ts'
 import type { Service } from './service/service.ts'
-import type { ProveSettings } from './settings.ts'
-import { followConsumer, type Judged, positionsTopic, type Track, tracksOf } from './tracks.ts'
+import { newRunId, type ProveSettings } from './settings.ts'
+import { followConsumer, type Judged, type Track, tracksOf } from './tracks.ts'
 
 export interface StageOptions {
   /** `null`: as the user's configuration says. */
@@ -35,12 +36,12 @@ export interface StageOptions {
   readonly onBroken: (error: WaybillError) => void
   /** Something it made could not be taken away again. */
   readonly onLeftBehind: (what: string, error: unknown) => void
+  /** Schemas that are there of runs which were killed. @default nobody is told */
+  readonly onRemnants?: (schemas: readonly string[]) => void
 }
 
 const partitions = 6
 const consumerNames = ['consumer-1', 'consumer-2']
-/** A busy machine takes its time for it. */
-const settledMs = 60_000
 
 /** What of the user's own is proven. */
 export interface Subject {
@@ -69,7 +70,7 @@ export class Stage implements AsyncDisposable {
   constructor(options: StageOptions) {
     this.#options = options
     const { databaseUrl, kafka, guarantees, subject } = options
-    const id = `waybill_prove_${randomBytes(4).toString('hex')}`
+    const id = newRunId()
     this.settings = {
       id,
       databaseUrl,
@@ -125,6 +126,8 @@ export class Stage implements AsyncDisposable {
       await this.query('select 1').catch(() => this.#removals.pop())
       throw error
     }
+    const remnants = await remnantsOf(this.query, this.settings)
+    if (remnants.length > 0) this.#options.onRemnants?.(remnants)
     await createLoad(
       this.query,
       loadSchema,
@@ -133,7 +136,9 @@ export class Stage implements AsyncDisposable {
     if (subject !== null) await this.#createForService(subject)
     const [row] = await this.query('select (extract(epoch from clock_timestamp()) * 1e6)::float8 as t')
     this.#offset = now() - Number(row!['t'])
-    if (kafka !== null) await this.#createTopics(kafka)
+    // A broker of the run's own goes with all it has.
+    if (kafka?.server === null) this.#removals.push(() => this.#grounds.remove())
+    if (kafka !== null) await this.#grounds.make()
     const database = databaseUrl ?? subject?.service.listensAt ?? null
     this.#links = await Links.open(database, kafka)
     this.#setClocks()
@@ -167,7 +172,7 @@ export class Stage implements AsyncDisposable {
     track: Judged,
     told: readonly HistoryEvent[],
     marks: ReadonlySet<string>,
-  ): Promise<Pick<TrackEvidence, 'history' | 'doubts'>> {
+  ): Promise<Pick<TrackEvidence, 'history' | 'doubts'> & { readonly unseen?: readonly string[] }> {
     const { query, settings, offset } = this
     const history = await evidenceOf(query, settings, track, told, { offset, marks })
     if (track.pair === null) return { history }
@@ -180,6 +185,7 @@ export class Stage implements AsyncDisposable {
     return {
       history: [...history, ...reruns].sort((a, b) => a.t - b.t),
       doubts: [...doubts, ...(await doubtsOf(query, settings, track))],
+      unseen: await unseenOf(query, settings, track),
     }
   }
 
@@ -201,56 +207,29 @@ export class Stage implements AsyncDisposable {
     )
   }
 
-  /**
-   * Resolves when every consumer has its share of each topic. A group that is being shared out brings again what is under way, which is
-   * no fault of anybody's, and the baseline allows nothing. Throws `WB_TIMED_OUT`.
-   */
+  /** Resolves when every consumer has its share of what brokers keep for it. Throws `WB_TIMED_OUT`. */
   async settled(signal: AbortSignal): Promise<void> {
-    const { kafka } = this.#options
-    if (kafka === null) return
-    const groups = this.ownTracks.flatMap((track) =>
-      track.follow === null ? [track.consumer] : [track.consumer, followConsumer(track)],
-    )
-    const desk = await openTopicDesk(kafka.brokers)
-    try {
-      const what = 'the groups of the consumers of this proof, with all of their members,'
-      const look = async (): Promise<boolean> =>
-        await desk.areShared(groups, consumerNames.length).catch(() => false)
-      await until(what, look, { timeoutMs: settledMs, everyMs: 100, signal })
-    } finally {
-      await desk.close()
-    }
+    await this.#grounds.settled(consumerNames.length, signal)
   }
 
-  async #createTopics({ brokers, server }: KafkaPlace): Promise<void> {
-    const desk = await openTopicDesk(brokers)
-    try {
-      for (const { channel, follow } of this.ownTracks) {
-        await desk.create(channel.address, partitions)
-        if (follow !== null) await desk.create(follow.address, partitions)
-      }
-    } finally {
-      await desk.close()
-      // A broker of the run's own goes with all it has.
-      if (server === null) this.#removals.push(() => this.#removeTopics(brokers))
+  get #grounds(): Grounds {
+    const { subject } = this.#options
+    if (subject !== null) return new Grounds(subject.service.grounds(this.settings.id))
+    const { ownTracks: tracks, settings } = this
+    if (settings.brokers === null) return new Grounds([])
+    const ground = {
+      transport: kafkaOf(settings, settings.brokers),
+      addresses: tracks.flatMap(({ channel, follow }) => [
+        channel.address,
+        ...(follow === null ? [] : [follow.address]),
+      ]),
+      streams: partitions,
+      consumers: tracks.flatMap((track) => [
+        track.consumer,
+        ...(track.follow === null ? [] : [followConsumer(track)]),
+      ]),
     }
-  }
-
-  async #removeTopics(brokers: readonly string[]): Promise<void> {
-    const desk = await openTopicDesk(brokers)
-    try {
-      // At once: groups of processes that were killed are waited for.
-      await Promise.all(
-        this.ownTracks.flatMap((track) => [
-          desk.remove(track.channel.address, track.consumer),
-          ...(track.follow === null ? [] : [desk.remove(track.follow.address, followConsumer(track))]),
-        ]),
-      )
-      if (this.ownTracks.some(({ guarantee }) => guarantee === 'exactly-once'))
-        await desk.remove(positionsTopic(this.settings.id))
-    } finally {
-      await desk.close()
-    }
+    return new Grounds([ground])
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

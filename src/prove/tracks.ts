@@ -42,6 +42,8 @@ export interface Judged {
   readonly hasFollow: boolean
   /** Money moves with its effects. */
   readonly hasMoney: boolean
+  /** Messages may be lost between outbox and handler, and nothing marks the end of those that were not. */
+  readonly isUnmarked: boolean
 }
 
 /** One way to keep a guarantee: a channel, and how it is consumed. */
@@ -78,6 +80,8 @@ function trackOf(id: string, guarantee: Guarantee, way: Way | null): Track {
     pair: null,
     hasFollow: isFollowed,
     hasMoney: guarantee === 'exactly-once',
+    // See `Marks`.
+    isUnmarked: false,
     channel: defineChannel<Load>({
       name: channelName,
       guarantee,
@@ -99,11 +103,6 @@ function trackOf(id: string, guarantee: Guarantee, way: Way | null): Track {
 
 export function followConsumer(track: Track): string {
   return `${track.consumer}.follow`
-}
-
-/** Where fenced transactions note what they carried. */
-export function positionsTopic(id: string): string {
-  return `${id}.positions`
 }
 
 /** One of the track's keys; told apart from those of others. */

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { CommitOutcomeUnknownError, type Waybill } from '../index.ts'
+import type { Waybill } from '../index.ts'
+import { isWaybillError } from '../kernel/errors.ts'
 import type { Chance } from '../testing/chance.ts'
 import type { HistoryRecorder } from '../testing/history.ts'
 import type { Client } from '../demo/database.ts'
@@ -98,8 +99,9 @@ export class Writer {
       note('ok', places)
     } catch (error) {
       if (error instanceof Regret) note('fail', new Map())
-      // What was told as unknown is unknown (A5), and what failed has nothing stored (A4).
-      else if (error instanceof CommitOutcomeUnknownError) note('info', new Map())
+      // What was told as unknown is unknown (A5), and what failed has nothing stored (A4). By its code: the user's configuration may have
+      // loaded another copy of the package, whose classes are others.
+      else if (isWaybillError(error) && error.code === 'WB_COMMIT_OUTCOME_UNKNOWN') note('info', new Map())
       else {
         note('fail', new Map())
         await pause(100)

@@ -92,6 +92,7 @@ describe('waybill prove', () => {
         'kill consumer-2',
         'kill writer',
         'none',
+        'start',
         'terminate backends',
       ])
       expect(stderr).toContain('The same chances again:')

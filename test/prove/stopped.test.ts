@@ -1,5 +1,7 @@
-import { expect, it } from 'vitest'
+import { Client } from 'pg'
+import { expect, it, onTestFinished } from 'vitest'
 import { type ProofOptions, runProof } from '../../src/prove/run.ts'
+import { sessionsOf } from '../../src/prove/settings.ts'
 import { postgresDatabase } from '../setup/servers.ts'
 
 /** Rejects as a proof does whose processes load this module first, and with what it left behind. */
@@ -41,4 +43,23 @@ it('a proof that is stopped while its processes start waits for none of them', a
     },
   })
   await expect(proof).rejects.toMatchObject({ code: 'WB_ABORTED' })
+})
+
+it('a proof tells of schemas that killed ones have left, and of none whose processes live', async () => {
+  const { url } = await postgresDatabase()
+  const [dead, alive] = ['waybill_prove_0000dead', 'waybill_prove_00a11fe0']
+  const client = new Client({ connectionString: url, application_name: sessionsOf({ id: alive }, 'office') })
+  await client.connect()
+  onTestFinished(() => client.end())
+  for (const name of [dead, `${dead}_load`, alive, `${alive}_load`, 'waybill_prove_mine'])
+    await client.query(`create schema ${name}`)
+  const stop = new AbortController()
+  const told: unknown[] = []
+  const onRemnants = (schemas: readonly string[]): void => {
+    told.push(schemas)
+    stop.abort()
+  }
+  const proof = proofWith('', { databaseUrl: url, signal: stop.signal, onRemnants })
+  await expect(proof).rejects.toMatchObject({ code: 'WB_ABORTED' })
+  expect(told).toEqual([[dead, `${dead}_load`]])
 })

@@ -147,12 +147,19 @@ async function play(
     onLeftBehind: (what: string, error: unknown) => {
       output.note(`Could not remove ${what}: ${describeError(error).message}`)
     },
+    onRemnants: (schemas: readonly string[]) => {
+      output.note(
+        `Schemas of proofs of which no process is connected any more, as after a kill. To remove them: drop schema ${schemas.join(', ')} cascade;`,
+      )
+    },
   }
   const note = (line: string): void => {
     output.note(line)
   }
   if (provesService(flags))
-    return await withSubject(flags, note, (subject) => runProof({ ...course, ...serversOfTheirs, subject }))
+    return await withSubject(flags, note, (subject) =>
+      runProof({ ...course, ...serversOfTheirs(subject.service), subject }),
+    )
   const wishes = { transport, databaseUrl, brokers, faults, seconds }
   const { stop, ...servers } = await startProofServers(wishes, signal)
   try {

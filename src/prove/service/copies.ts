@@ -58,11 +58,26 @@ function noteTexts(
         if tg_op <> 'DELETE' then ${write(1, 'new')} end if;
         return null;
       end $note$`,
-    ...tables.map(({ name, table, columns }) => {
+    // Row triggers see nothing of it.
+    `create function ${s}."waybill note truncate"() returns trigger language plpgsql as $note$
+      declare current_run text := nullif(pg_catalog.current_setting('${runSetting}', true), '');
+      begin
+        if current_run is null then return null; end if;
+        execute pg_catalog.format('insert into ${s}."waybill changes" (run, image, sign)
+          select $1, jsonb_build_array($2, to_jsonb(t) - $3), -1 from %I.%I t', tg_table_schema, tg_table_name)
+          using current_run, tg_argv[0], tg_argv[1:];
+        return null;
+      end $note$`,
+    ...tables.flatMap(({ name, table, columns }) => {
       const left = columns.map((column) => column.name).filter((column) => changing.has(`${name}.${column}`))
       const given = [name, ...left].map(quoteText).join(', ')
-      return `create trigger "waybill note" after insert or update or delete on ${s}.${quoteName(table)}
-        for each row execute function ${s}."waybill note"(${given})`
+      const copy = `${s}.${quoteName(table)}`
+      return [
+        `create trigger "waybill note" after insert or update or delete on ${copy}
+          for each row execute function ${s}."waybill note"(${given})`,
+        `create trigger "waybill note truncate" before truncate on ${copy}
+          for each statement execute function ${s}."waybill note truncate"(${given})`,
+      ]
     }),
   ]
 }

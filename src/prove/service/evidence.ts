@@ -54,18 +54,46 @@ export async function rerunsOf(
   })
 }
 
-/** Why a track may show nothing, although all went well. */
-export async function doubtsOf(
+/** What of a track was not seen, although its rows hold. */
+export async function unseenOf(
   query: Query,
   { loadSchema, copies }: Place,
   { name, guarantee, pair }: Judged,
 ): Promise<readonly string[]> {
+  if (guarantee !== 'effectively-once' || copies === null) return []
   const [row] = await query(
-    `select exists (select from ${loadSchema}.effects where track = $1) as "hasEffects",
-       exists (select from ${loadSchema}.acted where track = $1) as "hasActed"`,
+    `select exists (select from ${loadSchema}.reruns where track = $1)
+       or not exists (select from ${loadSchema}.effects where track = $1) as seen`,
     [name],
   )
   const { consumer, channel } = pair!
+  return row!['seen'] === true
+    ? []
+    : [
+        `${consumer} has handled no message of ${channel} a second time to the end, so nothing was seen of its being idempotent: ` +
+          'a longer run may, and waybill check-idempotency does.',
+      ]
+}
+
+/** Why a track may show nothing, although all went well. */
+export async function doubtsOf(
+  query: Query,
+  { schema, loadSchema, copies }: Place & Pick<ProveSettings, 'schema'>,
+  { name, guarantee, names, pair }: Judged,
+): Promise<readonly string[]> {
+  const [row] = await query(
+    `select exists (select from ${loadSchema}.effects where track = $1) as "hasEffects",
+       exists (select from ${loadSchema}.acted where track = $1) as "hasActed",
+       (select count(*) from ${schema}.blocked where channel = $2 and consumer = $3)::int as failing,
+       (select error_code from ${schema}.blocked where channel = $2 and consumer = $3 order by failed_at desc limit 1) as code`,
+    [name, names.channel, names.consumer],
+  )
+  const { consumer, channel } = pair!
+  const failing = Number(row!['failing'])
+  if (failing > 0)
+    return [
+      `${consumer} still fails for ${failing} messages of ${channel} (${String(row!['code'])}), which are tried again`,
+    ]
   if (row!['hasEffects'] !== true) return [`${consumer} has handled no message of ${channel} to the end`]
   return guarantee === 'effectively-once' && copies !== null && row!['hasActed'] !== true
     ? [`${consumer} changed nothing in the tables that are named (--tables): a second effect would not show`]

@@ -2,13 +2,18 @@ import type { AnyChannel, ResolvedConfig, WaybillConfig } from '../../app/config
 import type { Settings } from '../../app/settings.ts'
 import { WaybillError } from '../../index.ts'
 import type { HostPort } from '../../ports/store.ts'
+import type { TransportDefinition } from '../../ports/transport.ts'
+import { theirSessionTimeoutMs } from '../kafka-place.ts'
+import { requestTimeoutMs } from '../settings.ts'
 
 export interface ConfigPlace {
-  /** Of the run: its consumers bear it. */
+  /** Of the run: its consumers bear it, and its addresses. */
   readonly id: string
   readonly schema: string
   /** To the database; `null`: its own. */
   readonly way: HostPort | null
+  /** Told what of the configuration a run cannot keep, in a sentence. */
+  readonly onDifference?: (sentence: string) => void
 }
 
 /** Faults last seconds: who takes over, or finds a call hanging, should not need longer. */
@@ -37,8 +42,8 @@ export function hastyFlags(
 }
 
 /** What a consumer of the user's is called in the run. */
-export function movedName(id: string, consumer: string): string {
-  return `${id}.${consumer}`
+export function movedName(id: string, name: string): string {
+  return `${id}.${name}`
 }
 
 /**
@@ -58,16 +63,7 @@ export function movedConfig(
   resolved: ResolvedConfig,
   place: ConfigPlace,
 ): WaybillConfig {
-  const { id, schema, way } = place
-  const broker = Object.entries(transports).find(([, { capabilities }]) => !capabilities.isLocal)
-  if (broker !== undefined) {
-    const [name, { kind }] = broker
-    throw new WaybillError(
-      'WB_INVALID_CONFIG',
-      `prove runs a configuration over local transports only, and "${name}" goes to ${kind}, whose topics others use. ` +
-        'What Waybill does over a broker of yours is shown by: waybill prove --brokers host:port --database-url postgres://host/database',
-    )
-  }
+  const { id, schema, way, onDifference = () => {} } = place
   const moved = store?.elsewhere?.({ schema, ...(way === null ? {} : { way }) })
   if (moved === undefined) {
     throw new WaybillError(
@@ -78,18 +74,66 @@ export function movedConfig(
   return {
     ...settings,
     store: moved,
-    transports,
+    transports: Object.fromEntries(
+      Object.entries(transports).map(([name, transport]) => [
+        name,
+        movedTransport(name, transport, brokerId(transports, id, name), onDifference),
+      ]),
+    ),
     channels: channels.map((listed) => {
       const channel = 'channel' in listed ? listed.channel : listed
       const { transport } = resolved.routes.get(channel.name)!
-      return { channel: movedChannel(channel, id), transport }
+      const address = movedAddress(transports, id, transport, channel.address)
+      return { channel: movedChannel(channel, id, address), transport }
     }),
   }
 }
 
-function movedChannel(channel: AnyChannel, id: string): AnyChannel {
+/** What the names of a transport at its broker begin with in the run: two of them may be at one broker. */
+function brokerId(transports: WaybillConfig['transports'], id: string, name: string): string {
+  return `${id}-${Object.keys(transports).indexOf(name)}`
+}
+
+/** What an address of the user's is called in the run. */
+export function movedAddress(
+  transports: WaybillConfig['transports'],
+  id: string,
+  transport: string,
+  address: string,
+): string {
+  const { isLocal } = transports[transport]!.capabilities
+  return isLocal ? address : movedName(brokerId(transports, id, transport), address)
+}
+
+/** What goes to a broker gets names of the run's own there. */
+function movedTransport(
+  name: string,
+  transport: TransportDefinition,
+  id: string,
+  onDifference: (sentence: string) => void,
+): TransportDefinition {
+  if (transport.capabilities.isLocal) return transport
+  if (transport.elsewhere === undefined || transport.openDesk === undefined) {
+    throw new WaybillError(
+      'WB_INVALID_CONFIG',
+      `prove uses addresses of its own, and the transport "${name}" (${transport.kind}) can neither make nor remove any. ` +
+        'Give it a configuration without that transport.',
+    )
+  }
+  return transport.elsewhere({
+    id,
+    sessionTimeoutMs: theirSessionTimeoutMs,
+    requestTimeoutMs,
+    onDifference: (sentence) => {
+      onDifference(`Transport "${name}": ${sentence}`)
+    },
+  })
+}
+
+function movedChannel(channel: AnyChannel, id: string, address: string): AnyChannel {
   return Object.freeze({
     ...channel,
+    address,
     consumers: Object.fromEntries(
       Object.entries(channel.consumers).map(([consumer, form]) => [movedName(id, consumer), form]),
     ),

@@ -6,10 +6,11 @@ import type { Client } from '../../demo/database.ts'
 import { createWaybill, type Guarantee, type Waybill, WaybillError } from '../../index.ts'
 import type { HostPort } from '../../ports/store.ts'
 import { recordHandlers } from '../../testing/idempotency-recorder.ts'
+import type { Ground } from '../grounds.ts'
 import type { Judged } from '../tracks.ts'
-import { hastyFlags, movedConfig, movedName } from './moved-config.ts'
+import { hastyFlags, movedAddress, movedConfig, movedName } from './moved-config.ts'
 import type { ServicePair, ServiceSettings } from './settings.ts'
-import { sessionsOf } from '../settings.ts'
+import { newRunId, sessionsOf } from '../settings.ts'
 
 export interface ServiceWishes extends Omit<ServiceSettings, 'pairs'> {
   readonly guarantees: readonly Guarantee[]
@@ -30,20 +31,19 @@ const ownConsumer = 'prove'
 export class Service {
   readonly settings: ServiceSettings
   readonly config: ResolvedConfig
-  /** Channels that are left out, and why, for people. */
-  readonly notes: readonly string[]
+  readonly #notes: string[]
   readonly #given: WaybillConfig
 
   private constructor(
     settings: ServiceSettings,
     given: WaybillConfig,
     config: ResolvedConfig,
-    notes: readonly string[],
+    notes: string[],
   ) {
     this.settings = settings
     this.#given = given
     this.config = config
-    this.notes = notes
+    this.#notes = notes
   }
 
   /** In a process of a run. */
@@ -96,6 +96,11 @@ export class Service {
     return service
   }
 
+  /** For people: channels that are left out, and why, and what is not as it was configured. */
+  get notes(): readonly string[] {
+    return this.#notes
+  }
+
   /** Where its database listens, if a proxy would be taken for it. */
   get listensAt(): HostPort | null {
     return this.config.store?.listensAt?.() ?? null
@@ -111,7 +116,40 @@ export class Service {
       pair: { channel, consumer },
       hasFollow: false,
       hasMoney: false,
+      isUnmarked: guarantee === 'at-most-once' && this.#isBrokered(channel),
     }))
+  }
+
+  /** Whether any of its messages goes to a broker, what handlers publish among them. */
+  get isBrokered(): boolean {
+    return [...this.config.routes.values()].some(
+      ({ channel: { name, isStored } }) => isStored && this.#isBrokered(name),
+    )
+  }
+
+  /** What the run of this id has at brokers. */
+  grounds(id: string): readonly Ground[] {
+    const { transports } = movedConfig(this.#given, this.config, { id, schema: id, way: null })
+    const routes = [...this.config.routes.values()].filter(({ channel }) => this.#isBrokered(channel.name))
+    const { pairs } = this.settings
+    const judged = (name: string): readonly ServicePair[] => pairs.filter(({ channel }) => channel === name)
+    return [...Map.groupBy(routes, ({ transport }) => transport)].map(([name, own]): Ground => {
+      const { used = [], unused = [] } = Object.groupBy(own, ({ channel }) =>
+        judged(channel.name).length > 0 ? 'used' : 'unused',
+      )
+      const addressesOf = (some: typeof own): readonly string[] => [
+        ...new Set(
+          some.map(({ channel }) => movedAddress(this.#given.transports, id, name, channel.address)),
+        ),
+      ]
+      const consumers = used.flatMap(({ channel }) => judged(channel.name).map(({ consumer }) => consumer))
+      return {
+        transport: transports[name]!,
+        addresses: addressesOf(used),
+        further: addressesOf(unused),
+        consumers: [...new Set(consumers)].map((consumer) => movedName(id, consumer)),
+      }
+    })
   }
 
   /** How long a relay of the run holds its partitions. */
@@ -135,13 +173,19 @@ export class Service {
     return createWaybill(config, { flags, env: process.env }) as Waybill<Client>
   }
 
+  #isBrokered(channel: string): boolean {
+    return !this.#given.transports[this.config.routes.get(channel)!.transport]!.capabilities.isLocal
+  }
+
   get #flags(): Readonly<Record<string, unknown>> {
     return hastyFlags(this.config.settings, this.settings.flags)
   }
 
   #compile(planned: readonly PlannedConsumer[]): void {
-    // Names of any run.
-    const place = { id: 'run', schema: 'waybill_prove', way: null }
+    // Names as long as those of any run.
+    const id = newRunId()
+    const onDifference = (sentence: string): void => void this.#notes.push(sentence)
+    const place = { id, schema: id, way: null, onDifference }
     const config = resolveConfig(movedConfig(this.#given, this.config, place), {
       flags: this.#flags,
       env: process.env,
@@ -150,7 +194,7 @@ export class Service {
       channel,
       facts: {
         ...facts,
-        name: movedName(place.id, facts.name),
+        name: movedName(id, facts.name),
         handlerTimeoutMs: Math.min(facts.handlerTimeoutMs, this.handlerTimeoutMs),
       },
     }))

@@ -29,6 +29,31 @@ export function progressDuring(
   return { checker: 'progressDuring', checked: windows.length, anomalies }
 }
 
+/** Two of a channel with few messages may be far apart. */
+const fewestLosses = 3
+
+/**
+ * LIVE where messages may be lost and nothing marks the end of those that were: who loses all that was committed, one after the other,
+ * for longer than a time does not work at all.
+ */
+export function lossesEnd(history: readonly HistoryEvent[], maxMs: number): CheckResult {
+  const done = new Set(doneOf(history, 'effect', 'dead', 'expired', 'dropped').map(({ id }) => id))
+  const committed = [...writesOf(history)]
+    .filter(([, { outcome }]) => outcome === 'committed')
+    .sort(([, a], [, b]) => a.from - b.from)
+  const anomalies: Anomaly[] = []
+  let lost: number[] = []
+  for (const [id, { from }] of committed) {
+    if (done.has(id)) lost = []
+    else lost.push(from)
+    const since = lost[0] ?? from
+    if (lost.length < fewestLosses || from - since <= maxMs * 1000) continue
+    const detail = `all that was committed in the ${Math.round((from - since) / 1000)} ms before it was lost too, ${maxMs} ms are allowed`
+    anomalies.push({ kind: 'stalled', id, detail })
+  }
+  return { checker: 'lossesEnd', checked: committed.length, anomalies }
+}
+
 export interface Recovery extends CheckResult {
   /** From the end of the last fault to the last end of a message that was written before; in milliseconds. `null`: nothing to tell. */
   readonly recoveryMs: number | null

@@ -1,11 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import type { TransportCapabilities } from '../../kernel/capabilities.ts'
-import type { Transport, TransportContext, TransportDefinition } from '../../ports/transport.ts'
+import type {
+  Transport,
+  TransportContext,
+  TransportDefinition,
+  TransportPlace,
+} from '../../ports/transport.ts'
+import { KafkaAddressDesk } from './address-desk.ts'
 import { loadKafka, type KafkaLibrary } from './client.ts'
 import { dispatchProducer } from './dispatch-producer.ts'
 import { KafkaDispatcher } from './dispatcher.ts'
 import { KafkaFencedPublisher } from './fenced-publisher.ts'
-import { resolveOptions, type KafkaTransportOptions } from './options.ts'
+import { type KafkaSettings, resolveOptions, type KafkaTransportOptions } from './options.ts'
 import { KafkaPulse } from './pulse.ts'
 import { Placement } from './placement.ts'
 import { PositionsTopic } from './positions-topic.ts'
@@ -23,7 +29,11 @@ import { watchedProducer } from './watched-producer.ts'
  * Throws `WB_INVALID_OPTION`. Opening a publisher or a subscription throws `WB_PEER_MISSING` where the client is not installed.
  */
 export function kafkaTransport(options: KafkaTransportOptions): TransportDefinition {
-  const settings = resolveOptions(options)
+  return definitionOf(resolveOptions(options), false)
+}
+
+/** `isMoved`: what it keeps at the broker is nobody else's. */
+function definitionOf(settings: KafkaSettings, isMoved: boolean): TransportDefinition {
   const kind = 'kafka'
   const capabilities: TransportCapabilities = {
     ordersBatch: true,
@@ -116,7 +126,42 @@ export function kafkaTransport(options: KafkaTransportOptions): TransportDefinit
       },
     }
   }
-  return { kind, capabilities, addressFault, open }
+  return {
+    kind,
+    capabilities,
+    addressFault,
+    open,
+    elsewhere: (place) => definitionOf(movedSettings(settings, place), true),
+    openDesk: async (applicationName) =>
+      new KafkaAddressDesk(
+        await loadKafka(),
+        settings,
+        applicationName,
+        isMoved ? settings.positionsTopic : null,
+      ),
+  }
+}
+
+/** In names of its own, which nobody else has made. */
+function movedSettings(
+  settings: KafkaSettings,
+  { id, sessionTimeoutMs, requestTimeoutMs, onDifference }: TransportPlace,
+): KafkaSettings {
+  if (settings.groupProtocol === 'consumer') {
+    onDifference?.(
+      "Its groups use Kafka's classic protocol there: under `groupProtocol: 'consumer'` the broker alone decides how soon it gives up a " +
+        'member that was killed (45 s by default).',
+    )
+  }
+  return {
+    ...settings,
+    createTopics: true,
+    positionsTopic: `${id}-positions`,
+    transactionalIdPrefix: id,
+    groupProtocol: 'classic',
+    sessionTimeoutMs: Math.min(settings.sessionTimeoutMs, sessionTimeoutMs),
+    requestTimeoutMs: Math.min(settings.requestTimeoutMs, requestTimeoutMs),
+  }
 }
 
 function addressFault(address: string): string | undefined {

@@ -1,0 +1,76 @@
+import type { AddressDesk } from '../ports/address-desk.ts'
+import type { TransportDefinition } from '../ports/transport.ts'
+import { until } from '../testing.ts'
+import { mostStartMs } from './rows.ts'
+
+/** What a run has at one broker, in names of its own. */
+export interface Ground {
+  readonly transport: TransportDefinition
+  /** Made before anything is sent there. */
+  readonly addresses: readonly string[]
+  /** @default as many as the transport gives an address */
+  readonly streams?: number
+  /** Others that its processes may make: what handlers publish goes there. @default none */
+  readonly further?: readonly string[]
+  readonly consumers: readonly string[]
+}
+
+/** All of a run's. */
+export class Grounds {
+  readonly #grounds: readonly Ground[]
+
+  constructor(grounds: readonly Ground[]) {
+    this.#grounds = grounds
+  }
+
+  async make(): Promise<void> {
+    await this.#visit(this.#grounds, async (desk, { addresses, streams }) => {
+      for (const address of addresses) await desk.create(address, streams)
+    })
+  }
+
+  /**
+   * Resolves when every consumer has its share of each address. A group that is being shared out brings again what is under way, which
+   * is no fault of anybody's, and the baseline allows nothing. Throws `WB_TIMED_OUT`.
+   */
+  async settled(members: number, signal: AbortSignal): Promise<void> {
+    await this.#visit(this.#grounds, async (desk, { consumers }) => {
+      const what = 'the groups of the consumers of this proof, with all of their members,'
+      const look = async (): Promise<boolean> => await desk.areShared(consumers, members).catch(() => false)
+      await until(what, look, { timeoutMs: mostStartMs, everyMs: 100, signal })
+    })
+  }
+
+  /** All it can; rejects with the first of several errors. */
+  async remove(): Promise<void> {
+    const removals = this.#grounds.map((ground) =>
+      this.#visit([ground], async (desk, { addresses, further = [], consumers }) => {
+        const removals = [
+          desk.remove([...new Set([...addresses, ...further])], consumers),
+          desk.removeNotes(),
+        ]
+        await allOf(removals)
+      }),
+    )
+    await allOf(removals)
+  }
+
+  async #visit(
+    grounds: readonly Ground[],
+    work: (desk: AddressDesk, ground: Ground) => Promise<void>,
+  ): Promise<void> {
+    for (const ground of grounds) {
+      const desk = await ground.transport.openDesk!('waybill prove')
+      try {
+        await work(desk, ground)
+      } finally {
+        await desk.close()
+      }
+    }
+  }
+}
+
+/** One that fails cuts none of the others off. */
+async function allOf(works: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(works)) if (result.status === 'rejected') throw result.reason
+}
