@@ -55,7 +55,7 @@ export class TakingHands {
       const outcomes = await this.#outbox.take(batch, rows)
       failpoint('relay.after-take')
       if (outcomes.includes('taken')) this.#batches.set(take, batch)
-      this.#mind.taken(take, outcomes)
+      this.#mind.taken(take, outcomes, clock.now())
     } catch (error) {
       this.#warn(error, 'could not take messages for their one send; trying again')
       if (!isRefusal(error)) {

@@ -212,6 +212,7 @@ export class ByHand {
     this.mind.taken(
       take,
       rows.map((_, i) => outcomes[i] ?? last),
+      this.now,
     )
     this.decide()
     return rows.map((each) => each.id)

@@ -30,13 +30,17 @@ export class RelayTakes {
       coverage.saw('take found a row gone', outcomes.filter((each) => each === 'gone').length)
       coverage.saw('take fenced', outcomes.filter((each) => each === 'fenced').length)
       const held = mind.counters.lost
-      mind.taken(take, outcomes)
-      coverage.saw('lost with its lease', mind.counters.lost - held)
+      mind.taken(take, outcomes, clock.now)
+      const lost = mind.counters.lost - held
+      coverage.saw('lost with its lease', lost)
+      // There is no send that would end it.
+      if (lost > 0) watchTakes.ended(session, take)
     }
     if (seams.awaitsNot === 'take') {
       mind.taken(
         take,
         rows.map(() => 'taken'),
+        clock.now,
       )
     }
     return {

@@ -94,8 +94,8 @@ export class RelayMind {
     this.#sending.ended(send, fates, now)
   }
 
-  taken(take: number, outcomes: readonly TakeOutcome[]): void {
-    this.#taking.taken(take, outcomes)
+  taken(take: number, outcomes: readonly TakeOutcome[], now: number): void {
+    this.#taking.taken(take, outcomes, now)
   }
 
   takeFailed(take: number, now: number): void {

@@ -111,10 +111,31 @@ describe('at most once', () => {
     hand.read([row(1, 'a')])
     const { take } = hand.take('take')
     hand.mind.lostAll()
-    hand.mind.taken(take, ['taken'])
+    hand.mind.taken(take, ['taken'], hand.now)
     hand.decide()
     expect(hand.has('dispatch')).toBe(false)
     expect(hand.ends()).toEqual([{ channel: 'orders', id: 'm1', cause: 'not-sent', code: 'LEASE_LOST' }])
+  })
+
+  it('does not overtake it either where nobody has told it yet that its lease is over, as after it was stopped', () => {
+    const hand = hands()
+    hand.read([row(1, 'a'), row(2, 'b')])
+    const { take } = hand.take('take')
+    hand.mind.taken(take, ['taken', 'taken'], 100_000)
+    hand.decide()
+    expect(hand.has('dispatch')).toBe(false)
+    expect(hand.ends().map(({ id, code }) => [id, code])).toEqual([
+      ['m1', 'LEASE_LOST'],
+      ['m2', 'LEASE_LOST'],
+    ])
+    // It may well be renewed, and goes on then.
+    hand.mind.renewed([lease], 200_000)
+    hand.read([row(3, 'a')])
+    expect(hand.takes()).toEqual(['m3'])
+    expect(hand.dispatches()).toEqual(['m3'])
+    hand.ends()
+    hand.read()
+    expect(hand.mind.inMemory).toBe(0)
   })
 
   it('still sends what has no order, whoever owns the partition by then', () => {
@@ -122,7 +143,7 @@ describe('at most once', () => {
     hand.read([row(1, null)])
     const { take } = hand.take('take')
     hand.mind.lostAll()
-    hand.mind.taken(take, ['taken'])
+    hand.mind.taken(take, ['taken'], hand.now)
     hand.decide()
     expect(hand.dispatches()).toEqual(['m1'])
     expect(hand.ends()).toEqual([])

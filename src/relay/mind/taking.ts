@@ -19,7 +19,9 @@ interface Take {
 interface OneSend {
   readonly channel: ChannelState
   readonly entries: readonly Entry[]
-  /** Rows taken and not in this send. */
+  /** Taken and not in this send; their keys wait for its end all the same. */
+  readonly late: readonly Entry[]
+  /** Of `late`, in order. */
   readonly losses: readonly Loss[]
 }
 
@@ -80,7 +82,7 @@ export class Taking {
     return { type: 'take', take, channel: channel.name, rows }
   }
 
-  taken(number: number, outcomes: readonly TakeOutcome[]): void {
+  taken(number: number, outcomes: readonly TakeOutcome[], now: number): void {
     const take = this.#taking.get(number)
     if (take === undefined) return
     this.#taking.delete(number)
@@ -99,8 +101,10 @@ export class Taking {
     const sending = new Set(mine.map((entry) => entry.key))
     this.#gathering.endOfKeys(others.filter((entry) => !sending.has(entry.key)))
     this.#core.counters.taken += mine.length
-    // A successor may be sending what stands behind them in their key: too late for these.
-    const isLate = (entry: Entry): boolean => entry.key !== null && !entry.partition.isHeld
+    // A successor may be sending what stands behind them in their key: too late for these. By the clock too: a process that was stopped
+    // gets this answer before anything tells it that its lease is over.
+    const isLate = ({ key, partition }: Entry): boolean =>
+      key !== null && (!partition.isHeld || now >= partition.until)
     const late = mine.filter(isLate)
     this.#send({ ...take, entries: mine.filter((entry) => !isLate(entry)) }, late)
   }
@@ -123,17 +127,19 @@ export class Taking {
     const take = this.#sending.get(number)
     if (take === undefined) return
     this.#sending.delete(number)
-    const { channel, entries } = take
+    const { channel, entries, late } = take
     channel.underway -= 1
     const losses = [...take.losses]
+    this.#finishLate(late, take.losses)
     entries.forEach((entry, i) => {
       const result = i < results.length ? results[i]! : notSent('NO_ANSWER')
       const loss = result === null ? null : { channel: channel.name, id: entry.row.id, ...result }
       if (loss !== null) losses.push(loss)
       this.#finish(entry, loss)
     })
-    this.#end(number, entries, losses)
-    this.#gathering.endOfKeys(entries)
+    const all = [...entries, ...late]
+    this.#end(number, all, losses)
+    this.#gathering.endOfKeys(all)
     const reachesNobody = entries.every((_, i) => i >= results.length || results[i]?.cause === 'not-sent')
     if (reachesNobody) hold(this.#core, channel, results[0]?.code ?? 'NO_ANSWER', now)
     else channel.failures = 0
@@ -173,14 +179,23 @@ export class Taking {
   #send({ take, channel, entries }: Take, late: readonly Entry[]): void {
     const losses = late.map(({ row: { id } }) => ({ channel: channel.name, id, ...notSent('LEASE_LOST') }))
     if (entries.length > 0) {
-      this.#sending.set(take, { channel, entries, losses })
+      this.#sending.set(take, { channel, entries, late, losses })
       const rows = entries.map((entry) => entry.row)
       const epochs = entries.map((entry) => entry.partition.epoch)
       this.#dispatches.push({ type: 'dispatch', take, channel: channel.name, rows, epochs })
       return
     }
     channel.underway -= 1
-    if (losses.length > 0) this.#end(take, late, losses)
+    if (late.length === 0) return
+    this.#finishLate(late, losses)
+    this.#end(take, late, losses)
+    this.#gathering.endOfKeys(late)
+  }
+
+  #finishLate(late: readonly Entry[], losses: readonly Loss[]): void {
+    late.forEach((entry, i) => {
+      this.#finish(entry, losses[i]!)
+    })
   }
 
   /** A successor counts what it finds under an older epoch: a partition is not given up before its takes have ended. */
