@@ -84,10 +84,10 @@ select (select sum(balance) from ${s}.keys where track = $1)::float8
       and not exists (select from ${s}.effects e where e.id = o.id))::float8 as sum`
 }
 
-/** Messages of the last minute that are to have an effect and have none. An index on `orders.at` bounds the look. */
+/** Messages of the last minute that are to have an effect and have none, and the age of the oldest. An index on `orders.at` bounds the look. */
 export function behindText(s: string): string {
   return `
-select count(*)::int as n from ${s}.orders o
+select count(*)::int as n, coalesce(extract(epoch from clock_timestamp() - min(o.at)) * 1000, 0)::int as ms from ${s}.orders o
 where o.at > clock_timestamp() - interval '1 minute' and o.track <> 'at-most-once'
   and not exists (select from ${s}.effects e where e.id = o.id)`
 }

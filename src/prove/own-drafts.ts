@@ -21,10 +21,14 @@ export interface OwnDrafts {
  */
 const mostBehind = 400
 
+/** The same of time: one key may be far behind when all keys together are not. */
+const mostBehindMs = 5000
+
 /** See `WriterOptions`. */
 export async function isFarBehind(tx: Client, schema: string): Promise<boolean> {
   const { rows } = await tx.query(behindText(schema))
-  return Number(rows[0]!['n']) > mostBehind
+  const { n, ms } = rows[0]!
+  return Number(n) > mostBehind || Number(ms) > mostBehindMs
 }
 
 /** Draws orders of the run's own tracks. */

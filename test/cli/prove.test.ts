@@ -103,7 +103,7 @@ describe('waybill prove', () => {
     'shows that every guarantee holds under the faults %s, or says what the machine lacks',
     { timeout: 240_000 },
     async (faults) => {
-      const args = ['prove', '--faults', faults, '--seconds', '90', '--seed', '7', '--json']
+      const args = ['prove', '--faults', faults, '--seconds', '120', '--seed', '7', '--json']
       const { stdout, stderr } = await runWaybill(args)
       const report = JSON.parse(stdout) as Report
       const hasClock = findFaketime().library !== null
