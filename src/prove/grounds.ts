@@ -43,16 +43,12 @@ export class Grounds {
 
   /** All it can; rejects with the first of several errors. */
   async remove(): Promise<void> {
-    const removals = this.#grounds.map((ground) =>
+    const removeAt = (ground: Ground): Promise<void> =>
       this.#visit([ground], async (desk, { addresses, further = [], consumers }) => {
-        const removals = [
-          desk.remove([...new Set([...addresses, ...further])], consumers),
-          desk.removeNotes(),
-        ]
-        await allOf(removals)
-      }),
-    )
-    await allOf(removals)
+        const all = [...new Set([...addresses, ...further])]
+        await allOf([desk.remove(all, consumers), desk.removeNotes()])
+      })
+    await allOf(this.#grounds.map(removeAt))
   }
 
   async #visit(

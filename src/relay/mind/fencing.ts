@@ -19,7 +19,7 @@ const takeOversAtOnce = 4
 
 /**
  * What was not done in its time begins anew: a broker that is slow, and no more than that, would never be done. So the next attempt has
- * twice the time, up to eight times that of a send. One that outlasts its lease harms nobody: it fences a successor, who takes over again.
+ * twice the time, up to eight times that of a send. That may be longer than its lease: what is lost meanwhile is called off, see `release`.
  */
 const mostDoublings = 3
 
