@@ -38,6 +38,11 @@ export class Company {
     return this.#processes.reduce((sum, one) => sum + one.kills, 0)
   }
 
+  /** How many of them have been killed after so long where nothing is slow: each once, if there is time. */
+  killsDue(seconds: number): number {
+    return Math.min(this.#processes.length, Math.floor(seconds))
+  }
+
   /** Copies that consumers kept from their handler, as far as they could say so before they were killed. */
   get duplicatesSuppressed(): number {
     return this.#duplicatesSuppressed

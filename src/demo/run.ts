@@ -32,7 +32,10 @@ export interface DemoOptions {
 }
 
 const drainDeadlineMs = 60_000
-/** A run in which less than a twentieth of the orders were placed that were meant shows little; it goes on for so long at most. */
+/**
+ * A run in which less than a twentieth of the orders were placed that were meant, or in which somebody was spared that has time to be
+ * killed, shows little; it goes on for so long at most.
+ */
 const patienceMs = 60_000
 
 /**
@@ -148,9 +151,11 @@ class Run {
     this.#openedAt = performance.now()
     const end = this.#openedAt + seconds * 1000
     const enough = (seconds * this.#settings.ordersPerSecond) / 20
+    const kills = isKilling ? this.#company.killsDue(seconds) : 0
     const isOver = (): boolean => {
       const now = performance.now()
-      return now >= end && (this.#statistics.orders >= enough || now >= end + patienceMs)
+      const isEnough = this.#statistics.orders >= enough && this.#company.kills >= kills
+      return now >= end && (isEnough || now >= end + patienceMs)
     }
     this.#enter('running')
     if (isKilling) await this.#company.killUntil(isOver, () => this.#statistics.orders, this.#signal)

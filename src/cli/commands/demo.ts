@@ -42,7 +42,7 @@ export function addDemo(program: Command, onExitCode: (code: number) => void): v
     .description('watch orders become shipments exactly once while processes are killed')
     .option(
       '--seconds <number>',
-      'how long orders are placed; up to a minute more where hardly any is',
+      'how long orders are placed; up to a minute more where hardly any is or somebody is not killed yet',
       parseSeconds,
       15,
     )
