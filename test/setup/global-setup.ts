@@ -8,6 +8,7 @@ import { startKafka } from '../../src/testing/kafka-server.ts'
 import { findPgbouncer, pgbouncerHint } from '../../src/testing/pgbouncer-server.ts'
 import { findPostgres } from '../../src/testing/postgres-binaries.ts'
 import { startPostgres } from '../../src/testing/postgres-server.ts'
+import { memoryFolder } from './memory-folder.ts'
 
 /** A server that test files may share: who needs it first has it started. */
 export interface SharedServer {
@@ -67,6 +68,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
       throw new Error(`The test server "${name}" is demanded and missing: ${server.hint}`)
   }
 
+  const folder = process.env['TMPDIR'] === undefined ? memoryFolder() : undefined
+  if (folder !== undefined) process.env['TMPDIR'] = folder.path
+
   const running = new Map<string, Promise<Running>>()
   // Test files run in processes of their own; a server they share must be started by the one that outlives them.
   const desk = createServer((request, response) => {
@@ -94,5 +98,6 @@ export default async function setup(project: TestProject): Promise<() => Promise
     desk.close()
     const started = await Promise.allSettled(running.values())
     for (const one of started) if (one.status === 'fulfilled') await one.value[Symbol.asyncDispose]()
+    folder?.[Symbol.dispose]()
   }
 }
