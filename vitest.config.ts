@@ -1,9 +1,5 @@
-import { fileURLToPath } from 'node:url'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 import { LongestFirst } from './scripts/testing/longest-first.ts'
-
-// Several hundred child processes load the same sources: with what the first of them compiled a start costs a third.
-process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('.cache/compile', import.meta.url))
 
 const shared = {
   // They end what hangs. The same test has taken five times as long on another day's machine.

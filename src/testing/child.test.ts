@@ -1,6 +1,6 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { spawnChild, type Child, type SpawnChildOptions } from './child.ts'
 import { isGone } from './process-tree.ts'
@@ -38,6 +38,22 @@ test('a TypeScript file runs, with arguments and environment, and its lines are 
   expect(await child.waitForLine((line) => line.startsWith('hello'))).toBe('hello x')
   expect(await child.exited).toEqual({ code: 0, signal: null })
   expect(heard.sort()).toEqual(['stderr on stderr', 'stdout hello x'])
+})
+
+test('what one that never ends has compiled is there for the next', async () => {
+  const script = scriptFile(`const a: number = 1; console.log(a); ${staysAlive}`)
+  const cache = join(dirname(script), 'cache')
+  const env = {
+    NODE_COMPILE_CACHE: cache,
+    NODE_DISABLE_COMPILE_CACHE: undefined,
+    NODE_V8_COVERAGE: undefined,
+  }
+  await using child = spawnChild({ script, env })
+  await child.waitForLine((line) => line === '1')
+  const isKept = (): boolean =>
+    readdirSync(dirname(script), { recursive: true, withFileTypes: true }).filter((each) => each.isFile())
+      .length > 1
+  await until('a file in its compile cache', isKept)
 })
 
 test('any command can be run, and its exit code is told', async () => {

@@ -1,4 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { withDeadline } from '../kernel/deadline.ts'
 import { WaybillError } from '../kernel/errors.ts'
@@ -49,10 +51,11 @@ export interface Child extends AsyncDisposable {
 }
 
 // The preload stands beside this file, as source or as built.
-const preload = new URL(
-  `./failpoints-preload${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`,
-  import.meta.url,
-).href
+const preload = new URL(`./child-preload${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
+  .href
+
+/** Where Node itself would put it: the same modules are started again and again. */
+const compileCache = process.env['NODE_COMPILE_CACHE'] ?? join(tmpdir(), 'node-compile-cache')
 
 /** Starts a process in a group of its own, so that Ctrl-C reaches it only through its parent. */
 export function spawnChild(options: SpawnChildOptions): Child {
@@ -66,11 +69,12 @@ export function spawnChild(options: SpawnChildOptions): Child {
       '`failpoints` needs a `script`: they are armed by a Node preload.',
     )
   }
-  const node = [...(failpoints === undefined ? [] : ['--import', preload]), script ?? '']
+  const start = script === undefined ? [] : ['--import', preload, script]
+  const cache = script === undefined ? {} : { NODE_COMPILE_CACHE: compileCache }
   prepareGuard()
-  const child = spawn(command ?? process.execPath, [...(command === undefined ? node : []), ...args], {
+  const child = spawn(command ?? process.execPath, [...start, ...args], {
     cwd: options.cwd ?? process.cwd(),
-    env: { ...process.env, ...options.env, WAYBILL_FAILPOINTS: failpoints },
+    env: { ...process.env, ...cache, ...options.env, WAYBILL_FAILPOINTS: failpoints },
     stdio: ['ignore', 'pipe', 'pipe', ...(options.ipc === true ? (['ipc'] as const) : [])],
     detached: true,
   })

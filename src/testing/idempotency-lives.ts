@@ -1,5 +1,3 @@
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isWaybillError, WaybillError } from '../kernel/errors.ts'
 import type { SqlClient } from './idempotency-catalog.ts'
@@ -12,9 +10,6 @@ import { until } from './until.ts'
 
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
 const script = fileURLToPath(new URL(`./idempotency-child.${extension}`, import.meta.url))
-
-/** Where Node itself would put it: a check starts the same modules some ten times for each message. */
-const compileCache = process.env['NODE_COMPILE_CACHE'] ?? join(tmpdir(), 'node-compile-cache')
 
 export interface LivesOptions {
   readonly setup: Setup
@@ -94,7 +89,7 @@ export class Lives {
 
   async #start(): Promise<Child> {
     await this.end()
-    const child = spawnChild({ script, ipc: true, env: { NODE_COMPILE_CACHE: compileCache } })
+    const child = spawnChild({ script, ipc: true })
     this.#child = child
     if (this.#options.signal.aborted) await child.kill()
     await child.waitForMessage<ChildNote>(({ type }) => type === 'up')

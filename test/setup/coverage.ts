@@ -1,9 +1,10 @@
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, inject } from 'vitest'
 import { removeTornCoverage } from './torn-coverage.ts'
 
 /**
- * Whose children count in each run: of command line and proof little runs in a test's own process. V8 counts at the price of half of all
- * processor time, for a process that counts takes no compiled code from the cache; so the others count in the full run only.
+ * Whose children count in each run: of command line and proof little runs in a test's own process. The others count in the full run only:
+ * Vitest keeps the compile cache from a process that counts, which has lost the positions that are counted by, and without it each start
+ * strips the types from all of its sources again.
  */
 const counted = /[\\/]test[\\/](?:cli|prove|setup)[\\/]/u
 
@@ -13,8 +14,11 @@ const folder = process.env['NODE_V8_COVERAGE']
 // oxlint-disable-next-line no-empty-pattern
 beforeAll(({}, suite) => {
   const isCounted = process.env['WAYBILL_TEST_FULL'] !== undefined || counted.test(suite.file.filepath)
-  // Children have it from here.
-  if (!isCounted) delete process.env['NODE_V8_COVERAGE']
+  if (isCounted) return
+  // Children have their environment from here.
+  delete process.env['NODE_V8_COVERAGE']
+  delete process.env['NODE_DISABLE_COMPILE_CACHE']
+  process.env['NODE_COMPILE_CACHE'] = inject('waybillCompileCache')
 })
 
 // Once for each test file, before vitest takes what its children have left.

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { resolve } from 'node:path'
 import type { TestProject } from 'vitest/node'
 import { describeError } from '../../src/kernel/errors.ts'
 import { findJavaAndMaven } from '../../src/testing/kafka-jars.ts'
@@ -21,6 +22,8 @@ export interface SharedServer {
 declare module 'vitest' {
   interface ProvidedContext {
     waybillServers: readonly SharedServer[]
+    /** A folder that outlives the run: what the first of many children compiled is there for the next. */
+    waybillCompileCache: string
     /** Where the process that holds the shared servers can be asked for one. */
     waybillServerDesk: string
   }
@@ -91,6 +94,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   })
   await new Promise<void>((resolve) => desk.listen(0, '127.0.0.1', resolve))
   project.provide('waybillServers', servers)
+  project.provide('waybillCompileCache', process.env['NODE_COMPILE_CACHE'] ?? resolve('.cache', 'compile'))
   project.provide('waybillServerDesk', `http://127.0.0.1:${(desk.address() as AddressInfo).port}`)
 
   return async () => {
