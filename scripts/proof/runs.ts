@@ -7,6 +7,8 @@ export interface ProofRun extends Pick<
   'seed' | 'seconds' | 'verdict' | 'rows' | 'logs' | 'memory'
 > {
   readonly transport: 'local' | 'kafka'
+  /** The day it ended, as YYYY-MM-DD. */
+  readonly date: string
   /** What it took, with the start and the end of its servers. */
   readonly tookSeconds: number
 }

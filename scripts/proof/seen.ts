@@ -2,23 +2,20 @@ import { durationText } from '../../src/guarantees/duration.ts'
 import { isInjected, noFault, type Row, startSpell } from '../../src/prove/rows.ts'
 import { type ProofRun, type Seen, seenOf, trackName } from './runs.ts'
 
-export interface Surroundings {
-  readonly date: Date
-  /** Node, servers and machine, in words. */
-  readonly on: string
-}
-
-/** What all runs have seen: fault by guarantee, and what is wrong or missing, in full. */
-export function seenSection(runs: readonly ProofRun[], { date, on }: Surroundings): string {
+/**
+ * What all runs have seen: fault by guarantee, and what is wrong or missing, in full. `surroundings`: Node, servers and machine, in
+ * words.
+ */
+export function seenSection(runs: readonly ProofRun[], surroundings: string): string {
   const list = runs.map(
-    ({ transport, seed, seconds, tookSeconds, verdict, rows }) =>
-      `| \`waybill prove --transport ${transport} --seconds ${seconds} --seed ${seed}\` | ${Math.round(tookSeconds)} s | ${faultsOf(rows)} | ${verdict} |`,
+    ({ transport, seed, date, seconds, tookSeconds, verdict, rows }) =>
+      `| \`waybill prove --transport ${transport} --seconds ${seconds} --seed ${seed}\` | ${date} | ${Math.round(tookSeconds)} s | ${faultsOf(rows)} | ${verdict} |`,
   )
   const transports = [...new Set(runs.map(({ transport }) => transport))]
-  return `On ${date.toISOString().slice(0, 10)}, ${on}.
+  return `${surroundings}.
 
-| command | took | faults that ran | verdict |
-|---|---|---|---|
+| command | on | took | faults that ran | verdict |
+|---|---|---|---|---|
 ${list.join('\n')}
 
 ${transports.map((transport) => tableOf(transport, runs)).join('\n\n')}
