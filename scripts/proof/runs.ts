@@ -9,6 +9,8 @@ export interface ProofRun extends Pick<
   readonly transport: 'local' | 'kafka'
   /** The day it ended, as YYYY-MM-DD. */
   readonly date: string
+  /** Node, servers and machine, in words. */
+  readonly on: string
   /** What it took, with the start and the end of its servers. */
   readonly tookSeconds: number
 }
@@ -43,4 +45,14 @@ export function seenOf(rows: readonly Row[]): Seen {
     lost: sum(({ lost }) => lost),
     recoveryMs: recoveries.length === 0 ? null : Math.max(...recoveries),
   }
+}
+
+export const transports = ['local', 'kafka'] as const
+
+/** With these in place of the last ones over their transport. */
+export function withRuns(before: readonly ProofRun[], played: readonly ProofRun[]): readonly ProofRun[] {
+  return transports.flatMap((transport) => {
+    const isOver = (run: ProofRun): boolean => run.transport === transport
+    return played.some(isOver) ? played.filter(isOver) : before.filter(isOver)
+  })
 }

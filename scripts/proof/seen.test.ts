@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { noTime, notRun, type Row } from '../../src/prove/rows.ts'
-import type { ProofRun } from './runs.ts'
+import { type ProofRun, withRuns } from './runs.ts'
 import { seenSection } from './seen.ts'
 
 const row: Row = {
@@ -29,6 +29,7 @@ function runOf(rows: readonly Row[], i: number): ProofRun {
     transport: 'kafka',
     seed: i + 1,
     date: '2026-01-31',
+    on: 'Node 24, 2 cores',
     seconds: 60,
     tookSeconds: 66.4,
     verdict: 'valid',
@@ -39,16 +40,15 @@ function runOf(rows: readonly Row[], i: number): ProofRun {
 }
 
 function section(...runs: readonly (readonly Row[])[]): string {
-  return seenSection(runs.map(runOf), 'Node 24, 2 cores')
+  return seenSection(runs.map(runOf))
 }
 
 describe('what runs have seen', () => {
   it('is a table of faults and tracks, over all seeds, with the longest recovery', () => {
     const none = { ...row, fault: 'none', rerun: 0, repeated: 0, recoveryMs: null }
     const text = section([row, fenced, none], [{ ...row, recoveryMs: 2340 }, fenced])
-    expect(text).toMatch(/^Node 24, 2 cores\.\n/u)
     expect(text).toContain(
-      '| `waybill prove --transport kafka --seconds 60 --seed 2` | 2026-01-31 | 66 s | 1 | valid |',
+      '| `waybill prove --transport kafka --seconds 60 --seed 2` | 2026-01-31 | Node 24, 2 cores | 66 s | 1 | valid |',
     )
     expect(text).toContain('### Over Kafka')
     expect(text).toContain('| fault | at-least-once | exactly-once (fenced) | recovered in |')
@@ -62,7 +62,7 @@ describe('what runs have seen', () => {
     expect(section([row])).toContain('1,200 lines')
     const secret = { kind: 'leaked', id: 'relay-1', detail: 'line 3 has the password' } as const
     const run = { ...runOf([row], 0), logs: { ...clean, anomalies: [secret] } }
-    const text = seenSection([run], 'Node 24')
+    const text = seenSection([run])
     expect(text).toContain('- kafka, seed 1, in the logs: leaked, line 3 has the password')
   })
 
@@ -85,5 +85,15 @@ describe('what runs have seen', () => {
     expect(text).toContain('- kafka, seed 2, at-least-once, kill kafka: unknown: vacuous, it has hit nothing')
     expect(text).toContain('- kafka, seed 1, not run (it takes the Debian package faketime): clock')
     expect(text).toContain('- kafka, seed 2, not run (there was no time): kill kafka')
+  })
+})
+
+describe('runs that are played again', () => {
+  it('take the place of all over their transport, and of no other', () => {
+    const kafka = [runOf([], 0), runOf([], 1)]
+    const local = { ...runOf([], 0), transport: 'local' } as const
+    const again = { ...runOf([], 0), verdict: 'invalid' } as const
+    expect(withRuns([...kafka, local], [again])).toEqual([local, again])
+    expect(withRuns([], kafka)).toEqual(kafka)
   })
 })

@@ -2,20 +2,15 @@ import { durationText } from '../../src/guarantees/duration.ts'
 import { isInjected, noFault, type Row, startSpell } from '../../src/prove/rows.ts'
 import { type ProofRun, type Seen, seenOf, trackName } from './runs.ts'
 
-/**
- * What all runs have seen: fault by guarantee, and what is wrong or missing, in full. `surroundings`: Node, servers and machine, in
- * words.
- */
-export function seenSection(runs: readonly ProofRun[], surroundings: string): string {
+/** What all runs have seen: fault by guarantee, and what is wrong or missing, in full. */
+export function seenSection(runs: readonly ProofRun[]): string {
   const list = runs.map(
-    ({ transport, seed, date, seconds, tookSeconds, verdict, rows }) =>
-      `| \`waybill prove --transport ${transport} --seconds ${seconds} --seed ${seed}\` | ${date} | ${Math.round(tookSeconds)} s | ${faultsOf(rows)} | ${verdict} |`,
+    ({ transport, seed, date, on, seconds, tookSeconds, verdict, rows }) =>
+      `| \`waybill prove --transport ${transport} --seconds ${seconds} --seed ${seed}\` | ${date} | ${on} | ${Math.round(tookSeconds)} s | ${faultsOf(rows)} | ${verdict} |`,
   )
   const transports = [...new Set(runs.map(({ transport }) => transport))]
-  return `${surroundings}.
-
-| command | on | took | faults that ran | verdict |
-|---|---|---|---|---|
+  return `| command | on | with | took | faults that ran | verdict |
+|---|---|---|---|---|---|
 ${list.join('\n')}
 
 ${transports.map((transport) => tableOf(transport, runs)).join('\n\n')}

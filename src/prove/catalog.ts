@@ -86,10 +86,24 @@ export function catalogOf(targets: Targets): Catalog {
   if (kafka !== null) add('pause', leaseMs * 2, pauseFault('relay-1', company.process('relay-1')))
   const servers = { postgres: server, kafka: kafka?.server ?? null }
   for (const [name, one] of Object.entries(servers)) {
-    if (one === null) continue
+    if (one === null) {
+      if (name === 'postgres' || kafka !== null)
+        missing.push({
+          name: `${name} as a server`,
+          class: 'server',
+          missing: 'it was not started for this run',
+        })
+      continue
+    }
     add('server', 300, killFault(name, one))
     add('server', 2500, pauseFault(name, one))
   }
+  if (!links.some(({ to }) => to === 'postgres'))
+    missing.push({
+      name: 'the network of postgres',
+      class: 'network',
+      missing: 'no proxy is taken for it: it is reached by a socket, or its certificate is looked at',
+    })
   for (const { name, to, proxy } of links) {
     add('network', 2500, blackHoleFault(name, proxy))
     add('network', 2500, halfOpenFault(name, proxy))

@@ -3,6 +3,7 @@ import { kafkaTransport } from '../kafka.ts'
 import { localTransport } from '../local.ts'
 import { postgresStore } from '../postgres.ts'
 import type { Client } from '../demo/database.ts'
+import type { HostPort } from '../ports/store.ts'
 import type { TransportDefinition } from '../ports/transport.ts'
 import type { Service } from './service/service.ts'
 import { type ChildSettings, type ProveSettings, requestTimeoutMs, sessionsOf } from './settings.ts'
@@ -24,6 +25,11 @@ export function kafkaOf(
   brokers: readonly string[],
 ): TransportDefinition {
   return kafkaTransport({ brokers }).elsewhere!({ id, sessionTimeoutMs, requestTimeoutMs })
+}
+
+/** `null` where a proxy would not be taken for the database of this URL. */
+export function listeningPlaceOf(databaseUrl: string): HostPort | null {
+  return postgresStore({ connectionString: databaseUrl }).listensAt?.() ?? null
 }
 
 /** Waybill as one process of a run has it. Over the local transport each consumer relays for itself. */

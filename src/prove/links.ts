@@ -14,6 +14,11 @@ export interface Link {
 /** Which processes share a way to each server. */
 export type Party = 'writer' | 'relays' | 'consumers'
 
+export interface Database {
+  readonly databaseUrl: string | null
+  readonly listensAt: HostPort | null
+}
+
 /** All of a run's. Those to the database are made here; those to Kafka are the place's own, which goes on after them. */
 export class Links {
   readonly all: readonly Link[]
@@ -26,15 +31,13 @@ export class Links {
     this.all = all
   }
 
-  /** `database`: its URL, or where it listens; `null`: a proxy would not be taken for it. */
-  static async open(database: string | HostPort | null, kafka: KafkaPlace | null): Promise<Links> {
-    const databaseUrl = typeof database === 'string' ? database : null
-    const target = typeof database === 'string' ? placeOf(database) : database
+  /** `databaseUrl`: `null` where a configuration has it. `listensAt`: `null` where a proxy would not be taken for the database. */
+  static async open({ databaseUrl, listensAt }: Database, kafka: KafkaPlace | null): Promise<Links> {
     const parties: readonly Party[] =
       kafka === null ? ['writer', 'consumers'] : ['writer', 'relays', 'consumers']
     const all: Link[] = []
-    for (const party of target === null ? [] : parties)
-      all.push({ name: `${party}-postgres`, to: 'postgres', proxy: await startProxy(target!) })
+    for (const party of listensAt === null ? [] : parties)
+      all.push({ name: `${party}-postgres`, to: 'postgres', proxy: await startProxy(listensAt!) })
     for (const [party, proxy] of Object.entries(kafka?.links ?? {}))
       all.push({ name: `${party}-kafka`, to: 'kafka', proxy })
     return new Links(databaseUrl, kafka, all)
@@ -46,7 +49,8 @@ export class Links {
     const storeWay = database === undefined ? null : { host: '127.0.0.1', port: database.port }
     const broker = this.#proxy(`${party}-kafka`)
     const brokers = broker === undefined ? (this.#kafka?.brokers ?? null) : [`127.0.0.1:${broker.port}`]
-    if (this.#databaseUrl === null || storeWay === null) return { databaseUrl: null, storeWay, brokers }
+    if (this.#databaseUrl === null || storeWay === null)
+      return { databaseUrl: this.#databaseUrl, storeWay, brokers }
     const url = new URL(this.#databaseUrl)
     url.hostname = storeWay.host
     url.port = String(storeWay.port)
@@ -60,10 +64,4 @@ export class Links {
   #proxy(name: string): Proxy | undefined {
     return this.all.find((link) => link.name === name)?.proxy
   }
-}
-
-function placeOf(databaseUrl: string): HostPort {
-  const url = new URL(databaseUrl)
-  // A URL has an IPv6 address in brackets, and a socket has not.
-  return { host: url.hostname.replaceAll(/^\[|\]$/gu, ''), port: Number(url.port || 5432) }
 }

@@ -24,8 +24,10 @@ function row(fault: string, verdict: Row['verdict']): Row {
 const well = ['none', 'a', 'b', 'c'].map((fault) => row(fault, 'valid'))
 const quiet = { relay: ['all is well'] }
 
+const course = { seed: 1, seconds: 60, memory: [], unseen: [], said: quiet, secrets: ['canary'] }
+
 function verdict(rows: readonly Row[], said: Readonly<Record<string, readonly string[]>> = quiet): string {
-  return reportOf({ seed: 1, seconds: 60, rows, memory: [], unseen: [], said, secrets: ['canary'] }).verdict
+  return reportOf({ ...course, rows, said }).verdict
 }
 
 test('a run is valid where every row is, and three faults at least have fired', () => {
@@ -36,21 +38,21 @@ test('a run is valid where every row is, and three faults at least have fired', 
   expect(verdict([...well, row('d', 'invalid'), row('e', 'unknown')])).toBe('invalid')
 })
 
+test('a run in which too few fired says that this is why nothing is known', () => {
+  expect(reportOf({ ...course, rows: well.slice(0, 3) }).unseen).toEqual([
+    expect.stringMatching(/^Only 2 of the faults .* More --seconds/u),
+  ])
+  expect(reportOf({ ...course, rows: well }).unseen).toEqual([])
+  expect(reportOf({ ...course, rows: [row('a', 'invalid')] }).unseen).toEqual([])
+})
+
 test('a secret in a log, or an error that nobody handled, is no less a fault than a lost message', () => {
   expect(verdict(well, { relay: ['the payload is canary'] })).toBe('invalid')
   expect(verdict(well, { relay: ['unhandledRejection: boom'] })).toBe('invalid')
 })
 
 test('a report names the rows of the matrix that wait, and what they wait for', () => {
-  const { waiting } = reportOf({
-    seed: 1,
-    seconds: 60,
-    rows: well,
-    memory: [],
-    unseen: [],
-    said: quiet,
-    secrets: [],
-  })
+  const { waiting } = reportOf({ ...course, rows: well })
   expect(waiting).toContainEqual({
     for: 'two-phase commit',
     rows: expect.arrayContaining(['T1', 'T11']),

@@ -33,15 +33,27 @@ export function reportOf(course: {
 }): Omit<ProofReport, 'history'> {
   const { seed, seconds, rows, memory, unseen, said, secrets } = course
   const logs = cleanLogs(said, { secrets })
-  return { verdict: verdictOf(rows, logs), seed, rows, logs, seconds, memory, unseen, waiting }
+  const verdict = verdictOf(rows, logs)
+  const fired = firedOf(rows)
+  const few =
+    verdict === 'unknown' && fired < fewestFaults
+      ? [
+          `Only ${fired} of the faults showed that something holds; fewer than ${fewestFaults} show nothing. More --seconds have time for more, ` +
+            'and so do more classes of --faults.',
+        ]
+      : []
+  return { verdict, seed, rows, logs, seconds, memory, unseen: [...unseen, ...few], waiting }
 }
 
 function verdictOf(rows: readonly Row[], logs: CheckResult): Verdict {
   const ran = rows.filter(({ verdict }) => verdict !== 'not-run')
   if (logs.anomalies.length > 0 || ran.some(({ verdict }) => verdict === 'invalid')) return 'invalid'
-  const fired = new Set(
-    ran.filter(({ fault, verdict }) => isInjected(fault) && verdict === 'valid').map(({ fault }) => fault),
-  )
-  if (fired.size < fewestFaults || ran.some(({ verdict }) => verdict === 'unknown')) return 'unknown'
+  if (firedOf(rows) < fewestFaults || ran.some(({ verdict }) => verdict === 'unknown')) return 'unknown'
   return 'valid'
+}
+
+/** Faults that hit something which held. */
+function firedOf(rows: readonly Row[]): number {
+  const fired = rows.filter(({ fault, verdict }) => isInjected(fault) && verdict === 'valid')
+  return new Set(fired.map(({ fault }) => fault)).size
 }

@@ -99,6 +99,16 @@ test('without a fault nothing may be lost, whatever the guarantee leaves open', 
   expect(verdicts(rows('at-most-once', lost))).toEqual(['invalid', 'valid', 'valid'])
 })
 
+test('without a fault no handler runs again, even where a run that changed nothing leaves no trace', () => {
+  const first = messages.find(({ id }) => id === 'm03')!
+  const begun = delivered(first, 8).filter(({ type }) => type === 'invoke')
+  for (const guarantee of ['at-least-once', 'effectively-once', 'exactly-once'] as const)
+    expect(verdicts(rows(guarantee, [...well, ...begun]))).toEqual(['invalid', 'valid', 'valid'])
+  const later = messages.find(({ id }) => id === 'm13')!
+  const again = delivered(later, 8).filter(({ type }) => type === 'invoke')
+  expect(rows('exactly-once', [...well, ...again])[1]).toMatchObject({ verdict: 'valid', rerun: 1 })
+})
+
 test('what comes again is told, and charged to each spell in which it was under way', () => {
   const again = messages.find(({ id }) => id === 'm12')!
   const found = rows('at-least-once', [...well, ...delivered(again, 200)])
@@ -146,12 +156,31 @@ test('a fault after which what waited comes too late is invalid', () => {
   expect(Math.round(kill!.recoveryMs!)).toBe(16_000)
 })
 
+test('while one of two is stopped the other one goes on', () => {
+  const pause: Spell = { fault: 'pause relay-1', from: 200, to: 300, quietAt: 350, hasStruck: true }
+  const found = (history: readonly HistoryEvent[], more: object = {}): Row =>
+    rowsOf({ ...evidence('at-least-once', history), ...more }, [spells[0]!, pause], true)[1]!
+  expect(found(well).verdict).toBe('valid')
+  const still = messages
+    .filter(({ at: t }) => t < 330)
+    .flatMap((message) => [
+      ...written(message),
+      ...delivered(message, message.at < 200 ? 5 : 320 - message.at),
+    ])
+  expect(found(still)).toMatchObject({
+    verdict: 'invalid',
+    anomalies: [{ kind: 'stalled', id: 'pause relay-1' }],
+  })
+  // A channel of the user's may have one key.
+  expect(found(still, { pair: { channel: 'orders', consumer: 'shipping' } }).verdict).toBe('valid')
+})
+
 test('money that is not there speaks against every spell', () => {
   const readings = [at(1, event('ok', 'reading', null, { key: 'sum', value: 99 }))]
   expect(verdicts(rows('exactly-once', well, { readings }))).toEqual(['invalid', 'invalid', 'invalid'])
 })
 
-test('where nothing marks the end of what was lost, who loses everything for long does not work', () => {
+test('who loses everything for long does not work, whatever may be lost', () => {
   const events = (works: boolean): readonly HistoryEvent[] =>
     Array.from({ length: 40 }, (_, i) => {
       const message = { id: `l${i}`, seq: i + 1, at: 1_000_000 * i }
@@ -161,7 +190,7 @@ test('where nothing marks the end of what was lost, who loses everything for lon
     { fault: 'kill relay', from: 0, to: 40_000_000, quietAt: 41_000_000, hasStruck: true },
   ]
   const found = (works: boolean): readonly Row[] =>
-    rowsOf({ ...evidence('at-most-once', events(works)), isUnmarked: true }, long, true)
+    rowsOf(evidence('at-most-once', events(works)), long, true)
   expect(found(true)[0]).toMatchObject({ verdict: 'valid', lost: 36 })
   expect(found(false)[0]).toMatchObject({
     verdict: 'invalid',

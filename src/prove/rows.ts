@@ -13,6 +13,7 @@ import {
   lossesEnd,
   lostShape,
   perKeyOrder,
+  progressDuring,
   recoveryTime,
   singleRuns,
   stateAndOutput,
@@ -72,8 +73,6 @@ export interface TrackEvidence {
   /** `null`: none moves with its effects. */
   readonly money: number | null
   readonly hasFollow: boolean
-  /** See `Judged`. @default false */
-  readonly isUnmarked?: boolean
   /** Why it may show nothing, whatever is in the history. @default none */
   readonly doubts?: readonly string[]
 }
@@ -105,7 +104,6 @@ function resultsOf({
   readings,
   money,
   hasFollow,
-  isUnmarked = false,
 }: TrackEvidence): readonly CheckResult[] {
   return [
     totalQueue(history),
@@ -115,9 +113,10 @@ function resultsOf({
     perKeyOrder(history),
     accounted(history),
     contiguous(history),
-    ...(guarantee === 'at-most-once' ? [singleRuns(history)] : []),
+    // Of all of them: without a fault no handler runs again, even where it changes nothing.
+    singleRuns(history),
     // A fault and what it takes to recover from it, twice over.
-    ...(isUnmarked ? [lossesEnd(history, 2 * mostRecoveryMs)] : []),
+    ...(guarantee === 'at-most-once' ? [lossesEnd(history, 2 * mostRecoveryMs)] : []),
     ...(hasFollow ? [stateAndOutput(history)] : []),
     ...(guarantee === 'exactly-once' && money !== null ? [conservation(readings, money)] : []),
   ]
@@ -151,6 +150,7 @@ export function rowsOf(
       anomalies: result.anomalies.filter(({ id }) => isIn(id)),
     }))
     const recovery = recoveryOf(history, spell)
+    const progress = pair === null && sparesOthers.test(spell.fault) ? [progressOf(history, spell)] : []
     // A machine that gives processes no turn is a fault that nobody has injected: leases end, and recovery waits for it.
     const since = spell.fault === noFault ? spell.from : spell.to
     const stood = stalls.some(({ from }) => from >= since && from <= spell.quietAt)
@@ -172,6 +172,7 @@ export function rowsOf(
       [
         ...own,
         ...(recovery === null || (isLate && stood) ? [] : [recovery]),
+        ...(stood ? [] : progress),
         { checker: 'notVacuous', checked: 1, anomalies: vacuous },
       ],
       spell.fault === noFault && !stood ? 'none' : guarantee,
@@ -281,13 +282,23 @@ function recoveryOf(
   { from, to, fault }: Spell,
 ): ReturnType<typeof recoveryTime> | null {
   if (!isInjected(fault)) return null
+  const found = recoveryTime([...spellEvents({ fault, from, to }), ...history], mostRecoveryMs)
+  return found.checked === 0 ? null : found
+}
+
+/** One of two is stopped for longer than its lease: the keys of the other one go on meanwhile. */
+const sparesOthers = /^pause (?:consumer|relay)-/u
+
+function progressOf(history: readonly HistoryEvent[], spell: Spell): CheckResult {
+  return progressDuring([...spellEvents(spell), ...history], { fault: spell.fault })
+}
+
+function spellEvents({ fault, from, to }: Pick<Spell, 'fault' | 'from' | 'to'>): readonly HistoryEvent[] {
   const mark = { process: 'prove', key: fault, seq: null, id: null, f: 'fault' } as const
-  const spell: HistoryEvent[] = [
+  return [
     { ...mark, type: 'invoke', t: from },
     { ...mark, type: 'ok', t: to },
   ]
-  const found = recoveryTime([...spell, ...history], mostRecoveryMs)
-  return found.checked === 0 ? null : found
 }
 
 function withShape(anomalies: readonly Anomaly[], history: readonly HistoryEvent[]): readonly Anomaly[] {

@@ -6,7 +6,7 @@ import type { InTransaction, Scratch } from '../testing/idempotency-scratch.ts'
 import { type FakeClock, fakeClock, findFaketime } from '../testing/faults/clock-jump.ts'
 import type { FaultClass, Missing } from './catalog.ts'
 import { type Cast, Company } from './company.ts'
-import { kafkaOf, openInstance } from './instance.ts'
+import { kafkaOf, listeningPlaceOf, openInstance } from './instance.ts'
 import { evidenceOf } from './evidence.ts'
 import { Grounds } from './grounds.ts'
 import type { KafkaPlace } from './kafka-place.ts'
@@ -139,8 +139,9 @@ export class Stage implements AsyncDisposable {
     // A broker of the run's own goes with all it has.
     if (kafka?.server === null) this.#removals.push(() => this.#grounds.remove())
     if (kafka !== null) await this.#grounds.make()
-    const database = databaseUrl ?? subject?.service.listensAt ?? null
-    this.#links = await Links.open(database, kafka)
+    const listensAt =
+      databaseUrl === null ? (subject?.service.listensAt ?? null) : listeningPlaceOf(databaseUrl)
+    this.#links = await Links.open({ databaseUrl, listensAt }, kafka)
     this.#setClocks()
     this.#company = this.#gather(this.#links)
   }

@@ -85,7 +85,7 @@ export function recordHistory(file: string, name = `${process.pid}`): HistoryRec
  * writer was killed within it, so nothing came of what it was about to say. Any other broken line is an error.
  */
 export function readHistory(files: readonly string[]): readonly HistoryEvent[] {
-  return mergeHistories(files.map((file) => parseHistory(readFileSync(file, 'utf8'), file)))
+  return mergeHistories(files.map((file) => eventsOf(linesOf(readFileSync(file)), file)))
 }
 
 export function mergeHistories(histories: readonly (readonly HistoryEvent[])[]): readonly HistoryEvent[] {
@@ -93,7 +93,24 @@ export function mergeHistories(histories: readonly (readonly HistoryEvent[])[]):
 }
 
 export function parseHistory(text: string, name = 'history'): readonly HistoryEvent[] {
-  const lines = text.split('\n')
+  return eventsOf(text.split('\n'), name)
+}
+
+/** One by one: what is written in hours is more than a string may hold. */
+function linesOf(bytes: Buffer): string[] {
+  const lines: string[] = []
+  let from = 0
+  for (let end = bytes.indexOf(lineFeed); end !== -1; end = bytes.indexOf(lineFeed, from)) {
+    lines.push(bytes.toString('utf8', from, end))
+    from = end + 1
+  }
+  lines.push(bytes.toString('utf8', from))
+  return lines
+}
+
+const lineFeed = 10
+
+function eventsOf(lines: string[], name: string): readonly HistoryEvent[] {
   // Empty where the last line was written whole.
   const torn = lines.pop()!
   const events = lines.map((line, index) => parseLine(line, `${name}:${index + 1}`))

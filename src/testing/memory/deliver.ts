@@ -1,6 +1,6 @@
 import type { Waybill } from '../../app/waybill.ts'
 import type { ConsumerForm } from '../../guarantees/plan.ts'
-import { WaybillError } from '../../kernel/errors.ts'
+import { isWaybillError, WaybillError } from '../../kernel/errors.ts'
 import type { SomeChannel } from '../../outbox/channel.ts'
 import { chanceOf, type Chance } from '../chance.ts'
 import type { Activity } from './activity.ts'
@@ -94,7 +94,7 @@ export async function deliver(parts: DeliverParts, options: DeliverOptions): Pro
   const after = countersOf(instance)
   const givenUp = records.givenUp.slice(already.givenUp).filter(({ reason }) => reason !== 'follower')
   const losses = records.losses.slice(already.losses)
-  if (!mayFail) mustHaveGoneWell(parts, givenUp, faults ? [] : losses)
+  if (!mayFail) mustHaveGoneWell(parts, givenUp, losses, faults)
   return {
     handled: after.handled - before.handled,
     duplicates: after.duplicates - before.duplicates,
@@ -212,18 +212,24 @@ function countersOf(
   return sum
 }
 
-/** An assertion that failed in a handler is a failure of its message; a test that did not hear of it would be green. */
+/**
+ * An assertion that failed in a handler is a failure of its message; a test that did not hear of it would be green. What faults lost
+ * has no error of its handler, for they strike behind it, or one of ours, where it had a transaction of its own.
+ */
 function mustHaveGoneWell(
   { thrown, misuse }: DeliverParts,
   givenUp: readonly GivenUp[],
   losses: Records['losses'],
+  faults: boolean,
 ): void {
   const wrong = misuse()
   if (wrong !== undefined) throw wrong
   const [dead] = givenUp
-  const [lost] = losses
+  const isMeant = (error: unknown): boolean => error !== undefined && !isWaybillError(error)
+  const meant = faults ? losses.filter(({ loss }) => isMeant(thrown(loss.id))) : losses
+  const [lost] = meant
   const refuse = (consumer: string, channel: string, id: string, what: string, error: string): never => {
-    const count = givenUp.length + losses.length
+    const count = givenUp.length + meant.length
     const more = count > 1 ? ` (${count} messages in all)` : ''
     throw new WaybillError(
       'WB_HANDLER_FAILED',

@@ -7,6 +7,7 @@ import { many } from '../../outbox/many.ts'
 import { postgresStore } from '../../stores/postgres/store.ts'
 import { kafkaTransport } from '../../transports/kafka/transport.ts'
 import { localTransport } from '../../transports/local/transport.ts'
+import type { DeliveryReport } from './deliver.ts'
 import { createTestWaybill, type TestWaybill } from './test-waybill.ts'
 
 const store = postgresStore({ connectionString: 'postgres://nobody@nowhere:1/none' })
@@ -97,6 +98,25 @@ describe('a message that fails', () => {
     await waybill.transaction((tx) => waybill.publish(tx, seen, 'bad'))
     await expect(waybill.deliver()).rejects.toMatchObject({ code: 'WB_HANDLER_FAILED' })
     await waybill.stop()
+  })
+
+  it('is told of where faults lose messages too, which is no failure', async () => {
+    const seen = defineChannel<number>({ name: 'seen', guarantee: 'at-most-once' })
+    const play = async (wrong: number): Promise<DeliveryReport> => {
+      await using waybill = createTestWaybill({ ...config, channels: [seen] })
+      waybill.consume(seen, { consumer: 'counter' }, ({ payload }) => {
+        if (payload === wrong) throw new Error('31 was expected')
+      })
+      await waybill.transaction((tx) =>
+        waybill.publish(tx, seen, many(Array.from({ length: 40 }, (_, i) => i))),
+      )
+      return await waybill.deliver({ seed: 7, faults: true })
+    }
+    expect((await play(-1)).lost).toBeGreaterThan(0)
+    await expect(play(3)).rejects.toMatchObject({
+      code: 'WB_HANDLER_FAILED',
+      cause: new Error('31 was expected'),
+    })
   })
 
   it('is told where it is tried without an end', async () => {
