@@ -42,8 +42,7 @@ const prefix = 'waybill-tests-'
 function hasRoom(parent: string): boolean {
   try {
     const { type, bavail, bsize } = statfsSync(parent)
-    const available = /^MemAvailable: +(\d+) kB$/mu.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1]
-    return type === tmpfs && bavail * bsize >= needed.free && Number(available) * 1024 >= needed.available
+    return type === tmpfs && bavail * bsize >= needed.free && process.availableMemory() >= needed.available
   } catch {
     return false
   }
