@@ -26,7 +26,7 @@ import { inTurns, type Shares, sharesOf, shuffled } from './schedule.ts'
 import { lendSession } from './service/lent-session.ts'
 import { keysPerTrack, secretsOf, sessionsOf } from './settings.ts'
 import { now, Stage, type Subject } from './stage.ts'
-import { noticeStalls, type Stall, stallsOf } from './stalls.ts'
+import { noticeSlow, noticeStalls, type Stall, stallsOf } from './stalls.ts'
 import type { Phase, ProofView } from './view.ts'
 
 export interface ProofOptions {
@@ -112,7 +112,9 @@ class Run {
     // Nobody waits for a process that is asked to hurry: killed, it ends whatever waits for it.
     const onAbort = (): void => void this.#stage.company.end()
     this.#signal.addEventListener('abort', onAbort, { once: true })
-    using _noticing = noticeStalls((ms) => this.#stalls.push({ from: now() - ms * 1000, to: now() }))
+    using _noticing = noticeStalls((ms) => {
+      this.#stood(ms)
+    })
     const watching = this.#watch(AbortSignal.any([over.signal, this.#signal]))
     try {
       return await this.#play()
@@ -270,6 +272,10 @@ class Run {
     return { rows: mergedRows(rows), histories, memory: memoryOf(told), unseen: allUnseen }
   }
 
+  #stood(ms: number): void {
+    this.#stalls.push({ from: now() - ms * 1000, to: now() })
+  }
+
   #enter(phase: Phase): void {
     this.#signal.throwIfAborted()
     this.#phase = phase
@@ -282,8 +288,15 @@ class Run {
 
   async #watch(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      const before = this.#phase
       // A look that fails is no matter: the next one tells.
-      await this.#look().catch(() => {})
+      await noticeSlow(
+        () => this.#look(),
+        (ms) => {
+          // A server that stands still is a fault too that nobody has injected; later on it may be one that somebody has.
+          if (before === 'baseline' && this.#phase === 'baseline') this.#stood(ms)
+        },
+      )
       if (signal.aborted) return
       this.#options.onView(this.#view())
       await pause(200, undefined, { signal }).catch(() => {})

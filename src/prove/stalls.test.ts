@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { noticeStalls, stallMark, stallsOf } from './stalls.ts'
+import { noticeSlow, noticeStalls, stallMark, stallsOf } from './stalls.ts'
 
 test('a process that got no turn tells so as soon as it has one, and one that had its turns does not', async () => {
   const told: number[] = []
@@ -11,6 +11,24 @@ test('a process that got no turn tells so as soon as it has one, and one that ha
   await pause(250)
   expect(told).toHaveLength(1)
   expect(told[0]).toBeGreaterThan(800)
+})
+
+test('a server that was slow to answer is told of, whatever became of the look at it', async () => {
+  const told: number[] = []
+  let time = 0
+  const look = (ms: number, fails = false): Promise<void> =>
+    noticeSlow(
+      async () => {
+        time += ms
+        if (fails) throw new Error('it does not answer')
+      },
+      (took) => told.push(took),
+      () => time,
+    )
+  await look(700)
+  await look(900)
+  await look(2000, true)
+  expect(told).toEqual([900, 2000])
 })
 
 test('it is read back from what was noted', () => {

@@ -26,6 +26,18 @@ export function noticeStalls(tell: (ms: number) => void): Disposable {
   }
 }
 
+/** The same of a server: looks at it, which takes it milliseconds, and tells where one took as long, or failed after that. */
+export async function noticeSlow(
+  look: () => Promise<void>,
+  tell: (ms: number) => void,
+  clock: () => number = () => performance.now(),
+): Promise<void> {
+  const began = clock()
+  await look().catch(() => {})
+  const took = clock() - began
+  if (took >= leastMs) tell(took)
+}
+
 /** As an event that is noted where one is noticed. */
 export const stallMark = 'stall'
 
