@@ -3,6 +3,8 @@
  * operators'.
  */
 export interface AddressDesk {
+  /** What is there by names that begin so, its addresses and its consumers. */
+  list(prefix: string): Promise<AddressList>
   /**
    * Makes an address if it is not there, with so many streams that a consumer's members can share. Throws `WB_BROKER_UNREACHABLE` where that is refused or not
    * answered.
@@ -19,4 +21,9 @@ export interface AddressDesk {
   /** Removes what a transport that was moved keeps there itself, beside addresses. Of any other it is others' too, and stays. */
   removeNotes(): Promise<void>
   close(): Promise<void>
+}
+
+export interface AddressList {
+  readonly addresses: readonly string[]
+  readonly consumers: readonly { readonly name: string; readonly hasMembers: boolean }[]
 }

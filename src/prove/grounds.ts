@@ -1,7 +1,8 @@
-import type { AddressDesk } from '../ports/address-desk.ts'
+import type { AddressDesk, AddressList } from '../ports/address-desk.ts'
 import type { TransportDefinition } from '../ports/transport.ts'
 import { until } from '../testing.ts'
 import { mostStartMs } from './rows.ts'
+import { runIdIn, runPrefix } from './settings.ts'
 
 /** What a run has at one broker, in names of its own. */
 export interface Ground {
@@ -15,12 +16,31 @@ export interface Ground {
   readonly consumers: readonly string[]
 }
 
+const nothing: AddressList = { addresses: [], consumers: [] }
+
 /** All of a run's. */
 export class Grounds {
   readonly #grounds: readonly Ground[]
 
   constructor(grounds: readonly Ground[]) {
     this.#grounds = grounds
+  }
+
+  /**
+   * Runs other than this one that have something there, and of whose consumers none has a member: they were killed, or are just
+   * starting. What cannot be listed is not known.
+   */
+  async remnants(run: string): Promise<readonly string[]> {
+    const found = new Set<string>()
+    const alive = new Set([run])
+    await this.#visit(this.#grounds, async (desk) => {
+      const { addresses, consumers } = await desk.list(runPrefix).catch(() => nothing)
+      const active = consumers.filter(({ hasMembers }) => hasMembers).map(({ name }) => name)
+      for (const name of [...addresses, ...consumers.map((each) => each.name)])
+        found.add(runIdIn(name) ?? run)
+      for (const name of active) alive.add(runIdIn(name) ?? run)
+    })
+    return [...found].filter((id) => !alive.has(id)).toSorted()
   }
 
   async make(): Promise<void> {

@@ -1,8 +1,15 @@
 import type { Query } from '../demo/database.ts'
 import { type ProveSettings, sessionsOf } from './settings.ts'
 
+/** What runs have left that were killed. */
+export interface Remnants {
+  readonly schemas: readonly string[]
+  /** Whose names topics and groups of theirs bear. */
+  readonly runs: readonly string[]
+}
+
 /** Schemas of runs that were killed, and so could not remove them: no process of theirs has a session any more. */
-export async function remnantsOf(
+export async function leftSchemas(
   query: Query,
   { id }: Pick<ProveSettings, 'id'>,
 ): Promise<readonly string[]> {

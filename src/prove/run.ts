@@ -9,6 +9,7 @@ import { Marks } from './marks.ts'
 import { type Memory, memoryOf } from './memory.ts'
 import { keepHistory, mergedHistory } from './merged-history.ts'
 import { mergedRows } from './merged-rows.ts'
+import type { Remnants } from './remnants.ts'
 import { type ProofReport, reportOf } from './report.ts'
 import {
   isInjected,
@@ -52,8 +53,8 @@ export interface ProofOptions {
   readonly onView: (view: ProofView) => void
   /** Something it made could not be taken away again. */
   readonly onLeftBehind: (what: string, error: unknown) => void
-  /** Schemas that are there of runs which were killed. @default nobody is told */
-  readonly onRemnants?: (schemas: readonly string[]) => void
+  /** What is there of runs which were killed. @default nobody is told */
+  readonly onRemnants?: (remnants: Remnants) => void
 }
 
 /**

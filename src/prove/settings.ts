@@ -38,9 +38,16 @@ export interface ChildSettings extends ProveSettings {
   readonly history: string
 }
 
+export const runPrefix = 'waybill_prove_'
+
 /** Two runs may be at work in one database, or at one broker. */
 export function newRunId(): string {
-  return `waybill_prove_${randomBytes(4).toString('hex')}`
+  return `${runPrefix}${randomBytes(4).toString('hex')}`
+}
+
+/** Of the run whose name this begins with. */
+export function runIdIn(name: string): string | undefined {
+  return new RegExp(`^${runPrefix}[0-9a-f]{8}(?![0-9a-z_])`, 'u').exec(name)?.[0]
 }
 
 /** What the sessions of one process of a run are called, or of all its processes. */

@@ -12,7 +12,7 @@ import { Grounds } from './grounds.ts'
 import type { KafkaPlace } from './kafka-place.ts'
 import { Links, type Party } from './links.ts'
 import { createLoad, dropSchemas } from './load-tables.ts'
-import { remnantsOf } from './remnants.ts'
+import { leftSchemas, type Remnants } from './remnants.ts'
 import type { TrackEvidence } from './rows.ts'
 import { type CopiesOptions, makeCopies } from './service/copies.ts'
 import { doubtsOf, rerunsOf, unseenOf } from './service/evidence.ts'
@@ -36,8 +36,8 @@ export interface StageOptions {
   readonly onBroken: (error: WaybillError) => void
   /** Something it made could not be taken away again. */
   readonly onLeftBehind: (what: string, error: unknown) => void
-  /** Schemas that are there of runs which were killed. @default nobody is told */
-  readonly onRemnants?: (schemas: readonly string[]) => void
+  /** What is there of runs which were killed. @default nobody is told */
+  readonly onRemnants?: (remnants: Remnants) => void
 }
 
 const partitions = 6
@@ -126,8 +126,10 @@ export class Stage implements AsyncDisposable {
       await this.query('select 1').catch(() => this.#removals.pop())
       throw error
     }
-    const remnants = await remnantsOf(this.query, this.settings)
-    if (remnants.length > 0) this.#options.onRemnants?.(remnants)
+    const left = await leftSchemas(this.query, this.settings)
+    // At a broker of the run's own nobody was before.
+    const runs = kafka?.server === null ? await this.#grounds.remnants(this.settings.id) : []
+    if (left.length + runs.length > 0) this.#options.onRemnants?.({ schemas: left, runs })
     await createLoad(
       this.query,
       loadSchema,

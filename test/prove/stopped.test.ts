@@ -1,5 +1,6 @@
 import { Client } from 'pg'
 import { expect, it, onTestFinished } from 'vitest'
+import type { Remnants } from '../../src/prove/remnants.ts'
 import { type ProofOptions, runProof } from '../../src/prove/run.ts'
 import { sessionsOf } from '../../src/prove/settings.ts'
 import { postgresDatabase } from '../setup/servers.ts'
@@ -55,11 +56,11 @@ it('a proof tells of schemas that killed ones have left, and of none whose proce
     await client.query(`create schema ${name}`)
   const stop = new AbortController()
   const told: unknown[] = []
-  const onRemnants = (schemas: readonly string[]): void => {
-    told.push(schemas)
+  const onRemnants = (remnants: Remnants): void => {
+    told.push(remnants)
     stop.abort()
   }
   const proof = proofWith('', { databaseUrl: url, signal: stop.signal, onRemnants })
   await expect(proof).rejects.toMatchObject({ code: 'WB_ABORTED' })
-  expect(told).toEqual([[dead, `${dead}_load`]])
+  expect(told).toEqual([{ schemas: [dead, `${dead}_load`], runs: [] }])
 })

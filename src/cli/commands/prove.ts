@@ -4,6 +4,7 @@ import { guarantees, type Guarantee } from '../../guarantees/guarantees.ts'
 import { didYouMean } from '../../kernel/suggest.ts'
 import { faultClasses } from '../../prove/catalog.ts'
 import type { ProofReport } from '../../prove/report.ts'
+import type { Remnants } from '../../prove/remnants.ts'
 import { runProof } from '../../prove/run.ts'
 import type { ProofView } from '../../prove/view.ts'
 import { describeError, isWaybillError } from '../../kernel/errors.ts'
@@ -147,10 +148,16 @@ async function play(
     onLeftBehind: (what: string, error: unknown) => {
       output.note(`Could not remove ${what}: ${describeError(error).message}`)
     },
-    onRemnants: (schemas: readonly string[]) => {
-      output.note(
-        `Schemas of proofs of which no process is connected any more, as after a kill. To remove them: drop schema ${schemas.join(', ')} cascade;`,
-      )
+    onRemnants: ({ schemas, runs }: Remnants) => {
+      if (schemas.length > 0)
+        output.note(
+          `Schemas of proofs of which no process is connected any more, as after a kill. To remove them: drop schema ${schemas.join(', ')} cascade;`,
+        )
+      if (runs.length > 0)
+        output.note(
+          `The brokers have topics and groups of proofs of which no consumer is there any more, as after a kill. Unless one of them is just starting, ` +
+            `remove what is named ${runs.map((run) => `${run}*`).join(', ')}: kafka-topics --delete --topic '(${runs.join('|')}).*'`,
+        )
     },
   }
   const note = (line: string): void => {

@@ -1,7 +1,7 @@
 import type { Admin } from '@platformatic/kafka'
 import { systemClock } from '../../kernel/clock.ts'
 import { WaybillError } from '../../kernel/errors.ts'
-import type { AddressDesk } from '../../ports/address-desk.ts'
+import type { AddressDesk, AddressList } from '../../ports/address-desk.ts'
 import { clientOptions, type KafkaLibrary } from './client.ts'
 import { hasKafkaError, isUnknownTopic, kafkaErrorName } from './kafka-error.ts'
 import type { KafkaSettings } from './options.ts'
@@ -11,6 +11,8 @@ const requestTimeoutMs = 30_000
 /** Longer than the session of any member that was killed. */
 const graceMs = 15_000
 const pauseMs = 500
+
+const withoutMembers: ReadonlySet<string> = new Set(['EMPTY', 'DEAD'])
 
 /** Makes topics and removes them, with the groups that read them, by the transport's own credentials. */
 export class KafkaAddressDesk implements AddressDesk {
@@ -28,6 +30,19 @@ export class KafkaAddressDesk implements AddressDesk {
       retries: 3,
       retryDelay: 300,
     })
+  }
+
+  async list(prefix: string): Promise<AddressList> {
+    const isMeant = (name: string): boolean => name.startsWith(prefix)
+    const topics = await this.#admin.listTopics({ includeInternals: false })
+    const groups = [...(await this.#admin.listGroups()).values()].filter(({ id }) => isMeant(id))
+    return {
+      addresses: topics.filter(isMeant),
+      consumers: groups.map(({ id, state }) => ({
+        name: id,
+        hasMembers: !withoutMembers.has(state.toUpperCase()),
+      })),
+    }
   }
 
   async create(address: string, streams: number = this.#settings.partitionsPerTopic): Promise<void> {
