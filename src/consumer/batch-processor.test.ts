@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { idOf } from '../../test/fakes/messages.ts'
 import { alone, item, never, setUp } from '../../test/fakes/processor.ts'
+import { CommitOutcomeUnknownError } from '../kernel/errors.ts'
 import { idempotencyKey } from '../kernel/ids.ts'
 import { defineChannel } from '../outbox/channel.ts'
 
@@ -56,6 +57,19 @@ describe('a message that fails', () => {
     }
     expect(first).toEqual({ ...common, attempts: 1 })
     expect(second).toEqual({ ...common, attempts: 2 })
+  })
+
+  it('is none where its handler has ended and only the answer to its COMMIT was lost, however often (F2)', async () => {
+    const { store, process } = setUp({ admission: false, maxAttempts: 3 })
+    const lose = (): void => {
+      throw new CommitOutcomeUnknownError('77', new Error('connection lost'))
+    }
+    for (let i = 0; i < 5; i++) {
+      store.afterCommit.push(lose)
+      expect(await process([alone('a')])).toEqual(['unknown'])
+    }
+    expect(await process([alone('a')])).toEqual(['handled'])
+    expect(store.starts.get(idOf('a'))).toBe(1)
   })
 
   it('is not run a second time at once where it was alone already', async () => {

@@ -227,6 +227,9 @@ export class BatchProcessor<Ref> {
         return (pass.trouble = notDone(result.kind === 'moved' ? 'unavailable' : result.kind, result.error))
       case 'commit-unknown':
         this.#stopKey(pass, item)
+        // Its handler has ended in success. Answers that are lost again and again would use up its attempts, and what was delivered would be
+        // buried too (F2). Where this is lost as well the count stays: that gives up too early, and never too late.
+        await inbox.takeBackStart(consumer, envelope.id).catch(() => {})
         return notDone('unknown', result.error)
       case 'passed-over':
         return skipped
