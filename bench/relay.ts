@@ -71,7 +71,7 @@ async function run(
   context: BenchContext,
 ): Promise<readonly Figure[]> {
   await using hosts = await hostsOf(plan, server, needed, context)
-  const rounds = Math.min(context.rounds, plan.mostRounds ?? Infinity)
+  const rounds = Math.min(context.rounds * (plan.roundsForOne ?? 1), plan.mostRounds ?? Infinity)
   const limitMs = plan.seconds * 1000 * Math.max(1, context.rounds / usualRounds)
   return await measure({ ...plan, contenders: hosts.contenders, rounds, limitMs }, context.tell)
 }
