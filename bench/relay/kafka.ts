@@ -7,6 +7,7 @@ import { bucketOf, murmur2 } from '../../src/transports/kafka/partitioner.ts'
 import { fill, mustBeEmpty, settle } from '../fill.ts'
 import { arrived } from '../wire.ts'
 import type { Environment, Runs } from './environment.ts'
+import { keptOpen } from './kept-open.ts'
 import { channelName, openOutbox, payload } from './outbox.ts'
 
 const messages = 120_000
@@ -25,8 +26,8 @@ async function relayAll(environment: Environment): Promise<{ readonly rate: numb
   const { pool, brokers, sized } = environment
   const count = sized(messages)
   const address = `bench-${randomUUID()}`
-  const transport = kafkaTransport({ brokers, partitionsPerTopic: partitions })
-  await using outbox = await openOutbox(environment, { transport, address })
+  await using transport = keptOpen(kafkaTransport({ brokers, partitionsPerTopic: partitions }))
+  await using outbox = await openOutbox(environment, { transport: transport.definition, address })
   const drain = async (rows: number): Promise<number> => {
     await fill(pool, { channel: channelName, messages: rows, keys: 10_000 })
     await settle(pool, 'waybill.outbox')
