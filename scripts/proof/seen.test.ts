@@ -15,6 +15,7 @@ const row: Row = {
   rerun: 2,
   repeated: 1,
   lost: 0,
+  dead: 0,
   recoveryMs: 1230,
   anomalies: [],
   counterExample: null,

@@ -103,9 +103,11 @@ export async function startConsumers(
         onceTimeoutMs: takenTogether * slowest,
       }
       const sendTimeoutMs = handlingTimeoutMs(slowest, parts.config.settings)
-      // Sends side by side would multiply what each of them handles side by side.
-      const maxSends = group.some(({ facts }) => facts.concurrency > 1) ? 1 : undefined
-      const work = { lane, routes, forms, senders, sendTimeoutMs, maxSends }
+      // Sends side by side would multiply what each of them handles side by side; but a retry that hangs must not keep all others (P7).
+      const sends = group.some(({ facts }) => facts.concurrency > 1)
+        ? { maxSends: 2, maxFreshSends: 1 }
+        : undefined
+      const work = { lane, routes, forms, senders, sendTimeoutMs, sends }
       relay = await startRelay({ ...parts, store }, work, running)
       replayer?.start()
       continue

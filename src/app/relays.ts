@@ -3,7 +3,7 @@ import type { Plan } from '../guarantees/plan.ts'
 import type { Lane } from '../ports/lane.ts'
 import type { Store } from '../ports/store.ts'
 import type { TransactionRunner } from '../ports/transaction-runner.ts'
-import type { ChannelRules } from '../relay/mind/types.ts'
+import type { ChannelRules, MindOptions } from '../relay/mind/types.ts'
 import { Relay } from '../relay/relay.ts'
 import { relayCheck } from './health-checks.ts'
 import type { ChannelRoute, ResolvedConfig } from './config.ts'
@@ -56,8 +56,8 @@ export interface LaneWork {
   readonly forms: ReadonlyMap<string, ChannelRules['form']>
   readonly senders: Senders
   readonly sendTimeoutMs: number
-  /** @default the setting `maxSends` */
-  readonly maxSends?: number | undefined
+  /** @default the setting `maxSends`, all of which may be of messages that have not failed before */
+  readonly sends?: Pick<MindOptions, 'maxSends' | 'maxFreshSends'> | undefined
 }
 
 /** Starts the relay of one lane. */
@@ -90,7 +90,7 @@ export async function startRelay(parts: Parts, work: LaneWork, running: Running[
       maxInFlight: settings.maxInFlight,
       maxInFlightBytes: settings.maxInFlightBytes,
       maxKeyBacklog: 2 * settings.batchSize,
-      maxSends: work.maxSends ?? settings.maxSends,
+      ...(work.sends ?? { maxSends: settings.maxSends }),
       removeLimit: 5 * settings.batchSize,
       sendTimeoutMs,
       poll: { initialMs: settings.pollMinMs, maxMs: settings.pollMaxMs },

@@ -17,7 +17,8 @@ const row: Row = {
   messages: 120,
   rerun: 3,
   repeated: 0,
-  lost: 0,
+  lost: 1,
+  dead: 4,
   recoveryMs: 1234,
   anomalies: [],
   counterExample: null,
@@ -39,7 +40,7 @@ function text(rows: readonly Row[], verdict: ProofReport['verdict'], history: st
 describe('what a proof has shown', () => {
   it('is a row for each guarantee and fault that ran, and the command that does it again', () => {
     const shown = text([row, { ...row, fault: 'cut writer', verdict: 'not-run' }], 'valid')
-    expect(shown).toMatch(/exactly-once +kill writer +yes +2 +120 +3 +0 +0 +1\.2 s/u)
+    expect(shown).toMatch(/exactly-once +kill writer +yes +2 +120 +3 +0 +1 +4 +1\.2 s/u)
     expect(shown).toContain('There was no time for: cut writer. More --seconds run more.')
     expect(shown).toContain('shipping has handled no message a second time')
     expect(shown).toContain('VALID  Every guarantee held under every fault that ran.')

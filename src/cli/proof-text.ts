@@ -15,6 +15,7 @@ const columns = [
   { title: 'reruns', isNumber: true },
   { title: 'repeats', isNumber: true },
   { title: 'losses', isNumber: true },
+  { title: 'dead', isNumber: true },
   { title: 'recovered in', isNumber: true },
 ]
 
@@ -86,6 +87,7 @@ function cells({
   rerun,
   repeated,
   lost,
+  dead,
   recoveryMs,
 }: Row): readonly string[] {
   const recovery = recoveryMs === null ? '' : durationText(Math.round(recoveryMs / 100) * 100)
@@ -93,7 +95,7 @@ function cells({
     nameOf({ guarantee, way, channel, consumer }),
     fault,
     held[verdict],
-    ...[times, messages, rerun, repeated, lost].map(String),
+    ...[times, messages, rerun, repeated, lost, dead].map(String),
     recovery,
   ]
 }

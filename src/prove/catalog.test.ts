@@ -23,9 +23,18 @@ test('what of servers that were not started for the run cannot be done to them i
   expect(missingOf({ kafka: { server: null } }).map(({ name }) => name)).toEqual([
     'postgres as a server',
     'kafka as a server',
+    'the network of kafka',
     'disk full',
   ])
   expect(missingOf({ server: {}, disk: {} })).toEqual([])
+})
+
+test('so are brokers before which no proxy can stand', () => {
+  const kafka = { server: null }
+  const links = [...theirs.links, { name: 'relays-kafka', to: 'kafka', proxy: {} }]
+  const names = (more: object): readonly string[] => missingOf({ kafka, ...more }).map(({ name }) => name)
+  expect(names({})).toContain('the network of kafka')
+  expect(names({ links })).not.toContain('the network of kafka')
 })
 
 test('so is a database before which no proxy can stand', () => {

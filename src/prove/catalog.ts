@@ -104,6 +104,13 @@ export function catalogOf(targets: Targets): Catalog {
       class: 'network',
       missing: 'no proxy is taken for it: it is reached by a socket, or its certificate is looked at',
     })
+  if (kafka !== null && !links.some(({ to }) => to === 'kafka'))
+    missing.push({
+      name: 'the network of kafka',
+      class: 'network',
+      missing:
+        'brokers tell their clients where to reach them, which a proxy of the run is not: it has them only where it starts Kafka itself',
+    })
   for (const { name, to, proxy } of links) {
     add('network', 2500, blackHoleFault(name, proxy))
     add('network', 2500, halfOpenFault(name, proxy))

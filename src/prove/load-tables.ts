@@ -42,8 +42,13 @@ export async function createLoad(query: Query, s: string, tracks: readonly strin
   await query(`insert into ${s}.credits (track, key) select track, key from ${s}.keys`)
 }
 
+/** Each of them, though one cannot be dropped, which is told when all were tried. */
 export async function dropSchemas(query: Query, schemas: readonly string[]): Promise<void> {
-  for (const schema of schemas) await query(`drop schema if exists ${schema} cascade`)
+  const failed: unknown[] = []
+  for (const schema of schemas) {
+    await query(`drop schema if exists ${schema} cascade`).catch((error: unknown) => failed.push(error))
+  }
+  if (failed.length > 0) throw failed[0]
 }
 
 /** `$1` order, `$2` key, `$3` amount. Locks the key to the commit; returns the order's number. */

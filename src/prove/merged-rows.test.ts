@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { mergedRows } from './merged-rows.ts'
-import type { Row } from './rows.ts'
+import { busyMachine, type Row } from './rows.ts'
 
 const row: Row = {
   guarantee: 'at-least-once',
@@ -14,6 +14,7 @@ const row: Row = {
   rerun: 2,
   repeated: 1,
   lost: 0,
+  dead: 0,
   recoveryMs: 400,
   anomalies: [],
   counterExample: null,
@@ -39,6 +40,16 @@ test('a fault that came several times is one row: sums, and the longest recovery
 test('what showed nothing one time was shown another time', () => {
   expect(mergedRows([vacuous, row])).toEqual([row])
   expect(mergedRows([vacuous, vacuous])).toMatchObject([{ verdict: 'unknown', times: 2 }])
+})
+
+test('what a busy machine excused most of the times is not known to hold', () => {
+  const excused: Row = {
+    ...row,
+    verdict: 'unknown',
+    anomalies: [{ kind: 'vacuous', id: busyMachine, detail: 'processes stood still' }],
+  }
+  expect(mergedRows([row, row, excused])).toMatchObject([{ verdict: 'valid', times: 2 }])
+  expect(mergedRows([row, excused, excused])).toMatchObject([{ verdict: 'unknown', times: 2 }])
 })
 
 test('one failure is a failure, with the message it is shown by', () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { reportOf } from './report.ts'
-import type { Row } from './rows.ts'
+import { noTime, type Row } from './rows.ts'
 
 function row(fault: string, verdict: Row['verdict']): Row {
   return {
@@ -15,6 +15,7 @@ function row(fault: string, verdict: Row['verdict']): Row {
     rerun: 0,
     repeated: 0,
     lost: 0,
+    dead: 0,
     recoveryMs: null,
     anomalies: [],
     counterExample: null,
@@ -39,8 +40,17 @@ test('a run is valid where every row is, and three faults at least have fired', 
 })
 
 test('a run in which too few fired says that this is why nothing is known', () => {
-  expect(reportOf({ ...course, rows: well.slice(0, 3) }).unseen).toEqual([
+  const left: Row = {
+    ...row('d', 'not-run'),
+    anomalies: [{ kind: 'vacuous', id: 'not run', detail: noTime }],
+  }
+  const why = (rows: readonly Row[]): readonly string[] => reportOf({ ...course, rows }).unseen
+  expect(why([...well.slice(0, 3), left])).toEqual([
     expect.stringMatching(/^Only 2 of the faults .* More --seconds/u),
+  ])
+  // Where all there are have run, more time brings no others.
+  expect(why(well.slice(0, 3))).toEqual([
+    expect.stringMatching(/^Only 2 of the faults .* More classes of --faults/u),
   ])
   expect(reportOf({ ...course, rows: well }).unseen).toEqual([])
   expect(reportOf({ ...course, rows: [row('a', 'invalid')] }).unseen).toEqual([])
@@ -49,6 +59,12 @@ test('a run in which too few fired says that this is why nothing is known', () =
 test('a secret in a log, or an error that nobody handled, is no less a fault than a lost message', () => {
   expect(verdict(well, { relay: ['the payload is canary'] })).toBe('invalid')
   expect(verdict(well, { relay: ['unhandledRejection: boom'] })).toBe('invalid')
+  expect(verdict(well, { relay: ['FATAL: terminating connection'] })).toBe('invalid')
+  // A handler may tell what its database said when its connection was ended.
+  const consumer = ["severity: 'FATAL'"]
+  const own = { ...course, rows: well, handlersSpeak: true }
+  expect(reportOf({ ...own, said: { consumer } }).verdict).toBe('valid')
+  expect(reportOf({ ...own, said: { consumer: ['Uncaught Exception'] } }).verdict).toBe('invalid')
 })
 
 test('a report names the rows of the matrix that wait, and what they wait for', () => {

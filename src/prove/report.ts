@@ -1,6 +1,6 @@
 import { type CheckResult, cleanLogs, type Verdict } from '../testing.ts'
 import type { Memory } from './memory.ts'
-import { isInjected, type Row } from './rows.ts'
+import { isInjected, noTime, type Row } from './rows.ts'
 import { type Waiting, waiting } from './waiting.ts'
 
 export interface ProofReport {
@@ -19,6 +19,9 @@ export interface ProofReport {
   readonly history: string | null
 }
 
+/** What says nothing of whose statement it was. */
+const unhandled = /[Uu]nhandled ?[Rr]ejection|[Uu]ncaught ?[Ee]xception/u
+
 /** Fewer faults that have hit something show nothing. */
 const fewestFaults = 3
 
@@ -30,19 +33,27 @@ export function reportOf(course: {
   readonly unseen: readonly string[]
   readonly said: Readonly<Record<string, readonly string[]>>
   readonly secrets: readonly string[]
+  /** Whether handlers of the user's said some of it. They may tell of an error of their database, which calls it FATAL. */
+  readonly handlersSpeak?: boolean
 }): Omit<ProofReport, 'history'> {
-  const { seed, seconds, rows, memory, unseen, said, secrets } = course
-  const logs = cleanLogs(said, { secrets })
+  const { seed, seconds, rows, memory, unseen, said, secrets, handlersSpeak = false } = course
+  const logs = cleanLogs(said, { secrets, ...(handlersSpeak ? { forbidden: unhandled } : {}) })
   const verdict = verdictOf(rows, logs)
   const fired = firedOf(rows)
   const few =
     verdict === 'unknown' && fired < fewestFaults
       ? [
-          `Only ${fired} of the faults showed that something holds; fewer than ${fewestFaults} show nothing. More --seconds have time for more, ` +
-            'and so do more classes of --faults.',
+          `Only ${fired} of the faults showed that something holds; fewer than ${fewestFaults} show nothing. ` +
+            (hadNoTime(rows)
+              ? 'More --seconds have time for more.'
+              : 'More classes of --faults have more of them, and so do servers that the run starts itself.'),
         ]
       : []
   return { verdict, seed, rows, logs, seconds, memory, unseen: [...unseen, ...few], waiting }
+}
+
+function hadNoTime(rows: readonly Row[]): boolean {
+  return rows.some(({ verdict, anomalies }) => verdict === 'not-run' && anomalies[0]?.detail === noTime)
 }
 
 function verdictOf(rows: readonly Row[], logs: CheckResult): Verdict {

@@ -78,6 +78,7 @@ test('a run in which all is well is valid in each spell, for every guarantee', (
       rerun: 0,
       repeated: 0,
       lost: 0,
+      dead: 0,
       anomalies: [],
     })
   }
@@ -97,6 +98,35 @@ test('what is lost is charged to the spell in which it was written, and to no ot
 test('without a fault nothing may be lost, whatever the guarantee leaves open', () => {
   const lost = well.filter(({ id, f }) => id !== 'm03' || f === 'write')
   expect(verdicts(rows('at-most-once', lost))).toEqual(['invalid', 'valid', 'valid'])
+})
+
+test('without a fault nothing of its own load may be given up, and what is given up is told', () => {
+  const buried = (id: string): readonly HistoryEvent[] => [
+    ...well.filter((one) => one.id !== id || one.f === 'write'),
+    at(messages.find((message) => message.id === id)!.at + 5, event('ok', 'dead', id, { key: 'k' })),
+  ]
+  for (const guarantee of ['at-most-once', 'at-least-once', 'exactly-once'] as const)
+    expect(verdicts(rows(guarantee, buried('m03')))).toEqual(['invalid', 'valid', 'valid'])
+  expect(rows('at-least-once', buried('m03'))[0]!.anomalies).toMatchObject([{ kind: 'lost', id: 'm03' }])
+  expect(rows('at-least-once', buried('m13')).map(({ dead }) => dead)).toEqual([0, 1, 0])
+  // A handler of the user's may refuse a message.
+  const pair = { channel: 'orders', consumer: 'shipping' }
+  expect(rows('at-least-once', buried('m03'), { pair })[0]).toMatchObject({ verdict: 'valid', dead: 1 })
+})
+
+test('what is lost long before a fault was not lost by it', () => {
+  const second = 1_000_000
+  const far: readonly Spell[] = [
+    { fault: 'none', from: 0, to: 5 * second, quietAt: 5 * second, hasStruck: true },
+    { fault: 'kill relay', from: 20 * second, to: 21 * second, quietAt: 22 * second, hasStruck: true },
+  ]
+  const all = Array.from({ length: 22 }, (_, i) => ({ id: `q${i}`, seq: i + 1, at: i * second }))
+  const lose = (gone: string): readonly string[] => {
+    const history = all.flatMap((one) => [...written(one), ...(one.id === gone ? [] : delivered(one))])
+    return verdicts(rowsOf(evidence('at-most-once', history), far, true))
+  }
+  expect(lose('q8')).toEqual(['invalid', 'valid'])
+  expect(lose('q19')).toEqual(['valid', 'valid'])
 })
 
 test('without a fault no handler runs again, even where a run that changed nothing leaves no trace', () => {
@@ -171,6 +201,10 @@ test('while one of two is stopped the other one goes on', () => {
     verdict: 'invalid',
     anomalies: [{ kind: 'stalled', id: 'pause relay-1' }],
   })
+  // A machine that stood still meanwhile stopped it too; one that stands still after it has not.
+  const judged = (from: number): string =>
+    rowsOf(evidence('at-least-once', still), [spells[0]!, pause], true, [{ from, to: from + 20 }])[1]!.verdict
+  expect([judged(250), judged(310)]).toEqual(['valid', 'invalid'])
   // A channel of the user's may have one key.
   expect(found(still, { pair: { channel: 'orders', consumer: 'shipping' } }).verdict).toBe('valid')
 })

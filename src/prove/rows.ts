@@ -50,10 +50,12 @@ export interface Row {
   readonly times: number
   /** Messages that were under way while it lasted. */
   readonly messages: number
-  /** Handlers that ran again, effects that came again, messages that were lost: as far as the guarantee allows them. */
+  /** Messages whose handler ran again, whose effect came again, that were lost: as far as the guarantee allows them. */
   readonly rerun: number
   readonly repeated: number
   readonly lost: number
+  /** Messages that were given up and kept as dead letters, which every guarantee allows where a handler fails. */
+  readonly dead: number
   /** From the end of the fault to the end of the last message that was written before that; in milliseconds. */
   readonly recoveryMs: number | null
   /** What is wrong, or why the row shows nothing. */
@@ -93,6 +95,9 @@ export function isInjected(fault: string): boolean {
 
 /** LIVE: what was written before a fault ended has had its effect within this time after it. */
 export const mostRecoveryMs = 15_000
+
+/** Names the reason of a row that shows nothing because processes got no turn. */
+export const busyMachine = 'machine'
 
 /** A busy machine takes its time to start everything. */
 export const mostStartMs = 60_000
@@ -149,11 +154,13 @@ export function rowsOf(
       checked: result.checker === 'conservation' ? result.checked : Math.max(1, result.checked),
       anomalies: result.anomalies.filter(({ id }) => isIn(id)),
     }))
+    const givenUp = deadLetters(history, isIn)
     const recovery = recoveryOf(history, spell)
     const progress = pair === null && sparesOthers.test(spell.fault) ? [progressOf(history, spell)] : []
     // A machine that gives processes no turn is a fault that nobody has injected: leases end, and recovery waits for it.
-    const since = spell.fault === noFault ? spell.from : spell.to
-    const stood = stalls.some(({ from }) => from >= since && from <= spell.quietAt)
+    const stoodIn = (from: number, to: number): boolean =>
+      stalls.some((stall) => stall.from >= from && stall.from <= to)
+    const stood = stoodIn(spell.fault === noFault ? spell.from : spell.to, spell.quietAt)
     const isLate = recovery !== null && recovery.anomalies.length > 0
     const vacuous: Anomaly[] = []
     const say = (id: string, detail: string): void => {
@@ -164,7 +171,7 @@ export function rowsOf(
     else if (!all.some(({ to, isCommitted }) => isCommitted && to >= spell.from))
       say('messages', 'none was committed from then on')
     if (stood && (isLate || spell.fault === noFault))
-      say('machine', 'processes stood still that nobody had stopped: it was busy with something else')
+      say(busyMachine, 'processes stood still that nobody had stopped: it was busy with something else')
     for (const doubt of doubts) say('handler', doubt)
     if (!isDrained) say('drain', 'messages were still under way when the time for draining was over')
     // Without a fault nothing may be lost, and nothing comes twice, whatever the guarantee leaves open.
@@ -172,7 +179,8 @@ export function rowsOf(
       [
         ...own,
         ...(recovery === null || (isLate && stood) ? [] : [recovery]),
-        ...(stood ? [] : progress),
+        ...(stoodIn(spell.from, spell.to) ? [] : progress),
+        ...(spell.fault === noFault && pair === null ? [{ ...givenUp, checked: 1 }] : []),
         { checker: 'notVacuous', checked: 1, anomalies: vacuous },
       ],
       spell.fault === noFault && !stood ? 'none' : guarantee,
@@ -194,12 +202,24 @@ export function rowsOf(
       rerun: runs.anomalies.filter(({ id }) => isIn(id)).length,
       repeated: count('duplicated'),
       lost: count('lost'),
+      dead: givenUp.anomalies.length,
       recoveryMs: recovery?.recoveryMs ?? null,
       anomalies,
       counterExample:
         verdict === 'invalid' ? counterExampleOf(anomalies[0]!, [...history, ...track.readings]) : null,
     }
   })
+}
+
+/** The handlers of the run's own load never fail: without a fault, whatever is a dead letter was not delivered for no reason. */
+function deadLetters(history: readonly HistoryEvent[], isIn: (id: string) => boolean): CheckResult {
+  const ids = new Set(
+    history.flatMap(({ f, type, id }) => (f === 'dead' && type === 'ok' && id !== null ? [id] : [])),
+  )
+  const anomalies = [...ids]
+    .filter(isIn)
+    .map((id): Anomaly => ({ kind: 'lost', id, detail: 'it was given up, though its handler never fails' }))
+  return { checker: 'deadLetters', checked: ids.size, anomalies }
 }
 
 /** Nothing was seen of it, for this reason. */
@@ -220,6 +240,7 @@ export function notRun(
     rerun: 0,
     repeated: 0,
     lost: 0,
+    dead: 0,
     recoveryMs: null,
     anomalies: [{ kind: 'vacuous', id: 'not run', detail: why }],
     counterExample: null,
@@ -228,6 +249,9 @@ export function notRun(
 
 /** Why a fault did not run that would have come later. */
 export const noTime = 'there was no time'
+
+/** So long a message may be under way without any fault, on a busy machine. */
+const mostUnderWayUs = 5_000_000
 
 interface Life {
   readonly from: number
@@ -252,7 +276,8 @@ function chargedTo(life: Life, spells: readonly Spell[]): readonly Spell[] {
 
 /**
  * From the beginning of a message's transaction to the last that is known of it. One whose end nobody saw was lost, if it was, in the
- * spell in which it was written: what was written before the end of a spell has had its effect when that has become quiet.
+ * spell in which it was written: what was written before the end of a spell has had its effect when that has become quiet. In a quiet
+ * time it was lost by the spell that followed, where that came so soon that it may still have been under way.
  */
 function livesOf(history: readonly HistoryEvent[], spells: readonly Spell[]): ReadonlyMap<string, Life> {
   const lives = new Map<string, { from: number; to: number; hasEnd: boolean; isCommitted: boolean }>()
@@ -268,7 +293,11 @@ function livesOf(history: readonly HistoryEvent[], spells: readonly Spell[]): Re
       life.isCommitted ||= isCommitted
     }
   }
-  const quietAfter = (t: number): number => spells.find(({ to }) => t <= to)?.quietAt ?? Infinity
+  const quietAfter = (t: number): number => {
+    const next = spells.find(({ to }) => t <= to)
+    if (next === undefined) return Infinity
+    return next.from - t > mostUnderWayUs ? t : next.quietAt
+  }
   return new Map(
     [...lives].map(([id, { from, to, hasEnd, isCommitted }]) => [
       id,

@@ -159,7 +159,9 @@ class Run {
     this.#signal.throwIfAborted()
     const { histories, ...judged } = await this.#judge(isDrained, left)
     this.#enter('over')
-    const report = reportOf({ seed, seconds, ...judged, said: company.said, secrets: secretsOf(settings) })
+    const handlersSpeak = settings.service !== null
+    const spoken = { said: company.said, secrets: secretsOf(settings), handlersSpeak }
+    const report = reportOf({ seed, seconds, ...judged, ...spoken })
     if (report.verdict !== 'invalid') return { ...report, history: null }
     const merged = mergedHistory(histories, this.#readings, this.#spells)
     return { ...report, history: keepHistory(settings.id, merged) }

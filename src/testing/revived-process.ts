@@ -139,7 +139,7 @@ export class RevivedProcess {
 
   #ended(child: Child, exit: ChildExit): void {
     const wasReady = this.#isReady
-    this.#said.push(...child.lines)
+    for (const line of child.lines) this.#said.push(line)
     this.#child = null
     this.#isReady = false
     // Whoever waits already for one that ended before it was at work waits for the next.

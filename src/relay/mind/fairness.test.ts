@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { ByHand, confirmed, lease, refused, row } from '../../../test/model/by-hand.ts'
 import type { OutboxRow, ReadRequest } from '../../ports/outbox.ts'
 import { RelayMind } from './mind.ts'
-import type { Command } from './types.ts'
+import type { Command, MindOptions } from './types.ts'
 
 const freshCount = 60_000
 const retryCount = 2000
@@ -10,23 +10,31 @@ const seconds = 10
 
 /**
  * One partition with a backlog of both kinds, in virtual time: fresh messages are confirmed after 20 ms; the others fail after
- * 200 ms whenever they are tried, and are due again at once.
+ * 200 ms, or what is said, whenever they are tried, and are due again at once.
  */
 class Backlog {
   readonly sent: { readonly at: number; readonly kind: 'fresh' | 'retry' }[] = []
   /** Of the sends under way at one moment. */
   mostRetries = 0
   #now = 0
+  mostFresh = 0
   readonly #keyOf: (seq: number) => string | null
+  readonly #retryMs: number
   readonly #gone = new Set<bigint>()
   readonly #dueAt = new Map<number, number>()
   readonly #attempts = new Map<number, number>()
   readonly #events: { readonly at: number; readonly happen: () => void }[] = []
   readonly #mind: RelayMind
   #retries = 0
+  #fresh = 0
 
-  constructor(keyOf: (seq: number) => string | null, maxSends: number) {
+  constructor(
+    keyOf: (seq: number) => string | null,
+    sends: Pick<MindOptions, 'maxSends' | 'maxFreshSends'>,
+    retryMs = 200,
+  ) {
     this.#keyOf = keyOf
+    this.#retryMs = retryMs
     for (let seq = 1; seq <= retryCount; seq++) this.#dueAt.set(seq, 0)
     const rules = { form: 'confirm', maxAttempts: 1e9, retry: { initialMs: 1, maxMs: 1 } } as const
     this.#mind = new RelayMind({
@@ -42,7 +50,7 @@ class Backlog {
       maxInFlight: 2000,
       maxInFlightBytes: 1e9,
       maxKeyBacklog: 100,
-      maxSends,
+      ...sends,
       removeLimit: 1000,
       sendTimeoutMs: 1000,
       poll: { initialMs: 5, maxMs: 50 },
@@ -98,8 +106,10 @@ class Backlog {
       const kind = command.rows[0]!.origin === 'retry' ? 'retry' : 'fresh'
       for (const _ of command.rows) this.sent.push({ at: this.#now, kind })
       if (kind === 'retry') this.mostRetries = Math.max(this.mostRetries, (this.#retries += 1))
-      this.#after(kind === 'retry' ? 200 : 20, () => {
+      else this.mostFresh = Math.max(this.mostFresh, (this.#fresh += 1))
+      this.#after(kind === 'retry' ? this.#retryMs : 20, () => {
         if (kind === 'retry') this.#retries -= 1
+        else this.#fresh -= 1
         const fate = kind === 'retry' ? refused : confirmed
         mind.sendEnded(
           command.send,
@@ -147,7 +157,7 @@ describe('a backlog of messages that failed before and of others', () => {
     ['of a thousand keys, one send at a time', (seq: number) => `key-${seq % 1000}-${seq <= retryCount}`, 1],
     ['without order', () => null, 4],
   ] as const)('%s, sends both kinds in every second of ten (P7)', (_what, keyOf, maxSends) => {
-    const backlog = new Backlog(keyOf, maxSends)
+    const backlog = new Backlog(keyOf, { maxSends })
     backlog.run()
     for (let second = 0; second < seconds; second++) {
       const during = backlog.sent.filter(({ at }) => Math.floor(at / 1000) === second)
@@ -158,6 +168,19 @@ describe('a backlog of messages that failed before and of others', () => {
     }
     // Retries hang ten times as long as the others take: they have half of the sends, and not all of them in the end.
     expect(backlog.mostRetries).toBe(Math.max(1, Math.floor(maxSends / 2)))
+  })
+
+  it('has one send of others beside a retry that hangs, where handlers of one send work side by side (P7)', () => {
+    const backlog = new Backlog((seq) => `key-${seq}`, { maxSends: 2, maxFreshSends: 1 }, 900)
+    backlog.run()
+    for (let second = 0; second < seconds; second++) {
+      const fresh = backlog.sent.filter(
+        ({ at, kind }) => kind === 'fresh' && Math.floor(at / 1000) === second,
+      )
+      expect(fresh.length, `fresh in second ${second}`).toBeGreaterThan(500)
+    }
+    expect(backlog.sent.filter(({ kind }) => kind === 'retry').length).toBeGreaterThan(seconds / 2)
+    expect([backlog.mostFresh, backlog.mostRetries]).toEqual([1, 1])
   })
 })
 

@@ -137,7 +137,7 @@ export class Fencing {
       const { partition, fence } = held[at]!
       const pool = partition.pools.get(channel)
       if (fence.stage !== 'ready' || fence.isOutdated || partition.isDraining || pool === undefined) continue
-      const entries = this.#gathering.gather(channel, pool, now, mayRetry)
+      const entries = this.#gathering.gather(channel, pool, now, { fresh: true, again: mayRetry })
       if (entries.length === 0) continue
       this.#turn = (at + 1) % held.length
       const number = fence.number + 1n

@@ -34,9 +34,14 @@ export class Gathering {
 
   /**
    * The rows of the channel's next send, marked as sending; none where nothing may be sent now. What has expired meanwhile is
-   * not sent but deleted. `mayRetry`: whether one more of those that failed before may be under way.
+   * not sent but deleted. `may`: of which kind one more send may be under way, of messages that failed before or of others.
    */
-  gather(channel: ChannelState, pool: Pool, now: number, mayRetry: boolean): Entry[] {
+  gather(
+    channel: ChannelState,
+    pool: Pool,
+    now: number,
+    may: Readonly<Record<Pool['turn'], boolean>>,
+  ): Entry[] {
     const isProbing = channel.failures > 0
     // Another server has taken over and has not told its time: what came back from a send since may have expired.
     if (channel.rules.expiresAfterMs !== undefined && this.#core.serverOffsetMs === null) return []
@@ -45,7 +50,7 @@ export class Gathering {
     // In turns, so that many of one kind never keep the other waiting (P7).
     const other = pool.turn === 'fresh' ? 'again' : 'fresh'
     for (const turn of [pool.turn, other] as const) {
-      if (turn === 'again' && !mayRetry) continue
+      if (!may[turn]) continue
       const entries = this.#fill(pool[turn], this.#batchFor(channel, this.#batchSize(channel)), now)
       if (entries.length === 0) continue
       pool.turn = turn === 'fresh' ? 'again' : 'fresh'

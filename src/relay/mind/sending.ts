@@ -67,6 +67,15 @@ export class Sending {
     return underway < Math.max(1, Math.floor(this.#core.options.maxSends / 2))
   }
 
+  /** What handlers of one send do side by side, two of them would do twice over; a retry, which goes alone, adds itself. */
+  get #mayBeFresh(): boolean {
+    const { maxFreshSends } = this.#core.options
+    if (maxFreshSends === undefined) return true
+    let underway = this.#taking.underway
+    for (const { entries } of this.#confirming.values()) if (!isRetry(entries[0]!)) underway += 1
+    return underway < maxFreshSends
+  }
+
   #next(channel: ChannelState, now: number): Command | null {
     if (channel.rules.form === 'fence') {
       const command = this.#fencing.next(channel, now, this.#mayRetry)
@@ -75,7 +84,8 @@ export class Sending {
     }
     const isTaken = channel.rules.form === 'take'
     if (isTaken && !this.#taking.mayTake(now)) return null
-    const entries = this.#gathering.gather(channel, channel.pool, now, this.#mayRetry)
+    const may = { fresh: this.#mayBeFresh, again: this.#mayRetry }
+    const entries = this.#gathering.gather(channel, channel.pool, now, may)
     if (entries.length === 0) return null
     const send = (this.#lastSend += 1)
     channel.underway += 1

@@ -52,6 +52,8 @@ export interface MindOptions {
   readonly maxKeyBacklog: number
   /** Sends under way at once, at most. */
   readonly maxSends: number
+  /** Of them, those of messages that have not failed before, at most. @default all */
+  readonly maxFreshSends?: number
   /** Rows deleted by one statement, at most. */
   readonly removeLimit: number
   /** A send starts only if this fits into the lease (P11). */

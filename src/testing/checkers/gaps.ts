@@ -22,7 +22,9 @@ export function contiguous(history: readonly HistoryEvent[], f: HistoryOperation
   let checked = 0
   for (const [key, numbers] of seen) {
     checked += numbers.size
-    const highest = Math.max(...numbers)
+    // Spread over the arguments of one call, a hundred thousand numbers of a key would exceed the stack.
+    let highest = 0
+    for (const seq of numbers) if (seq > highest) highest = seq
     for (let seq = 1; seq < highest; seq++) {
       if (numbers.has(seq)) continue
       const id = ids.get(`${key} ${seq}`) ?? `${key} ${seq}`

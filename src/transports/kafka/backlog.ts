@@ -75,6 +75,18 @@ export class Backlog {
     return this.#entries.splice(0, count)
   }
 
+  /** Takes all out for which `which` holds, in their order. */
+  remove(which: (entry: Entry) => boolean): Entry[] {
+    const removed = this.#entries.filter(which)
+    if (removed.length > 0) this.#entries = this.#entries.filter((entry) => !which(entry))
+    return removed
+  }
+
+  /** Puts entries back before everything else, in their order. */
+  putBack(entries: readonly Entry[]): void {
+    this.#entries = [...entries, ...this.#entries]
+  }
+
   /** Puts a batch back before everything else, in its order, to go in two parts. */
   putBackHalved(entries: readonly Entry[]): void {
     const half = entries.length >> 1
@@ -87,9 +99,6 @@ export class Backlog {
 
   /** Settles those for which `which` holds, unsent. */
   drop(which: (entry: Entry) => boolean, fate: Fate): void {
-    const dropped = this.#entries.filter(which)
-    if (dropped.length === 0) return
-    this.#entries = this.#entries.filter((entry) => !which(entry))
-    for (const { call, index } of dropped) call.settle(index, fate)
+    for (const { call, index } of this.remove(which)) call.settle(index, fate)
   }
 }

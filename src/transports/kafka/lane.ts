@@ -1,3 +1,4 @@
+import { systemClock } from '../../kernel/clock.ts'
 import { withDeadline } from '../../kernel/deadline.ts'
 import type { Fate } from '../../ports/transport.ts'
 import { Backlog, type Entry, orderOf } from './backlog.ts'
@@ -6,17 +7,24 @@ import { kafkaErrorName } from './kafka-error.ts'
 import { bucketOf } from './partitioner.ts'
 import { ProduceLog } from './produce-log.ts'
 import { type Batch, batchesOf, messagesOf } from './sends.ts'
-import type { TopicDesk } from './topic-desk.ts'
+import { pauseMs, type TopicDesk } from './topic-desk.ts'
 import type { WatchedProducer } from './watched-producer.ts'
 
 interface Flight {
   readonly entries: Entry[]
-  /** None until their topics are found; nothing can have been written before. */
+  /** None until their topics were looked up; nothing can have been written before. */
   batches: readonly Batch<Entry>[]
   readonly log: ProduceLog
   readonly signal: AbortController
   /** Why it has not left yet. */
   trouble: string | undefined
+}
+
+/** Messages whose topic is not there yet, or has no leader: they wait beside the lane, so that other topics go on (O2). */
+interface Search {
+  readonly waiting: Backlog
+  readonly signal: AbortController
+  trouble: string
 }
 
 export interface LaneOptions {
@@ -38,6 +46,7 @@ export interface LaneOptions {
 export class Lane {
   readonly #options: LaneOptions
   readonly #backlog = new Backlog()
+  readonly #searches = new Map<string, Search>()
   #flight: Flight | undefined
   #producer: WatchedProducer | undefined
   /** Messages without a key go round. */
@@ -48,21 +57,36 @@ export class Lane {
   }
 
   push(entries: readonly Entry[]): void {
-    this.#backlog.push(entries)
+    this.#backlog.push(
+      this.#searches.size === 0 ? entries : entries.filter((entry) => !this.#joinsSearch(entry)),
+    )
     this.#next()
+  }
+
+  #joinsSearch(entry: Entry): boolean {
+    const search = this.#searches.get(entry.record.topic)
+    search?.waiting.push([entry])
+    return search !== undefined
   }
 
   /** The call's time is over: what of it waits was not sent, and the send it is part of is given up. */
   expire(call: object): void {
     const reason = 'Its time was over before it could be sent.'
     this.#backlog.drop((entry) => entry.call === call, notSent('WB_TIMED_OUT', reason))
+    for (const search of this.#searches.values())
+      this.#endAll(
+        search.waiting.remove((entry) => entry.call === call),
+        notTaken(search.trouble),
+      )
+    this.#endIdleSearches()
     const flight = this.#flight
     if (flight?.entries.some((entry) => entry.call === call) === true) this.#giveUp(flight)
   }
 
   /** Settles everything and closes the producer. */
   async close(fate: Fate): Promise<void> {
-    this.#backlog.drop(() => true, fate)
+    this.#drop(() => true, fate)
+    this.#endIdleSearches()
     if (this.#flight !== undefined) this.#giveUp(this.#flight)
     await this.#retire()
   }
@@ -97,11 +121,13 @@ export class Lane {
     watch(flight.log)
     const counts = new Map<string, number>()
     for (const topic of new Set(flight.entries.map(({ record }) => record.topic))) {
-      const state = await this.#options.topics.find(client, topic, flight.signal.signal, (code) => {
+      const state = await this.#options.topics.look(client, topic, (code) => {
         flight.trouble = code
       })
-      if (state === undefined) return
-      if ('code' in state)
+      // Given up meanwhile, and its messages reported: none may leave any more.
+      if (flight.signal.signal.aborted) return
+      if (state === undefined) this.#setAside(flight, topic)
+      else if ('code' in state)
         this.#settle(flight, (entry) => entry.record.topic === topic, notSent(state.code, state.reason))
       else counts.set(topic, state.partitions)
     }
@@ -113,6 +139,46 @@ export class Lane {
     }
     flight.batches = batchesOf(flight.entries)
     await client.send({ messages: messagesOf(flight.batches) })
+  }
+
+  /** With all that waits behind it for the same topic: it goes on together, in its order. */
+  #setAside(flight: Flight, topic: string): void {
+    const isOfIt = ({ record }: Entry): boolean => record.topic === topic
+    const waiting = new Backlog()
+    waiting.push(flight.entries.filter(isOfIt))
+    waiting.push(this.#backlog.remove(isOfIt))
+    flight.entries.splice(0, flight.entries.length, ...flight.entries.filter((entry) => !isOfIt(entry)))
+    const search = { waiting, signal: new AbortController(), trouble: flight.trouble! }
+    flight.trouble = undefined
+    this.#searches.set(topic, search)
+    void this.#search(topic, search)
+  }
+
+  async #search(topic: string, search: Search): Promise<void> {
+    const { signal } = search.signal
+    for (; !signal.aborted; await systemClock.sleep(pauseMs, signal)) {
+      const producer = (this.#producer ??= this.#options.makeProducer())
+      const state = await this.#options.topics.look(producer.client, topic, (code) => {
+        search.trouble = code
+      })
+      // A producer that was closed meanwhile has no answer to give.
+      if (signal.aborted || state === undefined || this.#producer !== producer) continue
+      this.#searches.delete(topic)
+      const found = search.waiting.remove(() => true)
+      if ('code' in state) this.#endAll(found, notSent(state.code, state.reason))
+      else this.#backlog.putBack(found)
+      this.#next()
+      return
+    }
+  }
+
+  /** Nothing waits for these topics any more. */
+  #endIdleSearches(): void {
+    for (const [topic, { waiting, signal }] of this.#searches) {
+      if (!waiting.isEmpty) continue
+      signal.abort()
+      this.#searches.delete(topic)
+    }
   }
 
   #giveUp(flight: Flight): void {
@@ -165,7 +231,12 @@ export class Lane {
     if (fate.outcome === 'confirmed') return
     const orders = new Set<string>()
     for (const { record, key } of entries) if (key !== null) orders.add(orderOf(record.topic, key))
-    this.#backlog.drop(({ record, key }) => key !== null && orders.has(orderOf(record.topic, key)), heldBack)
+    this.#drop(({ record, key }) => key !== null && orders.has(orderOf(record.topic, key)), heldBack)
+  }
+
+  #drop(which: (entry: Entry) => boolean, fate: Fate): void {
+    this.#backlog.drop(which, fate)
+    for (const { waiting } of this.#searches.values()) waiting.drop(which, fate)
   }
 
   #settle(flight: Flight, which: (entry: Entry) => boolean, fate: Fate): void {

@@ -10,7 +10,8 @@ export type TopicState =
   | { readonly partitions: number }
   | { readonly partitions: 0; readonly code: string; readonly reason: string }
 
-const pauseMs = 100
+/** Between two looks at a topic that is not there yet. */
+export const pauseMs = 100
 
 export interface TopicDeskOptions {
   readonly kafka: KafkaLibrary
@@ -40,27 +41,35 @@ export class TopicDesk {
     onTrouble: (code: string) => void,
   ): Promise<TopicState | undefined> {
     for (; !signal.aborted; await systemClock.sleep(pauseMs, signal)) {
-      try {
-        // Without `retries` the library would ask for a missing topic for ever.
-        const metadata = await client.metadata({ topics: [topic], retries: 0 })
-        const partitions = metadata.topics.get(topic)?.partitions ?? []
-        if (partitions.length > 0 && partitions.every(({ leader }) => leader >= 0)) {
-          return { partitions: partitions.length }
-        }
-        onTrouble('LEADER_NOT_AVAILABLE')
-        client.clearMetadata()
-      } catch (error) {
-        const code = kafkaErrorName(error)
-        onTrouble(code)
-        if (isUnknownTopic(error)) {
-          const refusal = await this.#make(topic)
-          if (refusal !== undefined) return refusal
-        } else if (!isRetryable(error)) {
-          return missing(code, `The broker does not let this client use its topic: ${code}.`)
-        }
-      }
+      const state = await this.look(client, topic, onTrouble)
+      if (state !== undefined) return state
     }
     return undefined
+  }
+
+  /** Looks once; `undefined`: it is not there yet, and `onTrouble` was told why. */
+  async look(
+    client: Base,
+    topic: string,
+    onTrouble: (code: string) => void,
+  ): Promise<TopicState | undefined> {
+    try {
+      // Without `retries` the library would ask for a missing topic for ever.
+      const metadata = await client.metadata({ topics: [topic], retries: 0 })
+      const partitions = metadata.topics.get(topic)?.partitions ?? []
+      if (partitions.length > 0 && partitions.every(({ leader }) => leader >= 0)) {
+        return { partitions: partitions.length }
+      }
+      onTrouble('LEADER_NOT_AVAILABLE')
+      client.clearMetadata()
+      return undefined
+    } catch (error) {
+      const code = kafkaErrorName(error)
+      onTrouble(code)
+      if (isUnknownTopic(error)) return await this.#make(topic)
+      if (isRetryable(error)) return undefined
+      return missing(code, `The broker does not let this client use its topic: ${code}.`)
+    }
   }
 
   /** `undefined`: made, or just made by another, or not known; look again. */
