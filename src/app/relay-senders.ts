@@ -52,6 +52,7 @@ function publisherSender(publisher: Publisher, addressOf: AddressOf): Sender {
 function dispatcherSender(dispatcher: Dispatcher, addressOf: AddressOf): OnceSender {
   return {
     isReady: (channel, timeoutMs) => dispatcher.isReady(addressOf(channel), timeoutMs),
+    ...(dispatcher.flush === undefined ? {} : { flush: (timeoutMs) => dispatcher.flush!(timeoutMs) }),
     async send(rows, timeoutMs) {
       const results = await dispatcher.dispatch(outbound(rows, addressOf), timeoutMs)
       return results.map((result): OnceResult =>

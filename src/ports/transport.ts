@@ -121,6 +121,11 @@ export interface Dispatcher {
    * where that is not known within `timeoutMs`; never rejects.
    */
   isReady(address: string, timeoutMs: number): Promise<boolean>
+  /**
+   * Resolves when nothing of what was dispatched can come behind what another sends from now on, or when that is not known within
+   * `timeoutMs`; never rejects. Asked before another relay may send of the same keys. Left out where `dispatch` answers no sooner.
+   */
+  flush?(timeoutMs: number): Promise<void>
   close(): Promise<void>
 }
 

@@ -10,7 +10,8 @@ export const startBalance = 1000
  *   do not wait for writers.
  * - `orders` is the business row of each message: where nobody was told of a commit, it says what became of it. It is as old as its
  *   transaction.
- * - `marks`: of each key the last mark that was handled.
+ * - `marks`: of each key the last mark that was handled. `credits.last`: up to this number a message of the key has had its effect, or has
+ *   been lost: another one has had its effect since, or a mark has been handled that was written behind it.
  * - `effects` has a unique constraint for idempotent handlers alone: elsewhere a second effect must show, not fail.
  */
 export async function createLoad(query: Query, s: string, tracks: readonly string[]): Promise<void> {
@@ -19,8 +20,8 @@ export async function createLoad(query: Query, s: string, tracks: readonly strin
     create table ${s}.keys (key text primary key, track text not null, last int not null default 0, balance bigint not null)
       with (fillfactor = 50)`)
   await query(`
-    create table ${s}.credits (key text primary key, track text not null, balance bigint not null default 0)
-      with (fillfactor = 50)`)
+    create table ${s}.credits (key text primary key, track text not null, balance bigint not null default 0,
+      last int not null default 0) with (fillfactor = 50)`)
   await query(`create table ${s}.orders (id uuid not null, track text not null, key text not null, seq int not null,
     amount int not null, at timestamptz not null default transaction_timestamp(), primary key (id, track))`)
   await query(`create index on ${s}.orders (at)`)
@@ -59,13 +60,18 @@ with k as (
 insert into ${s}.orders (id, track, key, seq, amount) select $1, track, key, last, $3::int from k returning seq`
 }
 
+/** `$1` track. */
+export function lastText(s: string): string {
+  return `select key, last from ${s}.keys where track = $1`
+}
+
 /** `$1` track, `$2` id, `$3` key, `$4` number, `$5` hash, `$6` idempotency key or null, `$7` amount. Money moves with the effect. */
 export function effectText(s: string): string {
   return `
 with done as (
   insert into ${s}.effects (track, id, key, seq, hash, idempotency_key) values ($1, $2, $3, $4, $5, $6)
   on conflict (idempotency_key) do nothing returning key)
-update ${s}.credits c set balance = balance + $7::int from done where c.key = done.key`
+update ${s}.credits c set balance = balance + $7::int, last = greatest(last, $4::int) from done where c.key = done.key`
 }
 
 /** `$1` track, `$2` id of the output, `$3` of the message it came of. */
@@ -73,9 +79,10 @@ export function outputText(s: string): string {
   return `insert into ${s}.outputs (track, id, of) values ($1, $2, $3)`
 }
 
-/** `$1` track, `$2` key, `$3` number. */
+/** `$1` track, `$2` key, `$3` number, `$4` the number of the key's last message behind which it was written. */
 export function markText(s: string): string {
   return `
+with passed as (update ${s}.credits set last = greatest(last, $4::int) where key = $2)
 insert into ${s}.marks (track, key, number) values ($1, $2, $3)
 on conflict (key) do update set number = greatest(marks.number, excluded.number)`
 }
@@ -89,10 +96,15 @@ select (select sum(balance) from ${s}.keys where track = $1)::float8
       and not exists (select from ${s}.effects e where e.id = o.id))::float8 as sum`
 }
 
-/** Messages of the last minute that are to have an effect and have none, and the age of the oldest. An index on `orders.at` bounds the look. */
+/**
+ * Messages of the last minute that are to have an effect and have none, and the age of the oldest. An index on `orders.at` bounds the look.
+ * What may be lost is not waited for where something behind it in its key has come, and makes nothing old.
+ */
 export function behindText(s: string): string {
   return `
-select count(*)::int as n, coalesce(extract(epoch from clock_timestamp() - min(o.at)) * 1000, 0)::int as ms from ${s}.orders o
-where o.at > clock_timestamp() - interval '1 minute' and o.track <> 'at-most-once'
-  and not exists (select from ${s}.effects e where e.id = o.id)`
+select count(*)::int as n,
+  coalesce(extract(epoch from clock_timestamp() - min(o.at) filter (where o.track <> 'at-most-once')) * 1000, 0)::int as ms
+from ${s}.orders o
+where o.at > clock_timestamp() - interval '1 minute' and not exists (select from ${s}.effects e where e.id = o.id)
+  and (o.track <> 'at-most-once' or o.seq > (select c.last from ${s}.credits c where c.key = o.key))`
 }

@@ -1,5 +1,6 @@
 import type { Waybill } from '../index.ts'
 import type { Client, Query } from '../demo/database.ts'
+import { lastText } from './load-tables.ts'
 import type { ProveSettings } from './settings.ts'
 import { keysOf, type Track } from './tracks.ts'
 
@@ -49,9 +50,11 @@ export class Marks {
     const { canary } = this.#settings
     await this.#waybill.transaction(async (tx) => {
       for (const track of this.#tracks) {
-        for (const key of keysOf(track)) {
-          const id = await this.#waybill.publish(tx, track.channel, { key, seq: 0, amount: 0, canary, mark })
-          this.ids.add(id)
+        // A number is not seen before its message is committed: the mark comes behind it.
+        const { rows } = await tx.query(lastText(this.#settings.loadSchema), [track.name])
+        for (const { key, last } of rows) {
+          const load = { key: String(key), seq: Number(last), amount: 0, canary, mark }
+          this.ids.add(await this.#waybill.publish(tx, track.channel, load))
         }
       }
     })

@@ -26,7 +26,7 @@ export function registerOwnHandlers({ waybill, tracks, loadSchema, history }: Ow
     waybill.consume(channel, options, async ({ id, payload }, { tx, idempotencyKey }) => {
       const { key, seq, amount, mark } = payload
       if (mark !== undefined) {
-        await tx.query(marked, [name, key, mark])
+        await tx.query(marked, [name, key, mark, seq])
         return
       }
       // Each run that begins, whatever comes of it.

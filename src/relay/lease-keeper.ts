@@ -20,6 +20,8 @@ export interface LeaseHolder {
   lostAll(code: string | null): void
   /** What is told with the next renewal. */
   report(): RelayReport
+  /** Resolves when the next owners of its partitions may send; never rejects. */
+  flush(): Promise<void>
   /** Gives partitions up by draining. */
   giveUp(partitions: readonly number[]): void
 }
@@ -45,6 +47,7 @@ export class LeaseKeeper {
   #isLeaving = false
   #nap: AbortController | null = null
   #running: Promise<void> | null = null
+  readonly #releases = new Set<Promise<void>>()
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options
@@ -61,13 +64,23 @@ export class LeaseKeeper {
   }
 
   async stop(): Promise<void> {
+    // The end of the session would free what is not to be free yet.
+    await Promise.all(this.#releases)
     this.#stopping.abort()
     this.#nap?.abort()
     await this.#running
   }
 
   async release(partitions: readonly LeasedPartition[]): Promise<void> {
+    const releasing = this.#release(partitions)
+    this.#releases.add(releasing)
+    await releasing
+    this.#releases.delete(releasing)
+  }
+
+  async #release(partitions: readonly LeasedPartition[]): Promise<void> {
     try {
+      await this.#options.holder.flush()
       await this.#session?.release(partitions)
     } catch (error) {
       // They end by themselves: by the session's lock at the latest when it is closed, or by the database's clock.

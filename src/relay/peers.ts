@@ -97,6 +97,14 @@ function boundedOnce(once: OnceSender, calls: Calls): OnceSender {
               bounded(once.isReady!(channel, timeoutMs), timeoutMs),
             ),
         }),
+    ...(once.flush === undefined
+      ? {}
+      : {
+          flush: (timeoutMs) =>
+            calls.noted('transport', 'waiting until what was sent once is out of the way', () =>
+              bounded(once.flush!(timeoutMs), timeoutMs),
+            ),
+        }),
     send: (rows, timeoutMs, epochs) =>
       calls.noted('transport', sending(rows), () => bounded(once.send(rows, timeoutMs, epochs), timeoutMs)),
   }

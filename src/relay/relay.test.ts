@@ -5,7 +5,7 @@ import { silentLogger } from '../kernel/logger.ts'
 import type { Outbox, OutboxRow, ReadRequest, ReadResult } from '../ports/outbox.ts'
 import type { LeaseSession } from '../ports/leases.ts'
 import type { Store } from '../ports/store.ts'
-import { Relay } from './relay.ts'
+import { Relay, type RelayOptions } from './relay.ts'
 
 const leases: LeaseSession = {
   relayId: 'r',
@@ -34,37 +34,20 @@ function resultOf({ partitions }: ReadRequest, rows: readonly OutboxRow[]): Read
   }
 }
 
-/** What the relay asks for from its first read on, up to the send of what that found and the next read. */
-async function firstCalls(rows: readonly OutboxRow[]): Promise<readonly string[]> {
-  const calls: string[] = []
-  const both = Promise.withResolvers<void>()
-  const called = (call: string): void => {
-    calls.push(call)
-    if (calls.length === 3) both.resolve()
-  }
-  const outbox = {
-    read: async (request: ReadRequest) => {
-      called('read')
-      return resultOf(request, calls.length === 1 ? rows : [])
-    },
-    remove: async () => {},
-    close: async () => {},
-  } as unknown as Outbox
-  const relay = new Relay({
+const rules = { ordered: false, maxAttempts: 3, retry: { initialMs: 50, maxMs: 50 } } as const
+
+function relayWith(
+  outbox: Partial<Outbox>,
+  session: LeaseSession,
+  form: 'confirm' | 'take',
+  senders: Pick<RelayOptions, 'sender' | 'once'>,
+): Relay {
+  return new Relay({
     lane: { transport: 'fake', consumer: '' },
-    store: { openOutbox: async () => outbox, openLeases: async () => leases } as unknown as Store,
-    sender: {
-      // As a pool gives its connection: in a later tick of the same turn.
-      send: async (sent) => {
-        await new Promise<void>((resolve) => process.nextTick(resolve))
-        called(`send ${sent.length}`)
-        return sent.map(() => ({ outcome: 'confirmed' }))
-      },
-    },
+    store: { openOutbox: async () => outbox, openLeases: async () => session } as unknown as Store,
+    ...senders,
     mind: {
-      channels: new Map([
-        ['views', { form: 'confirm', ordered: false, maxAttempts: 3, retry: { initialMs: 50, maxMs: 50 } }],
-      ]),
+      channels: new Map([['views', { form, ...rules }]]),
       ordersBatch: true,
       batchSize: 1000,
       readLimit: 1000,
@@ -85,6 +68,34 @@ async function firstCalls(rows: readonly OutboxRow[]): Promise<readonly string[]
     random: systemRandom,
     logger: silentLogger,
   })
+}
+
+/** What the relay asks for from its first read on, up to the send of what that found and the next read. */
+async function firstCalls(rows: readonly OutboxRow[]): Promise<readonly string[]> {
+  const calls: string[] = []
+  const both = Promise.withResolvers<void>()
+  const called = (call: string): void => {
+    calls.push(call)
+    if (calls.length === 3) both.resolve()
+  }
+  const outbox = {
+    read: async (request: ReadRequest) => {
+      called('read')
+      return resultOf(request, calls.length === 1 ? rows : [])
+    },
+    remove: async () => ({ removed: 0 }),
+    close: async () => {},
+  } satisfies Partial<Outbox>
+  const relay = relayWith(outbox, leases, 'confirm', {
+    sender: {
+      // As a pool gives its connection: in a later tick of the same turn.
+      send: async (sent) => {
+        await new Promise<void>((resolve) => process.nextTick(resolve))
+        called(`send ${sent.length}`)
+        return sent.map(() => ({ outcome: 'confirmed' }))
+      },
+    },
+  })
   await relay.start()
   await both.promise
   const first = [...calls]
@@ -100,4 +111,43 @@ it('hands a few rows over before it reads on, since a read on its way would keep
 
 it('reads on while it hands many rows over', async () => {
   expect(await firstCalls(rowsOf(500))).toEqual(['read', 'read', 'send 500'])
+})
+
+it('gives up no partition, and not its session, while what it sent once may still be on its way (O1)', async () => {
+  const steps: string[] = []
+  const [sent, flushing, flushed] = [0, 1, 2].map(() => Promise.withResolvers<void>())
+  const rows = rowsOf(1)
+  const outbox = {
+    read: async (request: ReadRequest) => resultOf(request, rows.splice(0)),
+    take: async (_: string, taken: readonly unknown[]) => taken.map(() => 'taken' as const),
+    endTaken: async () => {},
+    close: async () => {},
+  } satisfies Partial<Outbox>
+  const session: LeaseSession = {
+    ...leases,
+    release: async () => void steps.push('released'),
+    close: async () => void steps.push('closed'),
+  }
+  const relay = relayWith(outbox, session, 'take', {
+    sender: { send: async () => [] },
+    once: {
+      send: async (taken) => {
+        sent!.resolve()
+        return taken.map(() => null)
+      },
+      flush: async () => {
+        flushing!.resolve()
+        await flushed!.promise
+        steps.push('flushed')
+      },
+    },
+  })
+  await relay.start()
+  await sent!.promise
+  const stopping = relay.stop()
+  await flushing!.promise
+  expect(steps).toEqual([])
+  flushed!.resolve()
+  await stopping
+  expect(steps).toEqual(['flushed', 'released', 'closed'])
 })

@@ -24,9 +24,8 @@ export interface RelayOptions {
   readonly lane: Lane
   readonly store: Store
   readonly sender: Sender
-  /** Needed where a channel has form `take`. */
+  /** Needed where a channel has form `take`; see {@link TakingOptions}. */
   readonly once?: OnceSender
-  /** See {@link TakingOptions.onceTimeoutMs}. */
   readonly onceTimeoutMs?: number
   /** Needed where a channel has form `fence`. */
   readonly fenced?: FencedSender
@@ -152,7 +151,7 @@ class Run {
       options.mind.channels.keys(),
       options.clock.now(),
     ))
-    this.#taking = new TakingHands({ ...options, ...peers.hands, watch }, this.#outbox, mind)
+    const taking = (this.#taking = new TakingHands({ ...options, ...peers.hands, watch }, this.#outbox, mind))
     this.#fencing = new FencingHands({ ...options, ...peers.hands, watch }, this.#outbox, mind)
     this.#writing = new WritingHands({ ...options, watch }, this.#outbox, mind)
     const pump = (): void => this.#pump()
@@ -198,6 +197,7 @@ class Run {
           const stopped = mind.stopped.map(({ partition }) => partition)
           return watch.report(options.clock.now(), stopped)
         },
+        flush: () => taking.flush(options.leaseMs / 3),
         giveUp(partitions) {
           mind.drain(partitions)
           pump()

@@ -22,6 +22,8 @@ export interface OnceSender {
    * before each take, never after it. Answers within `timeoutMs`; a rejection is a no.
    */
   isReady?(channel: string, timeoutMs: number): Promise<boolean>
+  /** See `Dispatcher.flush`. */
+  flush?(timeoutMs: number): Promise<void>
   /**
    * One result for each row, in order, within `timeoutMs` and a little; what has no result, and everything where it rejects,
    * is counted as lost. Sends may overlap, but never two of one key. `epochs` are of the leases under which the rows were taken.

@@ -36,6 +36,7 @@ export class TakingHands {
   /** Takes that were not answered: what each would have taken, by its name in the store. */
   readonly #unanswered = new Map<string, readonly Loss[]>()
   #isEndingUnanswered = false
+  #mayBeOnItsWay = false
 
   constructor(options: TakingOptions, outbox: Outbox, mind: RelayMind) {
     this.#options = options
@@ -95,6 +96,7 @@ export class TakingHands {
     const startedAt = clock.now()
     watch.sendStarted(channel, rows.length)
     let results: readonly OnceResult[]
+    this.#mayBeOnItsWay = true
     try {
       results = await once!.send(rows, onceTimeoutMs, epochs)
       failpoint('relay.after-dispatch')
@@ -105,6 +107,17 @@ export class TakingHands {
     }
     watch.dispatchEnded(channel, rows, results, clock.now() - startedAt)
     this.#mind.dispatched(take, results, clock.now())
+  }
+
+  /** What was sent may still be on its way when its partitions are given up, and their next owner's messages must not overtake it. */
+  async flush(timeoutMs: number): Promise<void> {
+    if (!this.#mayBeOnItsWay) return
+    this.#mayBeOnItsWay = false
+    try {
+      await this.#options.once?.flush?.(timeoutMs)
+    } catch (error) {
+      this.#warn(error, 'it is not known whether what was sent once has arrived; its partitions are given up')
+    }
   }
 
   async endTaken({ take, losses }: CommandOf<'endTaken'>): Promise<void> {

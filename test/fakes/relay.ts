@@ -54,6 +54,7 @@ export class FakeRelay {
         lostAll: () => {
           taken([])
         },
+        flush: async () => {},
         giveUp: (partitions) => {
           for (const each of kept()) if (partitions.includes(each.partition)) void this.#drain(each)
         },

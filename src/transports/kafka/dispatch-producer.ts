@@ -1,6 +1,7 @@
 import type { API, Broker, Connection, Producer } from '@platformatic/kafka'
 import { clientOptions, type KafkaLibrary } from './client.ts'
 import type { KafkaSettings } from './options.ts'
+import { Epochs } from './epochs.ts'
 import { batchProduce, type Produce, type ProduceArguments } from './produce-request.ts'
 
 /**
@@ -37,6 +38,10 @@ export class Departure {
 /** A producer that asks for no acknowledgement and tries nothing twice. */
 export interface DispatchProducer {
   readonly client: Producer
+  /** It is known as whom it sends; see {@link Epochs}. */
+  readonly isIdentified: () => boolean
+  /** Asks a broker for that, where it is not known. */
+  readonly identify: () => Promise<void>
   /** What follows on this topic is written down here. */
   readonly watch: (topic: string, departure: Departure) => void
   /**
@@ -62,6 +67,7 @@ export function dispatchProducer(
 ): DispatchProducer {
   const { Producer, UserError } = kafka
   const departures = new Map<string, Departure>()
+  const epochs = new Epochs()
   const produce = batchProduce(kafka)
 
   const watched = (api: Produce): Produce => {
@@ -69,13 +75,18 @@ export function dispatchProducer(
       const answered = done as Answered
       const departure = departures.get(messages[0]!.topic)
       const partitions = new Set(messages.map(({ partition }) => partition ?? 0))
-      if (departure?.begin(partitions) !== true) {
+      const identity = epochs.current
+      if (identity === null || departure?.begin(partitions) !== true) {
         answered(new UserError('Given up.'))
         return
       }
-      api(connection, acks, timeout, messages, options, (error: Error | null, response?: unknown) => {
-        // Without acknowledgement there is one kind of error: the request was not written.
-        if (error) departure.fail(partitions)
+      const stamp = { ...options, ...identity }
+      api(connection, acks, timeout, messages, stamp, (error: Error | null, response?: unknown) => {
+        // Without acknowledgement there is one kind of error: the request was not written. Its numbers are used up.
+        if (error) {
+          departure.fail(partitions)
+          epochs.next()
+        }
         answered(error, response)
       })
     }
@@ -90,6 +101,10 @@ export function dispatchProducer(
         if (error || name !== 'Produce' || api === undefined) callback(error, api)
         else callback(null, watched(produce(api.version)) as never)
       })
+    }
+
+    async identify(): Promise<void> {
+      if (epochs.current === null) epochs.begin(await this.initIdempotentProducer({}))
     }
 
     async probe(topic: string): Promise<void> {
@@ -135,8 +150,11 @@ export function dispatchProducer(
     repeatOnStaleMetadata: false,
     metadataMaxAge: Number.MAX_SAFE_INTEGER,
   })
+  client.on('client:broker:connect', () => epochs.next())
   return {
     client,
+    isIdentified: () => epochs.current !== null,
+    identify: () => client.identify(),
     watch: (topic, departure) => departures.set(topic, departure),
     probe: (topic) => client.probe(topic),
   }

@@ -75,6 +75,12 @@ export class KafkaDispatcher implements Dispatcher {
     }
   }
 
+  /** A broker takes what comes over one connection in its order: where it answers, what was sent before is in the log or lost. */
+  async flush(timeoutMs: number): Promise<void> {
+    const asking = Promise.all([...this.#lines.keys()].map((topic) => this.#producer.probe(topic)))
+    await withDeadline(asking, timeoutMs, 'Waiting for what was dispatched').catch(() => {})
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     for (const call of this.#calls) call.end(notRunning)

@@ -33,15 +33,16 @@ export class ReadyTopics {
     onTrouble: (code: string) => void,
   ): Promise<TopicState | undefined> {
     const known = this.#known.get(topic)
-    if (known !== undefined) {
+    if (known !== undefined && this.#producer.isIdentified()) {
       if (systemClock.now() - known.at > refreshMs) void this.#refresh(topic, known)
       return known.state
     }
-    const { client, probe } = this.#producer
+    const { client, identify, probe } = this.#producer
     for (; !signal.aborted; await systemClock.sleep(pauseMs, signal)) {
       const state = await this.#topics.find(client, topic, signal, onTrouble)
       if (state === undefined || 'code' in state) return state
       try {
+        await identify()
         await probe(topic)
         this.#known.set(topic, { state, at: systemClock.now() })
         return state

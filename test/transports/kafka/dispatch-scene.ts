@@ -14,8 +14,12 @@ export async function openDispatcher(
 }
 
 /** A dispatcher that is connected, and knows where this topic is. */
-export async function warmDispatcher(brokers: readonly string[], topic: string): Promise<Dispatcher> {
-  const dispatcher = await openDispatcher(brokers)
+export async function warmDispatcher(
+  brokers: readonly string[],
+  topic: string,
+  options?: Partial<KafkaTransportOptions>,
+): Promise<Dispatcher> {
+  const dispatcher = await openDispatcher(brokers, options)
   expect(words(await dispatcher.dispatch([messageTo(topic, 'warm')], 10_000))).toEqual(['dispatched'])
   await arrives(dispatcher, brokers)
   return dispatcher
