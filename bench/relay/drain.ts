@@ -3,6 +3,7 @@ import { fill, mustBeEmpty, settle } from '../fill.ts'
 import type { Environment, Runs } from './environment.ts'
 import { deleteText, fillFlat } from './flat.ts'
 import { channelName, openOutbox } from './outbox.ts'
+import { drainByOwnStatements } from './own-statements.ts'
 import { runPgbench } from './pgbench.ts'
 
 const usual = 120_000
@@ -14,6 +15,7 @@ const batch = 1000
  */
 export const drainRuns: Runs = {
   relay: (environment) => drainByRelay(environment, { keys: 10_000 }),
+  'its statements in a loop': (environment) => drainByOwnStatements(environment, usual, batch),
   'bare loop': drainByLoop,
   pgbench: drainByPgbench,
 }

@@ -94,6 +94,30 @@ it('serves metrics, health and readiness while it runs, on this machine alone, a
   await expect(ask(config, '/healthz')).rejects.toThrow('fetch failed')
 })
 
+it('is not ready from the moment it is told to stop, and serves that until the last handler has ended', async () => {
+  const { url } = await postgresDatabase()
+  const config = await configOf(url)
+  await using waybill = createWaybill(config, {})
+  await waybill.migrate()
+  const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  waybill.consume(orders, { consumer: 'shipping' }, async () => {
+    begun.resolve()
+    await end.promise
+  })
+  await waybill.start()
+  await waybill.send(orders, { id: 'a', note: secret })
+  await begun.promise
+  expect((await ask(config, '/readyz')).status).toBe(200)
+  const stopping = waybill.stop()
+  const ready = await ask(config, '/readyz')
+  expect({ status: ready.status, body: await ready.json() }).toEqual({
+    status: 503,
+    body: { isReady: false, reason: 'It is starting, or stopping.' },
+  })
+  end.resolve()
+  await stopping
+})
+
 it('an idle consumer on a connection that answers nothing any more is not healthy, and is again when the network heals (M2)', async () => {
   const direct = (await postgresDatabase()).url
   await using proxy = await startProxy({ port: Number(new URL(direct).port) })

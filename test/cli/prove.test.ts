@@ -6,7 +6,7 @@ import { Client } from 'pg'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { describeInFullWithKafka, isFull } from '../setup/full.ts'
 import { kafkaBrokers, postgresDatabase } from '../setup/servers.ts'
-import { findFaketime, findSmallDisk, until } from '../../src/testing.ts'
+import { findFaketime, findSmallDisk, readHistory, until } from '../../src/testing.ts'
 import { isGone, processTree } from '../../src/testing/process-tree.ts'
 import { runWaybill, startWaybill } from './waybill-command.ts'
 
@@ -21,7 +21,7 @@ interface Row {
   readonly way: string | null
   readonly fault: string
   readonly verdict: string
-  readonly anomalies: readonly { readonly id: string }[]
+  readonly anomalies: readonly { readonly id: string; readonly kind: string }[]
 }
 
 function ran({ rows }: Report): readonly Row[] {
@@ -76,12 +76,11 @@ describe('waybill prove', () => {
     expect(await schemasOf(url)).toEqual([])
   })
 
-  // In the full run: they take their time.
-  it.each(isFull ? ['kill,sessions'] : [])(
-    'shows that exactly-once holds under the faults %s',
+  it.each(isFull ? ['90'] : ['45'])(
+    'shows in %s seconds that exactly-once holds under faults of two classes',
     { timeout: 240_000 },
-    async (faults) => {
-      const args = ['prove', '--guarantee', 'exactly-once', '--faults', faults, '--seconds', '90']
+    async (seconds) => {
+      const args = ['prove', '--guarantee', 'exactly-once', '--faults', 'kill,sessions', '--seconds', seconds]
       const { code, stdout, stderr } = await runWaybill([...args, '--seed', '7', '--json'])
       const report = JSON.parse(stdout) as Report
       expectShown(report, stderr)
@@ -96,6 +95,47 @@ describe('waybill prove', () => {
         'terminate backends',
       ])
       expect(stderr).toContain('The same chances again:')
+    },
+  )
+
+  it(
+    'ends with 1 where a guarantee does not hold, and shows the first message that it failed and how to see it again',
+    { timeout: 240_000 },
+    async () => {
+      const preload = ['forgetful-inbox', 'publish-twice'].map(
+        (name) => `--import ${new URL(`../prove/children/${name}.ts`, import.meta.url).href}`,
+      )
+      const args = [
+        'prove',
+        '--guarantee',
+        'exactly-once',
+        '--faults',
+        'kill',
+        '--seconds',
+        '20',
+        '--seed',
+        '7',
+      ]
+      const { code, stdout, stderr } = await runWaybill([...args, '--json'], {
+        env: { NODE_OPTIONS: [process.env['NODE_OPTIONS'] ?? '', ...preload].join(' ') },
+      })
+      expect(code, stderr).toBe(1)
+      const report = JSON.parse(stdout) as Report & { readonly history: string }
+      onTestFinished(() => {
+        rmSync(report.history)
+      })
+      expect(report.verdict).toBe('invalid')
+      const failed = report.rows.find(({ verdict }) => verdict === 'invalid')!
+      const [{ id, kind }] = failed.anomalies as [Row['anomalies'][number]]
+      expect(kind).toBe('duplicated')
+      // All that happened to it, in words and in the file.
+      expect(stderr).toContain(`exactly-once, ${failed.fault}: duplicated ${id}`)
+      expect(stderr).toContain(report.history)
+      const ofIt = readHistory([report.history]).filter((event) => event.id === id)
+      expect(ofIt.filter(({ f, type }) => f === 'effect' && type === 'ok').length).toBeGreaterThan(1)
+      expect(stderr).toContain(`The same chances again: waybill ${args.join(' ')}`)
+      // It was too short for all of them, which is told and says nothing against anybody.
+      expect(report.rows.filter(({ verdict }) => verdict === 'not-run').length).toBeGreaterThan(0)
     },
   )
 
