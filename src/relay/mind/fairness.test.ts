@@ -184,6 +184,23 @@ describe('a backlog of messages that failed before and of others', () => {
   })
 })
 
+describe('a destination that hangs', () => {
+  it.each(['confirm', 'take'] as const)(
+    'takes no send that others would wait for, in form %s (O2)',
+    (form) => {
+      const hand = new ByHand({ maxSends: 3, batchSize: 1 }, form)
+      const type = form === 'confirm' ? 'send' : 'take'
+      hand.read([1, 2, 3, 4, 5].map((seq) => row(seq, null)))
+      const channels = [hand.take(type), hand.take(type)].map(({ channel }) => channel)
+      expect(channels).toEqual(['views', 'views'])
+      expect(hand.has(type)).toBe(false)
+      hand.until('read')
+      hand.read([row(6, 'a')])
+      expect(hand.take(type).channel).toBe('orders')
+    },
+  )
+})
+
 describe('partitions that are read at once', () => {
   it('go by their oldest rows, so that none waits behind the others of each hold that begins anew (P7)', () => {
     const hand = new ByHand({ batchSize: 2 })

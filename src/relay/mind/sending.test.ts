@@ -39,7 +39,7 @@ describe('what goes into a send', () => {
 
 describe('an unknown fate', () => {
   it('sends the rows again, in order, in smaller company down to none', () => {
-    const hand = new ByHand({ batchSize: 16 })
+    const hand = new ByHand({ batchSize: 16, maxSends: 4 })
     const fail = (among: number): string[][] => {
       const sends = Array.from({ length: among }, () => hand.take('send'))
       // Others pass meanwhile: it is not the destination.

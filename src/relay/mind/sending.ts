@@ -35,10 +35,10 @@ export class Sending {
   issue(now: number): Command[] {
     const commands: Command[] = []
     const channels = [...this.#core.channels.values()]
-    for (let i = 0; i < channels.length && this.#hasRoom; i++) {
+    for (let i = 0; i < channels.length && this.#room > 0; i++) {
       // Each send starts the round one channel further, so that none waits behind a busier one.
       const channel = channels[(this.#lastSend + i) % channels.length]!
-      const command = this.#next(channel, now)
+      const command = this.#mayTakeRoom(channel) ? this.#next(channel, now) : null
       if (command === null) continue
       commands.push(command)
       i = -1
@@ -54,9 +54,19 @@ export class Sending {
     this.#verdicts.conclude(sent, fates, now)
   }
 
-  get #hasRoom(): boolean {
+  get #room(): number {
+    const underway = this.#confirming.size + this.#taking.underway + this.#fencing.underway
+    return this.#core.options.maxSends - underway
+  }
+
+  /**
+   * The last send is for a channel that has none: a destination that hangs would take it too, and all others would wait for as long as
+   * a send may take (O2).
+   */
+  #mayTakeRoom(channel: ChannelState): boolean {
+    const { channels, options } = this.#core
     return (
-      this.#confirming.size + this.#taking.underway + this.#fencing.underway < this.#core.options.maxSends
+      this.#room > 1 || channel.underway === 0 || channels.size === 1 || options.maxFreshSends !== undefined
     )
   }
 
