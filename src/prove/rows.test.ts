@@ -42,7 +42,13 @@ function delivered({ id, seq, at: t }: Message, later = 5): readonly HistoryEven
   ]
 }
 
-const well = messages.flatMap((message) => [...written(message), ...delivered(message)])
+/** Another rolls back. */
+const undone = [
+  at(2, event('invoke', 'write', 'undone', { key: 'k' })),
+  at(3, event('fail', 'write', 'undone', { key: 'k' })),
+]
+
+const well = [...messages.flatMap((message) => [...written(message), ...delivered(message)]), ...undone]
 
 function rows(
   guarantee: TrackEvidence['guarantee'],
@@ -58,9 +64,10 @@ function rows(
   )
 }
 
-/** Of which no money is read. */
+/** Of which no money is read, and another message rolls back. */
 function evidence(guarantee: TrackEvidence['guarantee'], history: readonly HistoryEvent[]): TrackEvidence {
-  const sorted = [...history].sort((a, b) => a.t - b.t)
+  const others = history.filter(({ id }) => id !== 'undone')
+  const sorted = [...others, ...undone].sort((a, b) => a.t - b.t)
   return { guarantee, way: null, history: sorted, readings: [], money: 0, hasFollow: false }
 }
 
@@ -82,6 +89,16 @@ test('a run in which all is well is valid in each spell, for every guarantee', (
       anomalies: [],
     })
   }
+})
+
+test('what a checker had nothing to look at for is not known, in a load that should have had it', () => {
+  const kept = well.filter(({ id }) => id !== 'undone')
+  const found = rows('exactly-once', kept)
+  expect(verdicts(found)).toEqual(['unknown', 'unknown', 'unknown'])
+  expect(found[0]!.anomalies).toMatchObject([{ kind: 'vacuous', id: 'ghosts' }])
+  // Of a user's channels nothing may roll back.
+  const pair = { channel: 'orders', consumer: 'shipping' }
+  expect(verdicts(rows('exactly-once', kept, { pair }))).toEqual(['valid', 'valid', 'valid'])
 })
 
 test('what is lost is charged to the spell in which it was written, and to no other', () => {
