@@ -9,6 +9,7 @@ import { until } from '../src/testing/until.ts'
 import type { BenchContext } from './main.ts'
 import { type Figure, median } from './measure.ts'
 import { noOpTransport } from './no-op-transport.ts'
+import { measuredNow, type PerformanceMeasured, write } from './written.ts'
 
 /** Kills, at least: a median and a maximum of fewer would say little. */
 const fewestKills = 15
@@ -21,7 +22,7 @@ const maximumBarMs = 5000
  * Two relays with the settings as they come; one is killed with SIGKILL again and again. The time from the kill until a message
  * of each of its partitions, published after the kill, has been sent and deleted by the other.
  */
-export async function takeover({ rounds, tell }: BenchContext): Promise<readonly Figure[]> {
+export async function takeover({ rounds, writes, tell }: BenchContext): Promise<readonly Figure[]> {
   await using postgres = await startPostgres()
   const client = new pg.Client(postgres.url)
   await client.connect()
@@ -86,7 +87,12 @@ export async function takeover({ rounds, tell }: BenchContext): Promise<readonly
     better: 'lower',
     runs: times,
   })
-  return [figure('median', median(times), medianBarMs), figure('maximum', Math.max(...times), maximumBarMs)]
+  const figures = [
+    figure('median', median(times), medianBarMs),
+    figure('maximum', Math.max(...times), maximumBarMs),
+  ]
+  if (writes) write('takeover-measured', { ...measuredNow(rounds), figures } as PerformanceMeasured)
+  return figures
 }
 
 function startRelay(url: string): Child {

@@ -10,7 +10,7 @@ export interface Measured {
   readonly rounds: number
 }
 
-/** docs/performance-measured.json. */
+/** docs/performance-measured.json and docs/takeover-measured.json. */
 export interface PerformanceMeasured extends Measured {
   readonly figures: readonly Figure[]
 }
@@ -24,7 +24,10 @@ export function measuredNow(rounds: number): Measured {
 }
 
 /** Into docs/; `npm run docs` makes the page of it. */
-export function write(name: 'guarantees-measured' | 'performance-measured', content: Measured): void {
+export function write(
+  name: 'guarantees-measured' | 'performance-measured' | 'takeover-measured',
+  content: Measured,
+): void {
   const path = new URL(`../docs/${name}.json`, import.meta.url)
   writeFileSync(path, `${JSON.stringify(content, null, 2)}\n`)
 }

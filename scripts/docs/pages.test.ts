@@ -7,7 +7,7 @@ import { errorsPage } from './errors.ts'
 import { guaranteesPage } from './guarantees.ts'
 import { metricsPage } from './metrics.ts'
 import { metricNames, prometheusName } from '../../src/monitor/metrics-table.ts'
-import { performanceSection } from './performance.ts'
+import { performanceSection, takeoverSection } from './performance.ts'
 import { allowedSection, coverageSection } from './proof.ts'
 
 const rowsOf = (page: string): string[] => page.split('\n').filter((line) => line.startsWith('| `'))
@@ -80,6 +80,26 @@ describe('the page on performance', () => {
     }
     const page = performanceSection({ ...written, figures: [rate] })
     expect(page).toContain('| drain: relay | 1,500 1/s | 1,000 1/s – 2,000 1/s |')
+  })
+
+  it('says over how many kills a take-over was measured, or that it was not', () => {
+    const page = takeoverSection({
+      ...written,
+      figures: [
+        {
+          ...figure,
+          name: 'median',
+          value: 900,
+          unit: 'ms',
+          bar: 2000,
+          better: 'lower',
+          runs: [800, 900, 1000],
+        },
+      ],
+    })
+    expect(page).toContain('over 3 kills')
+    expect(page).toContain('| median | 900 ms | ≤ 2000 | 0.95 | kept |')
+    expect(takeoverSection(undefined)).toContain('not measured yet')
   })
 })
 

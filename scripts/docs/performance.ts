@@ -5,13 +5,18 @@ import type { PerformanceMeasured } from '../../bench/written.ts'
 import { root } from '../root.ts'
 import { markedPage } from './marked.ts'
 
-/** docs/performance.md with the figures of the last run that was written. */
+/** docs/performance.md with the figures of the last runs that were written. */
 export function performancePage(): string {
-  const path = join(root, 'docs', 'performance-measured.json')
-  const measured = existsSync(path)
-    ? (JSON.parse(readFileSync(path, 'utf8')) as PerformanceMeasured)
-    : undefined
-  return markedPage('docs/performance.md', 'The figures', performanceSection(measured))
+  const sections = [
+    performanceSection(writtenTo('performance-measured')),
+    takeoverSection(writtenTo('takeover-measured')),
+  ]
+  return markedPage('docs/performance.md', 'The figures', sections.join('\n'))
+}
+
+function writtenTo(name: string): PerformanceMeasured | undefined {
+  const path = join(root, 'docs', `${name}.json`)
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as PerformanceMeasured) : undefined
 }
 
 export function performanceSection(measured: PerformanceMeasured | undefined): string {
@@ -21,9 +26,7 @@ export function performanceSection(measured: PerformanceMeasured | undefined): s
   const others = figures.filter(({ bar }) => bar === null)
   return `Measured by \`npm run bench -- relay --write --rounds ${rounds}\` on ${measuredOn} (${machine}).
 
-| what | measured | bar | aim | |
-|---|---|---|---|---|
-${judged.map(judgedRow).join('\n')}
+${judgedTable(judged)}
 
 What the ratios were made of, and what has no bar:
 
@@ -31,6 +34,24 @@ What the ratios were made of, and what has no bar:
 |---|---|---|
 ${others.map(otherRow).join('\n')}
 `
+}
+
+/** How soon another relay goes on with the work of one that was killed. */
+export function takeoverSection(measured: PerformanceMeasured | undefined): string {
+  if (measured === undefined)
+    return 'How soon the work of a killed relay goes on elsewhere is not measured yet.\n'
+  const { measuredOn, machine, figures } = measured
+  const kills = figures[0]?.runs.length
+  return `Measured over ${kills} kills by \`npm run bench -- takeover --write\` on ${measuredOn} (${machine}).
+
+${judgedTable(figures)}
+`
+}
+
+function judgedTable(figures: readonly Figure[]): string {
+  return `| what | measured | bar | aim | |
+|---|---|---|---|---|
+${figures.map(judgedRow).join('\n')}`
 }
 
 function judgedRow(figure: Figure): string {
