@@ -86,6 +86,11 @@ export class Company implements AsyncDisposable {
     return Object.fromEntries(this.#processes.map((one) => [one.name, one.said]))
   }
 
+  /** How each has ended by itself while it was at work. */
+  get exits(): Readonly<Record<string, readonly string[]>> {
+    return Object.fromEntries(this.#processes.map((one) => [one.name, one.exits]))
+  }
+
   /** Writers last, when the others are `settled`: their first message finds somebody who handles it. */
   async start(settled: () => Promise<void>): Promise<void> {
     await Promise.all(this.#processes.filter((one) => !this.#writers.includes(one)).map((one) => one.start()))

@@ -25,7 +25,7 @@ function row(fault: string, verdict: Row['verdict']): Row {
 const well = ['none', 'a', 'b', 'c'].map((fault) => row(fault, 'valid'))
 const quiet = { relay: ['all is well'] }
 
-const course = { seed: 1, seconds: 60, memory: [], unseen: [], said: quiet, secrets: ['canary'] }
+const course = { seed: 1, seconds: 60, memory: [], unseen: [], said: quiet, exits: {}, secrets: ['canary'] }
 
 function verdict(rows: readonly Row[], said: Readonly<Record<string, readonly string[]>> = quiet): string {
   return reportOf({ ...course, rows, said }).verdict
@@ -65,6 +65,16 @@ test('a secret in a log, or an error that nobody handled, is no less a fault tha
   const own = { ...course, rows: well, handlersSpeak: true }
   expect(reportOf({ ...own, said: { consumer } }).verdict).toBe('valid')
   expect(reportOf({ ...own, said: { consumer: ['Uncaught Exception'] } }).verdict).toBe('invalid')
+})
+
+test('a process that ends by itself at its work is a fault, and is told of handlers of the user, who may end theirs', () => {
+  const exits = { 'relay-1': ['exit code 1'] }
+  const own = reportOf({ ...course, rows: well, exits })
+  expect(own.verdict).toBe('invalid')
+  expect(own.logs.anomalies).toMatchObject([{ kind: 'crashed', id: 'relay-1' }])
+  const theirs = reportOf({ ...course, rows: well, exits, handlersSpeak: true })
+  expect(theirs.verdict).toBe('valid')
+  expect(theirs.unseen).toEqual(['The process relay-1 ended by itself (exit code 1).'])
 })
 
 test('a report names the rows of the matrix that wait, and what they wait for', () => {

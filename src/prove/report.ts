@@ -1,4 +1,4 @@
-import { type CheckResult, cleanLogs, type Verdict } from '../testing.ts'
+import { type Anomaly, type CheckResult, cleanLogs, type Verdict } from '../testing.ts'
 import type { Memory } from './memory.ts'
 import { isInjected, noTime, type Row } from './rows.ts'
 import { type Waiting, waiting } from './waiting.ts'
@@ -32,12 +32,18 @@ export function reportOf(course: {
   readonly memory: readonly Memory[]
   readonly unseen: readonly string[]
   readonly said: Readonly<Record<string, readonly string[]>>
+  /** How processes ended by themselves while they were at work. */
+  readonly exits: Readonly<Record<string, readonly string[]>>
   readonly secrets: readonly string[]
   /** Whether handlers of the user's said some of it. They may tell of an error of their database, which calls it FATAL. */
   readonly handlersSpeak?: boolean
 }): Omit<ProofReport, 'history'> {
-  const { seed, seconds, rows, memory, unseen, said, secrets, handlersSpeak = false } = course
-  const logs = cleanLogs(said, { secrets, ...(handlersSpeak ? { forbidden: unhandled } : {}) })
+  const { seed, seconds, rows, memory, unseen, said, exits, secrets, handlersSpeak = false } = course
+  const clean = cleanLogs(said, { secrets, ...(handlersSpeak ? { forbidden: unhandled } : {}) })
+  const ended = Object.entries(exits).flatMap(([id, hows]) => hows.map((how) => ({ id, how })))
+  // A handler of the user's may end its process on purpose, and what holds then holds.
+  const logs = handlersSpeak ? clean : { ...clean, anomalies: [...clean.anomalies, ...ended.map(crashed)] }
+  const told = handlersSpeak ? ended.map(({ id, how }) => `The process ${id} ended by itself (${how}).`) : []
   const verdict = verdictOf(rows, logs)
   const fired = firedOf(rows)
   const few =
@@ -49,7 +55,11 @@ export function reportOf(course: {
               : 'More classes of --faults have more of them, and so do servers that the run starts itself.'),
         ]
       : []
-  return { verdict, seed, rows, logs, seconds, memory, unseen: [...unseen, ...few], waiting }
+  return { verdict, seed, rows, logs, seconds, memory, unseen: [...unseen, ...told, ...few], waiting }
+}
+
+function crashed({ id, how }: { readonly id: string; readonly how: string }): Anomaly {
+  return { kind: 'crashed', id, detail: `it ended by itself while it was at work (${how})` }
 }
 
 function hadNoTime(rows: readonly Row[]): boolean {

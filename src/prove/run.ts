@@ -160,7 +160,7 @@ class Run {
     const { histories, ...judged } = await this.#judge(isDrained, left)
     this.#enter('over')
     const handlersSpeak = settings.service !== null
-    const spoken = { said: company.said, secrets: secretsOf(settings), handlersSpeak }
+    const spoken = { said: company.said, exits: company.exits, secrets: secretsOf(settings), handlersSpeak }
     const report = reportOf({ seed, seconds, ...judged, ...spoken })
     if (report.verdict !== 'invalid') return { ...report, history: null }
     const merged = mergedHistory(histories, this.#readings, this.#spells)

@@ -51,6 +51,16 @@ test('who waits for one that keeps ending by itself is told that it is not start
   await expect(revived.restart()).rejects.toThrow(expect.objectContaining(notStarted))
 })
 
+test('how it ended by itself while it was at work is known, and nothing else', async () => {
+  const { revived } = scene(
+    (n) => ['console.log("ready"); setImmediate(() => process.exit(4))', fails, works][n]!,
+  )
+  await revived.start()
+  await until('its third life', () => revived.said.includes('no') && revived.state.state === 'running')
+  await revived.kill()
+  expect(revived.exits).toEqual(['exit code 4'])
+})
+
 test('who waits for one that is ended for good is told so', async () => {
   const { revived } = scene((n) => (n === 0 ? works : 'setInterval(() => {}, 60_000)'))
   await revived.start()

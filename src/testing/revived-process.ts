@@ -31,6 +31,7 @@ export class RevivedProcess {
   #starts = 0
   #kills = 0
   #crashes = 0
+  readonly #exits: string[] = []
   readonly #said: string[] = []
   #ready = Promise.withResolvers<void>()
 
@@ -50,6 +51,11 @@ export class RevivedProcess {
   get state(): RevivedState {
     const state = this.#isReady ? 'running' : this.#isStopping ? 'ended' : 'starting'
     return { name: this.name, pid: this.#child?.pid ?? null, state, kills: this.#kills }
+  }
+
+  /** How it ended by itself while it was at work, each time: a signal or an exit code. */
+  get exits(): readonly string[] {
+    return this.#exits
   }
 
   /** Everything its lives have said. */
@@ -150,11 +156,13 @@ export class RevivedProcess {
     }
     if (exit.signal === 'SIGKILL') this.#kills += 1
     else {
+      const how = exit.signal ?? `exit code ${exit.code}`
       this.#crashes += 1
+      if (wasReady) this.#exits.push(how)
       const isFirst = this.#starts === 1 && !wasReady
       if (isFirst || this.#crashes >= crashLimit) {
         this.#waitNoMore()
-        this.#options.onBroken(exit.signal ?? `exit code ${exit.code}`, child.lines.slice(-15))
+        this.#options.onBroken(how, child.lines.slice(-15))
         return
       }
     }
