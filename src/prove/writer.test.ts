@@ -47,3 +47,70 @@ test('nothing is placed while too much is behind, and again when consumers have 
   closing.abort()
   await running
 })
+
+/** All that the first visit of a writer does whose chance is always this one. */
+async function visit(drawn: number): Promise<readonly string[]> {
+  const steps: string[] = []
+  const closing = new AbortController()
+  const waybill = {
+    transaction: async (work: (tx: object) => Promise<unknown>) => {
+      const before = steps.length
+      const result = await work({ query: async (text: string) => steps.push(text) })
+      // A look at what is behind leaves nothing.
+      if (steps.length > before) steps.push('commit')
+      return result
+    },
+    [Symbol.asyncDispose]: async () => {},
+  }
+  let count = 0
+  const writer = new Writer({
+    waybill: waybill as unknown as Waybill<Client>,
+    draw: async (wanted) =>
+      Array.from({ length: (count = wanted) }, (_, i) => ({
+        id: `m${i}`,
+        keys: ['k'],
+        place: async () => ({ seq: steps.push(`place m${i}`) }),
+      })),
+    isFarBehind: async () => false,
+    chance: () => drawn,
+    history: {
+      note: ({ type, id }) => {
+        steps.push(`${type} ${id}`)
+        if (type !== 'invoke' && (count -= 1) === 0) closing.abort()
+      },
+      close() {},
+      [Symbol.dispose]() {},
+    },
+  })
+  // The second one would come a hundred seconds later.
+  await writer.run(0.01, closing.signal)
+  return steps
+}
+
+const ids = Array.from({ length: 12 }, (_, i) => `m${i}`)
+
+test.each([
+  ['one message', 0.5, ['invoke m0', 'place m0', 'commit', 'ok m0']],
+  ['one in a transaction that stays open for a while', 0.16, ['invoke m0', 'place m0', 'commit', 'ok m0']],
+  ['an error after everything was written', 0.05, ['invoke m0', 'place m0', 'fail m0']],
+  [
+    'one that is undone to a savepoint, and another that is kept',
+    0.12,
+    [
+      ...['invoke m0', 'invoke m1', 'savepoint whim', 'place m0', 'rollback to savepoint whim', 'place m1'],
+      ...['commit', 'fail m0', 'ok m1'],
+    ],
+  ],
+  [
+    'many at once',
+    0.2,
+    [
+      ...ids.map((id) => `invoke ${id}`),
+      ...ids.map((id) => `place ${id}`),
+      'commit',
+      ...ids.map((id) => `ok ${id}`),
+    ],
+  ],
+])('the writer places %s, and notes what became of it', async (_what, drawn, steps) => {
+  expect(await visit(drawn)).toEqual(steps)
+})
