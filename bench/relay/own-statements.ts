@@ -8,14 +8,12 @@ import { channelName, openOutbox } from './outbox.ts'
 
 const schema = 'waybill'
 const lane = { transport: 'bench', consumer: '' }
-const tid = 27
+const bytea = 17
 
-/** Places come as bytes, which the driver knows no text for; everything else as the driver reads it. */
+/** Payloads become bytes, to be sent; nothing else is made of the text that comes. */
 const types: pg.CustomTypesConfig = {
-  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-    oid === tid
-      ? (bytes: Buffer) => `(${bytes.readUInt32BE(0)},${bytes.readUInt16BE(4)})`
-      : pg.types.getTypeParser(oid, format),
+  getTypeParser: (oid: number) =>
+    oid === bytea ? pg.types.getTypeParser(oid) : (text: string): string => text,
 }
 
 /** The columns of a read, by their place in it. */
@@ -39,7 +37,6 @@ export async function drainByOwnStatements(
   const read = {
     ...named('read', readStatement(schema, lane)),
     rowMode: 'array',
-    binary: true,
     types,
   } as const
   const remove = named('remove_found', removeFoundText(schema, false))
@@ -67,7 +64,7 @@ export async function drainByOwnStatements(
       ;[open, xmax] = [underway === '' ? [] : underway.split(','), top]
       const messagesRead = rows.slice(1)
       if (messagesRead.length === 0) throw new Error(`the loop found ${drained} of ${count} rows`)
-      for (const row of messagesRead) floors.set(row[column.partition] as number, row[column.seq] as string)
+      for (const row of messagesRead) floors.set(Number(row[column.partition]), row[column.seq] as string)
       const of = (which: number): readonly unknown[] => messagesRead.map((row) => row[which])
       const names = [of(column.partition), of(column.seq), of(column.id)]
       await client.query({ ...remove, values: [...names, '', of(column.place)] })
