@@ -77,7 +77,7 @@ export const settingsTable = {
     default: 4,
     min: 1,
     max: 256,
-    doc: 'Sends a lane has under way at one time, at most. The last one is for a channel that has none.',
+    doc: 'Sends a lane has under way at one time, at most. Of three or more the last one is for a channel that has none.',
   },
   maxAttempts: {
     kind: 'count',

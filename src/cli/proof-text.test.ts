@@ -46,8 +46,16 @@ describe('what a proof has shown', () => {
     expect(shown).toContain('VALID  Every guarantee held under every fault that ran.')
     expect(shown).toContain('The same chances again: waybill prove --faults kill --seconds 60 --seed 7')
     expect(shown).toMatch(/^Not to be shown yet: .*two-phase commit \(T1, .*T11\)\.$/mu)
+    expect(shown).toMatch(/^Shown here, and not yet for another adapter: RabbitMQ \(F8, .*MySQL \(F2, /mu)
     expect(shown).toContain('Memory in MB: relay-1 98 at first, 101.2 at last, 120.5 at most.')
     expect(shown).not.toContain('merged')
+  })
+
+  it('says whether it was a guarantee that did not hold', () => {
+    expect(text([{ ...row, verdict: 'invalid' }], 'invalid')).toContain('INVALID  A guarantee did not hold.')
+    expect(text([row], 'invalid')).toContain(
+      'INVALID  Every guarantee held, and a process said or did what none may.',
+    )
   })
 
   it('says what did not run, and why', () => {

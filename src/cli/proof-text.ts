@@ -47,7 +47,8 @@ export function proofText(report: ProofReport & { readonly replay: string }, pag
     ...(notes.length === 0 ? [] : [...notes, '']),
     `${colors.bold(verdict[report.verdict])}  ${meaning(report)}`,
     ...(report.history === null ? [] : [`What happened, merged: ${report.history}`]),
-    colors.dim(`Not to be shown yet: ${waitingText(report)}.`),
+    colors.dim(`Not to be shown yet: ${waitingText(report, false)}.`),
+    colors.dim(`Shown here, and not yet for another adapter: ${waitingText(report, true)}.`),
     ...(report.memory.length === 0 ? [] : [colors.dim(`Memory in MB: ${memoryText(report)}.`)]),
     colors.dim(`The same chances again: ${report.replay}`),
   ].join('\n')
@@ -134,16 +135,19 @@ function eventLines({ events, id }: CounterExample): readonly string[] {
   return left > 0 ? [...lines, `  and ${left} events more`] : lines
 }
 
-/** What waits as a whole; for which other adapters a row would run again stands in the documentation. */
-function waitingText({ waiting }: ProofReport): string {
+/** What waits as a whole; or in part: for another adapter. */
+function waitingText({ waiting }: ProofReport, inPart: boolean): string {
   return waiting
-    .filter(({ isInPart }) => !isInPart)
+    .filter(({ isInPart }) => isInPart === inPart)
     .map((one) => `${one.for} (${one.rows.join(', ')})`)
     .join('; ')
 }
 
-function meaning({ verdict }: ProofReport): string {
+function meaning({ verdict, rows }: ProofReport): string {
   if (verdict === 'valid') return 'Every guarantee held under every fault that ran.'
-  if (verdict === 'invalid') return 'A guarantee did not hold.'
+  if (verdict === 'invalid')
+    return rows.some((row) => row.verdict === 'invalid')
+      ? 'A guarantee did not hold.'
+      : 'Every guarantee held, and a process said or did what none may.'
   return 'Nothing wrong was seen, in a run that shows too little.'
 }

@@ -197,7 +197,7 @@ class Run {
           const stopped = mind.stopped.map(({ partition }) => partition)
           return watch.report(options.clock.now(), stopped)
         },
-        flush: () => taking.flush(options.leaseMs / 3),
+        flush: () => taking.flush(Math.min(options.leaseMs / 3, options.stopTimeoutMs)),
         giveUp(partitions) {
           mind.drain(partitions)
           pump()

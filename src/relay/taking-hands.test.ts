@@ -121,3 +121,46 @@ it('what has been taken does not wait for that count, and it is said by one take
   await Promise.resolve()
   expect(ended.map(([batch]) => batch)).toEqual([batches[0]])
 })
+
+it('waits again for what was sent since it last waited, and for nothing twice', async () => {
+  const flushes: PromiseWithResolvers<void>[] = []
+  const options = {
+    lane: { transport: 'kafka', consumer: '' },
+    clock: { now: () => 0 },
+    logger: { warn() {} },
+    mind: { sendTimeoutMs: 1 },
+    watch: { sendStarted() {}, dispatchEnded() {} },
+    once: {
+      send: async (rows: readonly unknown[]) => rows.map(() => null),
+      flush: () => {
+        flushes.push(Promise.withResolvers())
+        return flushes.at(-1)!.promise
+      },
+    },
+  }
+  const hands = new TakingHands(
+    options as unknown as TakingOptions,
+    {} as unknown as Outbox,
+    { dispatched() {} } as unknown as RelayMind,
+  )
+  const send = (): Promise<void> =>
+    hands.dispatch({ type: 'dispatch', take: 1, channel: 'orders', rows: [], epochs: [] })
+  await hands.flush(1000)
+  expect(flushes).toHaveLength(0)
+  await send()
+  let hasFirst = false
+  const first = hands.flush(1000).then(() => (hasFirst = true))
+  // Another partition is given up meanwhile that had its part in the same, and a third one that sent on.
+  const beside = hands.flush(1000)
+  expect(flushes).toHaveLength(1)
+  await send()
+  const later = hands.flush(1000)
+  expect(flushes).toHaveLength(2)
+  flushes[1]!.resolve()
+  await later
+  expect(hasFirst).toBe(false)
+  flushes[0]!.resolve()
+  await Promise.all([first, beside])
+  await hands.flush(1000)
+  expect(flushes).toHaveLength(2)
+})

@@ -36,7 +36,9 @@ export class TakingHands {
   /** Takes that were not answered: what each would have taken, by its name in the store. */
   readonly #unanswered = new Map<string, readonly Loss[]>()
   #isEndingUnanswered = false
+  /** Something was sent since the last flush began. */
   #mayBeOnItsWay = false
+  #flushing: Promise<void> | undefined
 
   constructor(options: TakingOptions, outbox: Outbox, mind: RelayMind) {
     this.#options = options
@@ -96,7 +98,6 @@ export class TakingHands {
     const startedAt = clock.now()
     watch.sendStarted(channel, rows.length)
     let results: readonly OnceResult[]
-    this.#mayBeOnItsWay = true
     try {
       results = await once!.send(rows, onceTimeoutMs, epochs)
       failpoint('relay.after-dispatch')
@@ -105,14 +106,22 @@ export class TakingHands {
       this.#warn(error, 'the one send of messages failed; they are lost')
       results = rows.map(() => ({ cause: 'not-sent', code }))
     }
+    this.#mayBeOnItsWay = true
     watch.dispatchEnded(channel, rows, results, clock.now() - startedAt)
     this.#mind.dispatched(take, results, clock.now())
   }
 
   /** What was sent may still be on its way when its partitions are given up, and their next owner's messages must not overtake it. */
   async flush(timeoutMs: number): Promise<void> {
-    if (!this.#mayBeOnItsWay) return
-    this.#mayBeOnItsWay = false
+    if (this.#mayBeOnItsWay) {
+      this.#mayBeOnItsWay = false
+      this.#flushing = this.#flush(timeoutMs)
+    }
+    // Partitions that are given up beside others had their part in what those wait for.
+    await this.#flushing
+  }
+
+  async #flush(timeoutMs: number): Promise<void> {
     try {
       await this.#options.once?.flush?.(timeoutMs)
     } catch (error) {

@@ -275,7 +275,7 @@ test.for(transportCases)(
   },
 )
 
-test('a relay that stops ends in time though giving its leases back is never answered, and they are free (P12)', async () => {
+test('a relay that stops ends though giving its leases back is never answered, and they are free (P12)', async () => {
   const { url } = await postgresDatabase()
   await using proxy = await startProxy({ port: Number(new URL(url).port) })
   const through = new URL(url)

@@ -148,6 +148,7 @@ describe('waybill prove with a configuration of yours', () => {
       'No channel of the configuration is left',
     ],
     [['--handlers', 'plain.ts', '--consumer', 'none'], 'No handler is of the channel and consumer asked for'],
+    [['--config', 'none.config.ts'], 'none.config.ts'],
     [['--handlers', 'viewing.ts'], 'No payload can be made up for channel "orders.viewed"'],
     [
       ['--handlers', 'plain.ts', '--messages', 'none.ndjson'],

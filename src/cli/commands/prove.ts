@@ -7,7 +7,7 @@ import type { ProofReport } from '../../prove/report.ts'
 import type { Remnants } from '../../prove/remnants.ts'
 import { runProof } from '../../prove/run.ts'
 import type { ProofView } from '../../prove/view.ts'
-import { describeError, isWaybillError } from '../../kernel/errors.ts'
+import { describeError, type ErrorCode, isWaybillError } from '../../kernel/errors.ts'
 import { exitCodes, tellFailure } from '../failure.ts'
 import type { Interruption } from '../interruption.ts'
 import { Output } from '../output.ts'
@@ -108,6 +108,9 @@ export function addProve(program: Command, onExitCode: (code: number) => void): 
   addServiceFlags(command)
 }
 
+/** A flag or a file is wrong, and nothing was proven or disproven. */
+const wrongInput: ReadonlySet<ErrorCode> = new Set(['WB_INVALID_OPTION', 'WB_INVALID_CONFIG'])
+
 async function prove(flags: ProveFlags): Promise<number> {
   const output = new Output(flags.json === true)
   const title = provesService(flags) ? 'your configuration' : flags.transport
@@ -123,7 +126,7 @@ async function prove(flags: ProveFlags): Promise<number> {
       (report) => proofText(report, output.sheet),
     )
   } catch (error) {
-    if (!isWaybillError(error) || error.code !== 'WB_INVALID_OPTION') throw error
+    if (!isWaybillError(error) || !wrongInput.has(error.code)) throw error
     tellFailure(output, error)
     return exitCodes.usage
   }

@@ -60,14 +60,13 @@ export class Sending {
   }
 
   /**
-   * The last send is for a channel that has none: a destination that hangs would take it too, and all others would wait for as long as
-   * a send may take (O2).
+   * The last of three sends or more is for a channel that has none: one destination that hangs would take it too, and all others would
+   * wait for as long as a send may take (O2).
    */
   #mayTakeRoom(channel: ChannelState): boolean {
     const { channels, options } = this.#core
-    return (
-      this.#room > 1 || channel.underway === 0 || channels.size === 1 || options.maxFreshSends !== undefined
-    )
+    if (channels.size === 1 || options.maxSends < 3) return true
+    return this.#room > 1 || channel.underway === 0
   }
 
   /** Retries may hang, each as long as a send may take: half of the sends is left to the others (P7). */

@@ -1,7 +1,9 @@
 import type { API, Broker, Connection, Producer } from '@platformatic/kafka'
+import { systemClock } from '../../kernel/clock.ts'
 import { clientOptions, type KafkaLibrary } from './client.ts'
 import type { KafkaSettings } from './options.ts'
 import { Epochs } from './epochs.ts'
+import { Ways } from './ways.ts'
 import { batchProduce, type Produce, type ProduceArguments } from './produce-request.ts'
 
 /**
@@ -50,6 +52,11 @@ export interface DispatchProducer {
    * that the connection is alive.
    */
   readonly probe: (topic: string) => Promise<void>
+  /**
+   * Resolves when each leader of the topic has answered over the connections that sends use: it takes what comes over one in its order. Rejects
+   * where one does not answer, and where one was lost a short while ago that may still bring what it holds.
+   */
+  readonly settle: (topic: string) => Promise<void>
 }
 
 type ListOffsetsArguments = Parameters<KafkaLibrary['listOffsetsV9']['api']>
@@ -68,13 +75,17 @@ export function dispatchProducer(
   const { Producer, UserError } = kafka
   const departures = new Map<string, Departure>()
   const epochs = new Epochs()
+  const ways = new Ways(systemClock)
   const produce = batchProduce(kafka)
 
   const watched = (api: Produce): Produce => {
     return (...[connection, acks, timeout, messages, options, done]: ProduceArguments): void => {
       const answered = done as Answered
-      const departure = departures.get(messages[0]!.topic)
+      const { topic } = messages[0]!
+      const departure = departures.get(topic)
       const partitions = new Set(messages.map(({ partition }) => partition ?? 0))
+      // What the last one still brings is to be refused. And where it led to another broker, this one's sequence may be behind ours.
+      if (ways.areLeft(topic, partitions, connection)) epochs.next()
       const identity = epochs.current
       if (identity === null || departure?.begin(partitions) !== true) {
         answered(new UserError('Given up.'))
@@ -121,6 +132,13 @@ export function dispatchProducer(
       )
     }
 
+    async settle(topic: string): Promise<void> {
+      if (!ways.has(topic)) return
+      await this.probe(topic)
+      if (ways.areOpen(topic)) return
+      throw new UserError('A connection was lost over which something was sent.')
+    }
+
     async #ask(broker: Broker, topic: string, partitions: readonly number[]): Promise<void> {
       const connection = await new Promise<Connection>((resolve, reject) => {
         this[kafka.kGetConnection](broker, (error, found) => (error ? reject(error) : resolve(found!)))
@@ -150,12 +168,12 @@ export function dispatchProducer(
     repeatOnStaleMetadata: false,
     metadataMaxAge: Number.MAX_SAFE_INTEGER,
   })
-  client.on('client:broker:connect', () => epochs.next())
   return {
     client,
     isIdentified: () => epochs.current !== null,
     identify: () => client.identify(),
     watch: (topic, departure) => departures.set(topic, departure),
     probe: (topic) => client.probe(topic),
+    settle: (topic) => client.settle(topic),
   }
 }

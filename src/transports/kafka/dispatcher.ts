@@ -1,13 +1,16 @@
+import { systemClock } from '../../kernel/clock.ts'
 import { withDeadline } from '../../kernel/deadline.ts'
 import type { Dispatch, Dispatcher, OutboundMessage } from '../../ports/transport.ts'
 import { DispatchCall, type Dispatched, DispatchLine, dropped } from './dispatch-line.ts'
 import type { DispatchProducer } from './dispatch-producer.ts'
 import { notRunning } from './fates.ts'
+import { kafkaErrorName } from './kafka-error.ts'
 import { ReadyTopics } from './ready-topics.ts'
 import { encodeWithin } from './record.ts'
 import type { TopicDesk } from './topic-desk.ts'
 
 const closeMs = 2000
+const pauseMs = 50
 
 export interface DispatcherOptions {
   readonly makeProducer: () => DispatchProducer
@@ -75,10 +78,25 @@ export class KafkaDispatcher implements Dispatcher {
     }
   }
 
-  /** A broker takes what comes over one connection in its order: where it answers, what was sent before is in the log or lost. */
   async flush(timeoutMs: number): Promise<void> {
-    const asking = Promise.all([...this.#lines.keys()].map((topic) => this.#producer.probe(topic)))
-    await withDeadline(asking, timeoutMs, 'Waiting for what was dispatched').catch(() => {})
+    const end = new AbortController()
+    const settling = Promise.all([...this.#lines.keys()].map((topic) => this.#settled(topic, end.signal)))
+    await withDeadline(settling, timeoutMs, 'Waiting for what was dispatched').catch(() => {})
+    end.abort()
+  }
+
+  async #settled(topic: string, signal: AbortSignal): Promise<void> {
+    const { client, settle } = this.#producer
+    for (; !signal.aborted; await systemClock.sleep(pauseMs, signal)) {
+      try {
+        await settle(topic)
+        return
+      } catch (error) {
+        // Nothing comes behind anything there.
+        if (kafkaErrorName(error) === 'UNKNOWN_TOPIC_OR_PARTITION') return
+        client.clearMetadata()
+      }
+    }
   }
 
   async close(): Promise<void> {

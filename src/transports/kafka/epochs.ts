@@ -8,10 +8,10 @@ export interface ProducerIdentity {
 const lastEpoch = 32_767
 
 /**
- * As whom a dispatcher writes: under a new epoch over each new connection. One that was given up may still deliver what it holds, long
- * after the next one has sent what stands behind that in its keys; nobody can take it back, least of all out of TLS. But a broker that
- * has a batch of a newer epoch refuses those of an older one (KIP-98), so what comes too late is lost instead of out of order. A producer
- * may count its epochs by itself (KIP-360).
+ * As whom a dispatcher writes: under a new epoch as soon as something goes to a partition over another connection than before. One that was
+ * given up may still deliver what it holds, long after the next one has sent what stands behind that in its keys; nobody can take it back,
+ * least of all out of TLS. But a broker that has a batch of a newer epoch refuses those of an older one (KIP-98), so what comes too late
+ * is lost instead of out of order. A producer may count its epochs by itself (KIP-360).
  */
 export class Epochs {
   #current: ProducerIdentity | null = null
