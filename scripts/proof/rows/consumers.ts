@@ -51,6 +51,7 @@ export const consumerRows: readonly Coverage[] = [
     id: 'F36',
     fault: 'handed over again when the inbox has forgotten it',
     shown: [
+      test('test/cli/explain.test.ts', 'judges by the settings of flags and variables'),
       test('src/guarantees/compile.test.ts', 'warns where what holds does not hold for as long'),
       test('test/stores/postgres/purge.test.ts', 'keeps what is still to be delivered: to others, or again'),
     ],

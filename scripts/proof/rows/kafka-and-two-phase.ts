@@ -65,6 +65,7 @@ export const otherRows: readonly Coverage[] = [
         'test/transports/kafka/read-committed.test.ts',
         'leaves out several aborts of one producer in one fetch',
       ),
+      test('test/transports/kafka/transform-faults.test.ts', 'is lost on the way, and does it again'),
       test(
         'src/transports/kafka/committed.property.test.ts',
         'delivers the committed records, all and in order',

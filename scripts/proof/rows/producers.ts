@@ -120,6 +120,10 @@ export const producerRows: readonly Coverage[] = [
     shown: [
       ...prove('none'),
       test('src/testing/conformance/outbox-cases.ts', 'what rolls back was never there'),
+      test(
+        'test/stores/postgres/transactions.test.ts',
+        "throws the driver's error when COMMIT itself is refused",
+      ),
       test('src/consumer/batch-transaction.test.ts', 'effect breaks a deferred constraint at commit'),
     ],
   },
