@@ -9,11 +9,12 @@ import { channelName, openOutbox } from './outbox.ts'
 const schema = 'waybill'
 const lane = { transport: 'bench', consumer: '' }
 const bytea = 17
+const bytesOf = (text: string): Buffer => Buffer.from(text.slice(2), 'hex')
+const textOf = (text: string): string => text
 
 /** Payloads become bytes, to be sent; nothing else is made of the text that comes. */
 const types: pg.CustomTypesConfig = {
-  getTypeParser: (oid: number) =>
-    oid === bytea ? pg.types.getTypeParser(oid) : (text: string): string => text,
+  getTypeParser: (oid: number) => (oid === bytea ? bytesOf : textOf),
 }
 
 /** The columns of a read, by their place in it. */
