@@ -27,7 +27,7 @@ export class Ways {
   /** Whether one of the partitions had another way before; from now on it is this one. */
   areLeft(topic: string, partitions: Iterable<number>, way: Way): boolean {
     let last = this.#last.get(topic)
-    if (last === undefined) this.#last.set(topic, (last = new Map()))
+    if (last === undefined) this.#last.set(topic, (last = new Map<number, Way>()))
     let isLeft = false
     for (const partition of partitions) {
       const before = last.get(partition)
