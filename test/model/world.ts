@@ -334,7 +334,7 @@ function optionsOf(run: Run): MindOptions {
     maxInFlight: 12,
     maxInFlightBytes: 1_000_000,
     maxKeyBacklog: 3,
-    maxSends: 3,
+    maxSends: 4,
     removeLimit: 4,
     sendTimeoutMs: 400,
     poll: { initialMs: 5, maxMs: 1000 },
