@@ -29,7 +29,7 @@ export const plans: readonly Plan[] = [
       ratio('drain / bare pg loop, delete returning, batch 1000', 'relay', 'bare loop', 0.85, 0.95),
       ratio('drain / pgbench in C, delete returning', 'relay', 'pgbench', 0.6, 0.8),
     ],
-    seconds: 85,
+    seconds: 65,
   },
   {
     name: 'publish',
