@@ -283,13 +283,15 @@ test('a relay that stops ends though giving its leases back is never answered, a
   const direct = openStore({ connectionString: url })
   await direct.schema.migrate()
   const street = await openStreet(url, direct, { partitions: 2 })
-  const relay = relayOf({
-    store: openStore({ connectionString: through.href }, limits),
-    street,
-    form: 'confirm',
-    maxAttempts: 1,
-    send: async (rows) => rows.map(() => confirmed),
-  })
+  const confirming = (store: Store): Relay =>
+    relayOf({
+      store,
+      street,
+      form: 'confirm',
+      maxAttempts: 1,
+      send: async (rows) => rows.map(() => confirmed),
+    })
+  const relay = confirming(openStore({ connectionString: through.href }, limits))
   await relay.start()
   await until('its partitions', () => relay.status()!.partitions.length === 2)
   const hung = proxy.dropReplies({
@@ -299,13 +301,7 @@ test('a relay that stops ends though giving its leases back is never answered, a
   const stopping = relay.stop()
   await hung
   await stopping
-  const next = relayOf({
-    store: direct,
-    street,
-    form: 'confirm',
-    maxAttempts: 1,
-    send: async (rows) => rows.map(() => confirmed),
-  })
+  const next = confirming(direct)
   await next.start()
   await until('the partitions of the next one', () => next.status()!.partitions.length === 2)
   await next.stop()
