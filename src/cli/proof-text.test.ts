@@ -26,13 +26,17 @@ const row: Row = {
 
 const page = { colors: pc.createColors(false), width: 120 }
 
-function text(rows: readonly Row[], verdict: ProofReport['verdict'], history: string | null = null): string {
+function text(
+  rows: readonly Row[],
+  verdict: ProofReport['verdict'],
+  { history, said }: Pick<ProofReport, 'history' | 'said'> = { history: null, said: null },
+): string {
   const logs = { checker: 'cleanLogs', checked: 1, anomalies: [] }
   const memory = [{ process: 'relay-1', highest: 120.5, first: 98, last: 101.2 }]
   const replay = 'waybill prove --faults kill --seconds 60 --seed 7'
   const unseen = ['shipping has handled no message a second time']
   return proofText(
-    { verdict, seed: 7, seconds: 60, rows, logs, memory, unseen, history, waiting, replay },
+    { verdict, seed: 7, seconds: 60, rows, logs, memory, unseen, history, said, waiting, replay },
     page,
   )
 }
@@ -87,11 +91,15 @@ describe('what a proof has shown', () => {
       ...Array.from({ length: 14 }, () => ({ ...event, type: 'info' as const, t: 9000 })),
     ]
     const invalid = { ...row, verdict: 'invalid', anomalies: [about] } as const
-    const shown = text([{ ...invalid, counterExample: { ...about, events } }], 'invalid', '/tmp/all.ndjson')
+    const shown = text([{ ...invalid, counterExample: { ...about, events } }], 'invalid', {
+      history: '/tmp/all.ndjson',
+      said: '/tmp/all.log',
+    })
     expect(shown).toMatch(/\+0\.0 ms {2}writer +write begun of k1/u)
     expect(shown).toMatch(/\+2\.5 ms {2}writer +write done, number 4 of k1/u)
     expect(shown).toContain('and 4 events more')
     expect(shown).toContain('What happened, merged: /tmp/all.ndjson')
+    expect(shown).toContain('What processes said: /tmp/all.log')
   })
 
   it('says where a run has shown too little', () => {

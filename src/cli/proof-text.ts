@@ -47,6 +47,7 @@ export function proofText(report: ProofReport & { readonly replay: string }, pag
     ...(notes.length === 0 ? [] : [...notes, '']),
     `${colors.bold(verdict[report.verdict])}  ${meaning(report)}`,
     ...(report.history === null ? [] : [`What happened, merged: ${report.history}`]),
+    ...(report.said === null ? [] : [`What processes said: ${report.said}`]),
     colors.dim(`Not to be shown yet: ${waitingText(report, false)}.`),
     colors.dim(`Shown here, and not yet for another adapter: ${waitingText(report, true)}.`),
     ...(report.memory.length === 0 ? [] : [colors.dim(`Memory in MB: ${memoryText(report)}.`)]),

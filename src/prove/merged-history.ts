@@ -1,6 +1,3 @@
-import { closeSync, openSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { HistoryEvent } from '../testing.ts'
 import { isInjected, type Spell } from './rows.ts'
 
@@ -20,23 +17,4 @@ export function mergedHistory(
       ]
     })
   return [...tracks.flat(), ...readings, ...faults].sort((a, b) => a.t - b.t)
-}
-
-/** Events in one write. */
-const written = 10_000
-
-/** Writes it where it outlives the run, readable for its owner alone. Returns the path. */
-export function keepHistory(runId: string, events: readonly HistoryEvent[]): string {
-  const path = join(tmpdir(), `${runId}.ndjson`)
-  const file = openSync(path, 'w', 0o600)
-  try {
-    // As one text, the events of some hours would be longer than a string can be.
-    for (let from = 0; from < events.length; from += written) {
-      const lines = events.slice(from, from + written).map((event) => `${JSON.stringify(event)}\n`)
-      writeFileSync(file, lines.join(''))
-    }
-  } finally {
-    closeSync(file)
-  }
-  return path
 }

@@ -17,6 +17,8 @@ export interface ProofReport {
   readonly waiting: readonly Waiting[]
   /** Where the merged history of a run stands in which something did not hold: a line of JSON for each event. */
   readonly history: string | null
+  /** Where what its processes said stands: name, number of the line, line. */
+  readonly said: string | null
 }
 
 /** What says nothing of whose statement it was. */
@@ -37,7 +39,7 @@ export function reportOf(course: {
   readonly secrets: readonly string[]
   /** Whether handlers of the user's said some of it. They may tell of an error of their database, which calls it FATAL. */
   readonly handlersSpeak?: boolean
-}): Omit<ProofReport, 'history'> {
+}): Omit<ProofReport, 'history' | 'said'> {
   const { seed, seconds, rows, memory, unseen, said, exits, secrets, handlersSpeak = false } = course
   const clean = cleanLogs(said, { secrets, ...(handlersSpeak ? { forbidden: unhandled } : {}) })
   const ended = Object.entries(exits).flatMap(([id, hows]) => hows.map((how) => ({ id, how })))

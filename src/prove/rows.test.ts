@@ -278,6 +278,29 @@ test('where the machine stood still, what comes of that alone is not known to be
   expect(verdicts(rowsOf(gone, spells, true, [{ from: 50, to: 90 }]))[0]).toBe('invalid')
 })
 
+test('where the load was too much for the machine without a fault, what comes of that alone is not known to be wrong', () => {
+  const second = 1_000_000
+  const long: readonly Spell[] = [
+    { fault: 'none', from: 0, to: 10 * second, quietAt: 10 * second, hasStruck: true },
+    { fault: 'kill relay', from: 20 * second, to: 21 * second, quietAt: 22 * second, hasStruck: true },
+  ]
+  const all = Array.from({ length: 8 }, (_, i) => ({ id: `q${i}`, seq: i + 1, at: 3 * i * second }))
+  const found = (waitMs: number, changed: readonly HistoryEvent[], lastMs = 5): readonly string[] => {
+    const events = all.flatMap((message, i) => [
+      ...written(message),
+      ...delivered(message, 1000 * (i === 7 ? lastMs : i === 1 ? waitMs : 5)),
+    ])
+    return verdicts(rowsOf(evidence('at-least-once', [...events, ...changed]), long, true))
+  }
+  const again = [at(6 * second + 50_000, event('invoke', 'handle', 'q2', { key: 'k', seq: 3, hash: 'q2' }))]
+  expect(found(1900, again)).toEqual(['invalid', 'valid'])
+  expect(found(2100, again)).toEqual(['unknown', 'valid'])
+  expect(found(2100, [])).toEqual(['valid', 'valid'])
+  // Nor how soon it recovers.
+  expect(found(1900, [], 16_000)).toEqual(['valid', 'invalid'])
+  expect(found(2100, [], 16_000)).toEqual(['valid', 'unknown'])
+})
+
 test('an invalid row shows all that is known of the first message that is wrong', () => {
   const lost = well.filter(({ id, f }) => id !== 'm13' || f === 'write')
   const [none, kill] = rows('exactly-once', lost)

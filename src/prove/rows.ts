@@ -20,7 +20,7 @@ import {
   totalQueue,
   type Verdict,
 } from '../testing.ts'
-import type { Stall } from './stalls.ts'
+import { fellBehind, type Stall } from './stalls.ts'
 import type { Judged, Way } from './tracks.ts'
 import { type CounterExample, counterExampleOf } from './counter-example.ts'
 
@@ -138,6 +138,7 @@ export function rowsOf(
   const results = resultsOf(track)
   const lives = livesOf(history, spells)
   const runs = singleRuns(history)
+  const isBehind = spells.some(({ fault, from, to }) => fault === noFault && fellBehind(history, from, to))
   return spells.map((spell) => {
     const isIn = (id: string): boolean => {
       const life = lives.get(id)
@@ -162,8 +163,12 @@ export function rowsOf(
     // A machine that gives processes no turn is a fault that nobody has injected: leases end, and recovery waits for it.
     const stoodIn = (from: number, to: number): boolean =>
       stalls.some((stall) => stall.from >= from && stall.from <= to)
-    const stood = stoodIn(spell.fault === noFault ? spell.from : spell.to, spell.quietAt)
     const isLate = recovery !== null && recovery.anomalies.length > 0
+    const isWrong = own.some(({ anomalies }) => anomalies.length > 0)
+    // One that falls behind without a fault is none to tell how long something may take on.
+    const stood =
+      stoodIn(spell.fault === noFault ? spell.from : spell.to, spell.quietAt) ||
+      (isBehind && (isLate || (spell.fault === noFault && isWrong)))
     const vacuous: Anomaly[] = []
     const say = (id: string, detail: string): void => {
       vacuous.push({ kind: 'vacuous', id, detail })
@@ -173,7 +178,10 @@ export function rowsOf(
     else if (!all.some(({ to, isCommitted }) => isCommitted && to >= spell.from))
       say('messages', 'none was committed from then on')
     if (stood && (isLate || spell.fault === noFault))
-      say(busyMachine, 'processes stood still that nobody had stopped: it was busy with something else')
+      say(
+        busyMachine,
+        'processes that nobody had stopped stood still, or fell behind: it was busy with something else',
+      )
     for (const doubt of doubts) say('handler', doubt)
     if (!isDrained) say('drain', 'messages were still under way when the time for draining was over')
     // Without a fault nothing may be lost, and nothing comes twice, whatever the guarantee leaves open.

@@ -4,10 +4,11 @@ import { type Chance, chanceOf, type HistoryEvent, type PostgresServer, type Sma
 import { Calm } from './calm.ts'
 import { type Catalog, catalogOf, type FaultClass, type Missing, type PlannedFault } from './catalog.ts'
 import type { KafkaPlace } from './kafka-place.ts'
+import { keepHistory, keepSaid } from './kept-files.ts'
 import { moneyText, startBalance } from './load-tables.ts'
 import { Marks } from './marks.ts'
 import { type Memory, memoryOf } from './memory.ts'
-import { keepHistory, mergedHistory } from './merged-history.ts'
+import { mergedHistory } from './merged-history.ts'
 import { mergedRows } from './merged-rows.ts'
 import type { Remnants } from './remnants.ts'
 import { type ProofReport, reportOf } from './report.ts'
@@ -160,11 +161,13 @@ class Run {
     const { histories, ...judged } = await this.#judge(isDrained, left)
     this.#enter('over')
     const handlersSpeak = settings.service !== null
-    const spoken = { said: company.said, exits: company.exits, secrets: secretsOf(settings), handlersSpeak }
-    const report = reportOf({ seed, seconds, ...judged, ...spoken })
-    if (report.verdict !== 'invalid') return { ...report, history: null }
+    const { said, exits } = company
+    const secrets = secretsOf(settings)
+    const report = reportOf({ seed, seconds, ...judged, said, exits, secrets, handlersSpeak })
+    if (report.verdict !== 'invalid') return { ...report, history: null, said: null }
     const merged = mergedHistory(histories, this.#readings, this.#spells)
-    return { ...report, history: keepHistory(settings.id, merged) }
+    const { id } = settings
+    return { ...report, history: keepHistory(id, merged), said: keepSaid(id, said, secrets) }
   }
 
   /** What there is to suffer. */

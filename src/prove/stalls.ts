@@ -46,3 +46,24 @@ export function stallsOf(history: readonly HistoryEvent[]): readonly Stall[] {
     f === 'fault' && key === stallMark && value !== undefined ? [{ from: t - value * 1000, to: t }] : [],
   )
 }
+
+/** Ten times as long as a relay sleeps at most, and as any of a run's statements may take. */
+const mostWaitUs = 2_000_000
+
+/**
+ * Whether a message that was committed between the two times waited so long for its handler. Where no fault is the reason, the machine
+ * does not carry the load of the run: a batch of handlers reaches the end of its time there, and each of them begins again.
+ */
+export function fellBehind(history: readonly HistoryEvent[], from: number, to: number): boolean {
+  const committed = new Map<string, number>()
+  const begun = new Set<string>()
+  for (const { id, f, type, t } of history) {
+    if (id === null) continue
+    if (f === 'write' && type === 'ok' && t >= from && t <= to) committed.set(id, t)
+    if (f !== 'handle' || type !== 'invoke' || begun.has(id)) continue
+    begun.add(id)
+    const at = committed.get(id)
+    if (at !== undefined && t - at > mostWaitUs) return true
+  }
+  return false
+}

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Admin } from '@platformatic/kafka'
@@ -36,7 +36,7 @@ function expectShown(report: Report, stderr: string): void {
   const rest = ran(report).filter(
     (row) => row.verdict !== 'valid' && !(row.verdict === 'unknown' && isBusy(row)),
   )
-  expect(rest, stderr).toEqual([])
+  expect(rest, `${JSON.stringify(rest).slice(0, 2000)}\n${stderr}`).toEqual([])
 }
 
 describe('waybill prove', () => {
@@ -136,17 +136,20 @@ describeWithKafka('waybill prove of something that does not hold', () => {
         env: { NODE_OPTIONS: [process.env['NODE_OPTIONS'] ?? '', ...preload].join(' ') },
       })
       expect(code, stderr).toBe(1)
-      const report = JSON.parse(stdout) as Report & { readonly history: string }
+      const report = JSON.parse(stdout) as Report & { readonly history: string; readonly said: string }
       onTestFinished(() => {
         rmSync(report.history)
+        rmSync(report.said)
       })
       expect(report.verdict).toBe('invalid')
       const failed = report.rows.find(({ verdict }) => verdict === 'invalid')!
       const [first] = failed.anomalies
       expect(stderr).toContain(`, ${failed.fault}: ${first!.kind} ${first!.id}`)
       const doubled = failed.anomalies.find(({ kind }) => kind === 'duplicated')!
-      // All that happened is in the file.
+      // All that happened is in the file, and what its processes said in the other.
       expect(stderr).toContain(report.history)
+      expect(stderr).toContain(report.said)
+      expect(readFileSync(report.said, 'utf8')).toContain('consumer-1 1 {"isReady":true')
       const effects = readHistory([report.history]).filter(
         ({ id, f, type }) => id === doubled.id && f === 'effect' && type === 'ok',
       )

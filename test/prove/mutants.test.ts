@@ -58,6 +58,7 @@ describeInFullWithKafka('waybill prove finds a mutant, and for the reason it was
         verdict,
         rows: found,
         history,
+        said,
       } = await runProof({
         databaseUrl: url,
         server: null,
@@ -74,10 +75,9 @@ describeInFullWithKafka('waybill prove finds a mutant, and for the reason it was
           throw new Error(`left behind: ${what}`, { cause: error })
         },
       })
-      if (history !== null)
-        onTestFinished(() => {
-          rmSync(history)
-        })
+      onTestFinished(() => {
+        for (const path of [history, said]) if (path !== null) rmSync(path)
+      })
       expect(verdict).toBe('invalid')
       const wrong = found.filter((row) => row.verdict === 'invalid')
       expect(new Set(wrong.flatMap(({ anomalies }) => anomalies.map(({ kind }) => kind)))).toContain(

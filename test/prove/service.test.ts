@@ -255,7 +255,7 @@ describe('waybill prove with a configuration of yours', () => {
       consumer: undefined,
     })
     const preload = new URL('children/lose-settlement.ts', import.meta.url).href
-    const { rows, history } = await runProof({
+    const { rows, history, said } = await runProof({
       databaseUrl: null,
       subject: { service, copies: { tables: ['keyed', 'states', 'shipments'], ignore: [], maxRows: 1000 } },
       server: null,
@@ -272,10 +272,9 @@ describe('waybill prove with a configuration of yours', () => {
         throw new Error(`left behind: ${what}`, { cause: error })
       },
     })
-    if (history !== null)
-      onTestFinished(() => {
-        rmSync(history)
-      })
+    onTestFinished(() => {
+      for (const path of [history, said]) if (path !== null) rmSync(path)
+    })
     const kinds = new Set(rows.flatMap(({ anomalies }) => anomalies.map(({ kind }) => kind)))
     // Whatever is judged: its messages came again.
     expect(rows.reduce((sum, { rerun }) => sum + rerun, 0)).toBeGreaterThan(0)
