@@ -117,7 +117,7 @@ describe('the page of the proof', () => {
     for (const row of rows) expect(cells(row), row).toBe(4)
     expect(rows).toContain('| T1 | coordinator crash before any prepare |  | two-phase commit |')
     expect(rows.find((row) => row.startsWith('| F22 '))).toMatch(
-      /prove: `kill kafka`<br>.*in part: RabbitMQ \|$/u,
+      /prove: `kill kafka`, `restart kafka`<br>.*in part: RabbitMQ \|$/u,
     )
   })
 })

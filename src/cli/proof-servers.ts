@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import type { FaultClass, Missing } from '../prove/catalog.ts'
+import type { Missing } from '../prove/catalog.ts'
+import { classesOf } from '../prove/fault-choice.ts'
 import type { ProofOptions } from '../prove/run.ts'
 import { proofDisk, smallDiskSettings } from '../prove/disk.ts'
 import type { Service } from '../prove/service/service.ts'
@@ -34,7 +35,7 @@ export async function startProofServers(
     readonly databaseUrl: string | undefined
     readonly transport: 'local' | 'kafka'
     readonly brokers: readonly string[] | undefined
-    readonly faults: readonly FaultClass[]
+    readonly faults: readonly string[]
     readonly seconds: number
   },
   signal: AbortSignal,
@@ -43,7 +44,7 @@ export async function startProofServers(
   const disk: SmallDisk | Missing =
     databaseUrl !== undefined
       ? theirDisk
-      : faults.includes('disk')
+      : classesOf(faults).has('disk')
         ? await proofDisk(seconds)
         : { missing: 'nobody asked for it' }
   const place = 'missing' in disk ? {} : { parent: disk.folder, settings: smallDiskSettings }

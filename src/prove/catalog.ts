@@ -11,6 +11,7 @@ import { lostCommitFault, lostProduceFault } from '../testing/faults/lost-reply.
 import { pauseFault } from '../testing/faults/pause.ts'
 import { refuseFault } from '../testing/faults/refuse.ts'
 import { resetFault } from '../testing/faults/reset.ts'
+import { restartFault } from '../testing/faults/restart.ts'
 import { slicesFault } from '../testing/faults/slices.ts'
 import { terminateBackendsFault } from '../testing/faults/terminate-backends.ts'
 import type { Chance, PostgresServer, SmallDisk } from '../testing.ts'
@@ -19,7 +20,16 @@ import type { KafkaPlace } from './kafka-place.ts'
 import type { Link } from './links.ts'
 
 /** What `--faults` takes. */
-export const faultClasses = ['kill', 'pause', 'server', 'network', 'sessions', 'clock', 'disk'] as const
+export const faultClasses = [
+  'kill',
+  'restart',
+  'pause',
+  'server',
+  'network',
+  'sessions',
+  'clock',
+  'disk',
+] as const
 
 export type FaultClass = (typeof faultClasses)[number]
 
@@ -80,6 +90,8 @@ export function catalogOf(targets: Targets): Catalog {
     // A writer's death finds only what it has in hand at that moment, which may be nothing.
     add('kill', 500, name === 'writer' ? repeated(kill, 3) : kill)
   }
+  for (const name of ['consumer-1', 'writer', ...(kafka === null ? [] : ['relay-1'])])
+    add('restart', 500, restartFault(name, company.process(name)))
   // Longer than its lease, or than its broker waits for it: it goes on as a zombie.
   const owns = kafka === null ? leaseMs : Math.max(leaseMs, kafka.sessionTimeoutMs)
   add('pause', owns * 2, pauseFault('consumer-1', company.process('consumer-1')))
@@ -97,6 +109,7 @@ export function catalogOf(targets: Targets): Catalog {
     }
     add('server', 300, killFault(name, one))
     add('server', 2500, pauseFault(name, one))
+    add('server', 300, restartFault(name, one))
   }
   if (!links.some(({ to }) => to === 'postgres'))
     missing.push({
@@ -116,7 +129,7 @@ export function catalogOf(targets: Targets): Catalog {
     add('network', 2500, halfOpenFault(name, proxy))
     add('network', 2500, resetFault(name, proxy))
     add('network', 2500, latencyFault(name, proxy, 100))
-    add('network', 2500, slicesFault(name, proxy, 7))
+    add('network', 2500, slicesFault(name, proxy))
     add('network', 2500, cutMidFrameFault(name, proxy))
     add('network', 2500, refuseFault(name, proxy))
     // Relays send no COMMIT to the database, and consumers produce nothing.

@@ -7,7 +7,7 @@ import type { HostPort } from '../ports/store.ts'
 import type { TransportDefinition } from '../ports/transport.ts'
 import type { Service } from './service/service.ts'
 import { type ChildSettings, type ProveSettings, requestTimeoutMs, sessionsOf } from './settings.ts'
-import { tracksOf } from './tracks.ts'
+import { hopsOf, tracksOf } from './tracks.ts'
 
 /** The same, or the user's own. */
 export function openFor(
@@ -42,9 +42,7 @@ export function openInstance(
   const config = defineConfig<Client>({
     store: postgresStore({ connectionString: databaseUrl!, schema }),
     transports: brokers === null ? { local: localTransport() } : { kafka: kafkaOf(settings, brokers) },
-    channels: tracksOf(settings).flatMap(({ channel, follow }) =>
-      follow === null ? [channel] : [channel, follow],
-    ),
+    channels: tracksOf(settings).flatMap((track) => hopsOf(track).map(({ channel }) => channel)),
     relay: options.relay ?? false,
     applicationName: sessionsOf(settings, name),
     logLevel: 'warn',

@@ -1,12 +1,8 @@
-import type { HistoryEvent, HistoryRecorder } from '../testing.ts'
+import type { HistoryEvent, HistoryRecorder, ProcessMemory } from '../testing.ts'
 
 /** Resident memory of one of the processes, over all its lives; in megabytes of a million bytes. */
-export interface Memory {
-  readonly process: string
+export interface Memory extends ProcessMemory {
   readonly highest: number
-  /** Medians of the first third of the run and of its last: what leaks shows between them. */
-  readonly first: number
-  readonly last: number
 }
 
 const everyMs = 1000

@@ -16,15 +16,26 @@ export interface OwnHandlers {
 export function registerOwnHandlers({ waybill, tracks, loadSchema, history }: OwnHandlers): void {
   const [effect, output, marked] = [effectText(loadSchema), outputText(loadSchema), markText(loadSchema)]
   for (const track of tracks) {
-    const { name, guarantee, way, channel, consumer, follow } = track
+    const { name, guarantee, way, follow, transformed } = track
     const isIdempotent = guarantee === 'effectively-once'
+    const { channel, consumer } = transformed ?? track
     const options = {
       consumer,
       ...(isIdempotent ? { idempotent: true } : {}),
       ...(way === 'checkpoint' ? { form: way } : {}),
     }
-    waybill.consume(channel, options, async ({ id, payload }, { tx, idempotencyKey }) => {
-      const { key, seq, amount, mark } = payload
+    if (transformed !== null)
+      waybill.consume(
+        track.channel,
+        { consumer: track.consumer, transform: [transformed.channel] },
+        async ({ id, payload }, { emit }) => {
+          await emit(transformed.channel, { ...payload, of: id })
+        },
+      )
+    waybill.consume(channel, options, async (message, { tx, idempotencyKey }) => {
+      const { payload } = message
+      // What was written is judged, by whatever name it comes.
+      const { key, seq, amount, mark, of: id = message.id } = payload
       if (mark !== undefined) {
         await tx.query(marked, [name, key, mark, seq])
         return

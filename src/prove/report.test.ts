@@ -77,6 +77,17 @@ test('a process that ends by itself at its work is a fault, and is told of handl
   expect(theirs.unseen).toEqual(['The process relay-1 ended by itself (exit code 1).'])
 })
 
+test('memory that grows in a long run is a fault, but not that of handlers of the user', () => {
+  const memory = [{ process: 'relay-1', highest: 400, first: 100, last: 200 }]
+  const long = { ...course, rows: well, memory, seconds: 600 }
+  expect(reportOf(long)).toMatchObject({
+    verdict: 'invalid',
+    logs: { anomalies: [{ kind: 'grew', id: 'relay-1' }] },
+  })
+  expect(reportOf({ ...long, handlersSpeak: true }).verdict).toBe('valid')
+  expect(reportOf({ ...long, seconds: 599 }).verdict).toBe('valid')
+})
+
 test('a report names the rows of the matrix that wait, and what they wait for', () => {
   const { waiting } = reportOf({ ...course, rows: well })
   expect(waiting).toContainEqual({

@@ -1,4 +1,4 @@
-import { type Anomaly, type CheckResult, cleanLogs, type Verdict } from '../testing.ts'
+import { type Anomaly, type CheckResult, cleanLogs, steadyMemory, type Verdict } from '../testing.ts'
 import type { Memory } from './memory.ts'
 import { isInjected, noTime, type Row } from './rows.ts'
 import { type Waiting, waiting } from './waiting.ts'
@@ -43,8 +43,9 @@ export function reportOf(course: {
   const { seed, seconds, rows, memory, unseen, said, exits, secrets, handlersSpeak = false } = course
   const clean = cleanLogs(said, { secrets, ...(handlersSpeak ? { forbidden: unhandled } : {}) })
   const ended = Object.entries(exits).flatMap(([id, hows]) => hows.map((how) => ({ id, how })))
-  // A handler of the user's may end its process on purpose, and what holds then holds.
-  const logs = handlersSpeak ? clean : { ...clean, anomalies: [...clean.anomalies, ...ended.map(crashed)] }
+  // A handler of the user's may end its process on purpose, or keep what it likes, and what holds then holds.
+  const own = handlersSpeak ? [] : [...ended.map(crashed), ...grownOf(memory, seconds)]
+  const logs = { ...clean, anomalies: [...clean.anomalies, ...own] }
   const told = handlersSpeak ? ended.map(({ id, how }) => `The process ${id} ended by itself (${how}).`) : []
   const verdict = verdictOf(rows, logs)
   const fired = firedOf(rows)
@@ -62,6 +63,14 @@ export function reportOf(course: {
 
 function crashed({ id, how }: { readonly id: string; readonly how: string }): Anomaly {
   return { kind: 'crashed', id, detail: `it ended by itself while it was at work (${how})` }
+}
+
+/** Shorter runs are over before a process has all it needs. */
+const leastSeconds = 600
+
+/** At a hundred messages a second half an hour shows what leaks some five hundred bytes for each. */
+function grownOf(memory: readonly Memory[], seconds: number): readonly Anomaly[] {
+  return seconds < leastSeconds ? [] : steadyMemory(memory).anomalies
 }
 
 function hadNoTime(rows: readonly Row[]): boolean {

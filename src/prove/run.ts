@@ -2,7 +2,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { type Guarantee, WaybillError } from '../index.ts'
 import { type Chance, chanceOf, type HistoryEvent, type PostgresServer, type SmallDisk } from '../testing.ts'
 import { Calm } from './calm.ts'
-import { type Catalog, catalogOf, type FaultClass, type Missing, type PlannedFault } from './catalog.ts'
+import { type Catalog, catalogOf, type Missing, type PlannedFault } from './catalog.ts'
+import { checkChoices, isChosen } from './fault-choice.ts'
 import type { KafkaPlace } from './kafka-place.ts'
 import { keepHistory, keepSaid } from './kept-files.ts'
 import { moneyText, startBalance } from './load-tables.ts'
@@ -43,7 +44,8 @@ export interface ProofOptions {
   /** `null`: the `local` transport. */
   readonly kafka: KafkaPlace | null
   readonly guarantees: readonly Guarantee[]
-  readonly faults: readonly FaultClass[]
+  /** Classes, kinds and names. */
+  readonly faults: readonly string[]
   /** The whole time. */
   readonly seconds: number
   /** For what is left to chance: which fault comes when, who writes what. */
@@ -130,6 +132,9 @@ class Run {
   async #play(): Promise<ProofReport> {
     const { seconds, seed } = this.#options
     const shares = sharesOf(seconds)
+    const chance = chanceOf(seed)
+    // Now, since it refuses what is no fault here.
+    const { planned, missing } = this.#catalog(chance)
     const { company, settings } = this.#stage
     await company.start(() => this.#stage.settled(this.#signal))
     const startedAt = now()
@@ -143,8 +148,6 @@ class Run {
     await this.#rest(shares.baselineMs)
     await this.#read()
     await this.#note(noFault, baselineFrom, true)
-    const chance = chanceOf(seed)
-    const { planned, missing } = this.#catalog(chance)
     this.#enter('faults')
     const unseen = await this.#sufferAll(planned, shares, chance)
     const left = new Map([
@@ -185,8 +188,11 @@ class Run {
       leaseMs,
       chance,
     })
-    const isChosen = (one: { readonly class: FaultClass }): boolean => faults.includes(one.class)
-    return { planned: planned.filter(isChosen), missing: missing.filter(isChosen) }
+    checkChoices(faults, [...planned.map((one) => ({ ...one, name: one.fault.name })), ...missing])
+    return {
+      planned: planned.filter((one) => isChosen(faults, { ...one, name: one.fault.name })),
+      missing: missing.filter((one) => isChosen(faults, one)),
+    }
   }
 
   /**

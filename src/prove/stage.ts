@@ -4,10 +4,11 @@ import type { Client, Query } from '../demo/database.ts'
 import type { HistoryEvent } from '../testing.ts'
 import type { InTransaction, Scratch } from '../testing/idempotency-scratch.ts'
 import { type FakeClock, fakeClock, findFaketime } from '../testing/faults/clock-jump.ts'
-import type { FaultClass, Missing } from './catalog.ts'
+import type { Missing } from './catalog.ts'
 import { type Cast, Company } from './company.ts'
 import { kafkaOf, listeningPlaceOf, openInstance } from './instance.ts'
 import { evidenceOf } from './evidence.ts'
+import { classesOf } from './fault-choice.ts'
 import { Grounds } from './grounds.ts'
 import type { KafkaPlace } from './kafka-place.ts'
 import { Links, type Party } from './links.ts'
@@ -19,7 +20,7 @@ import { doubtsOf, rerunsOf, unseenOf } from './service/evidence.ts'
 import { ledgerTexts } from './service/ledger-tables.ts'
 import type { Service } from './service/service.ts'
 import { newRunId, type ProveSettings } from './settings.ts'
-import { followConsumer, type Judged, type Track, tracksOf } from './tracks.ts'
+import { hopsOf, type Judged, type Track, tracksOf } from './tracks.ts'
 
 export interface StageOptions {
   /** `null`: as the user's configuration says. */
@@ -29,7 +30,7 @@ export interface StageOptions {
   /** `null`: the `local` transport. */
   readonly kafka: KafkaPlace | null
   readonly guarantees: readonly Guarantee[]
-  readonly faults: readonly FaultClass[]
+  readonly faults: readonly string[]
   readonly seed: number
   /** Added to the environment of every process. @default none */
   readonly env?: Readonly<Record<string, string>>
@@ -152,7 +153,7 @@ export class Stage implements AsyncDisposable {
   #setClocks(): void {
     const { faults, kafka } = this.#options
     const { library } = findFaketime()
-    if (library === null || !faults.includes('clock')) return
+    if (library === null || !classesOf(faults).has('clock')) return
     for (const name of ['consumer-1', 'writer', ...(kafka === null ? [] : ['relay-1'])])
       this.#clocks.set(name, fakeClock(library))
   }
@@ -222,15 +223,9 @@ export class Stage implements AsyncDisposable {
     if (settings.brokers === null) return new Grounds([])
     const ground = {
       transport: kafkaOf(settings, settings.brokers),
-      addresses: tracks.flatMap(({ channel, follow }) => [
-        channel.address,
-        ...(follow === null ? [] : [follow.address]),
-      ]),
+      addresses: tracks.flatMap((track) => hopsOf(track).map(({ channel }) => channel.address)),
       streams: partitions,
-      consumers: tracks.flatMap((track) => [
-        track.consumer,
-        ...(track.follow === null ? [] : [followConsumer(track)]),
-      ]),
+      consumers: tracks.flatMap((track) => hopsOf(track).map(({ consumer }) => consumer)),
     }
     return new Grounds([ground])
   }

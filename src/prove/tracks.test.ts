@@ -19,7 +19,7 @@ const settings: ProveSettings = {
   copies: null,
 }
 
-test('over the local transport each guarantee is kept in one way; over Kafka exactly-once in three', () => {
+test('over the local transport each guarantee is kept in one way; over Kafka exactly-once in four', () => {
   const names = (brokers: readonly string[] | null): readonly string[] =>
     tracksOf({ ...settings, brokers }).map(({ name }) => name)
   expect(names(null)).toEqual(['at-most-once', 'at-least-once', 'effectively-once', 'exactly-once'])
@@ -30,5 +30,6 @@ test('over the local transport each guarantee is kept in one way; over Kafka exa
     'exactly-once-fenced',
     'exactly-once-idempotent',
     'exactly-once-checkpoint',
+    'exactly-once-transform',
   ])
 })

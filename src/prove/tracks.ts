@@ -11,6 +11,8 @@ export interface Load {
   readonly amount: number
   /** A text that must be in no log. */
   readonly canary: string
+  /** The id of the message that a transform made this one of. */
+  readonly of?: string
   /** No order, but a mark behind all that was written before it: see {@link Marks}. */
   readonly mark?: number
 }
@@ -24,9 +26,10 @@ export interface Follow {
 
 /**
  * How exactly-once is kept where there is a choice: `fenced` transactions into the broker and an inbox · `idempotent` sends, because
- * every consumer has an inbox · `fenced` transactions and a `checkpoint`.
+ * every consumer has an inbox · `fenced` transactions and a `checkpoint` · a `transform` between the two, whose position and output commit in
+ * one transaction of the broker.
  */
-export type Way = 'fenced' | 'idempotent' | 'checkpoint'
+export type Way = 'fenced' | 'idempotent' | 'checkpoint' | 'transform'
 
 /** What is judged for itself. All of them run side by side, under the same faults. */
 export interface Judged {
@@ -52,6 +55,8 @@ export interface Track extends Judged {
   readonly consumer: string
   /** Its handlers publish, and where to. */
   readonly follow: Channel<Follow, Follow, true, false> | null
+  /** Where a transform puts what comes on `channel`, and who has its effect there. `null`: the consumer of `channel` has. */
+  readonly transformed: { readonly channel: Channel<Load>; readonly consumer: string } | null
 }
 
 type Chosen = Pick<ProveSettings, 'id' | 'guarantees' | 'brokers'>
@@ -62,7 +67,9 @@ export function tracksOf({ id, guarantees: chosen, brokers }: Chosen): readonly 
     .filter((guarantee) => chosen.includes(guarantee))
     .flatMap((guarantee) => {
       const ways: readonly (Way | null)[] =
-        guarantee === 'exactly-once' && brokers !== null ? ['fenced', 'idempotent', 'checkpoint'] : [null]
+        guarantee === 'exactly-once' && brokers !== null
+          ? ['fenced', 'idempotent', 'checkpoint', 'transform']
+          : [null]
       return ways.map((way) => trackOf(id, guarantee, way))
     })
 }
@@ -70,7 +77,7 @@ export function tracksOf({ id, guarantees: chosen, brokers }: Chosen): readonly 
 function trackOf(id: string, guarantee: Guarantee, way: Way | null): Track {
   const name = way === null ? guarantee : `${guarantee}-${way}`
   const consumer = `${id}.${name}`
-  const isFollowed = guarantee === 'exactly-once' && way !== 'checkpoint'
+  const isFollowed = guarantee === 'exactly-once' && way !== 'transform'
   const channelName = `prove.${name}`
   return {
     name,
@@ -98,7 +105,32 @@ function trackOf(id: string, guarantee: Guarantee, way: Way | null): Track {
           key: ({ key }) => key,
         })
       : null,
+    transformed:
+      way === 'transform'
+        ? {
+            channel: defineChannel<Load>({
+              name: `${channelName}.out`,
+              guarantee,
+              address: `${id}.${name}.out`,
+              key: ({ key }) => key,
+            }),
+            consumer: `${consumer}.out`,
+          }
+        : null,
   }
+}
+
+/** All channels of a track, and who consumes each. */
+export function hopsOf(track: Track): readonly {
+  readonly channel: Track['channel'] | NonNullable<Track['follow']>
+  readonly consumer: string
+}[] {
+  const { channel, consumer, follow, transformed } = track
+  return [
+    { channel, consumer },
+    ...(follow === null ? [] : [{ channel: follow, consumer: followConsumer(track) }]),
+    ...(transformed === null ? [] : [transformed]),
+  ]
 }
 
 export function followConsumer(track: Track): string {

@@ -30,6 +30,7 @@ import {
   perKeyOrder,
   progressDuring,
   recoveryTime,
+  steadyMemory,
   totalQueue,
 } from './checkers.ts'
 
@@ -306,6 +307,21 @@ test('a secret, a payload or an error that nobody handled in a log is named, and
   expect(cleanLogs({ relay: ['well'] }, limits).anomalies).toEqual([])
 })
 
+test('memory has to stay: it may grow by half', () => {
+  const memory = [
+    { process: 'relay', first: 100, last: 150 },
+    { process: 'writer', first: 100, last: 151 },
+  ]
+  expect(steadyMemory(memory)).toEqual({
+    checker: 'steadyMemory',
+    checked: 2,
+    anomalies: [
+      { kind: 'grew', id: 'writer', detail: 'from 100 in the first third of the run to 151 in its last' },
+    ],
+  })
+  expect(steadyMemory(memory, 1.6).anomalies).toEqual([])
+})
+
 test('every kind of anomaly is found by some checker', () => {
   const histories = [
     [...m1, ...written('m2', 2)],
@@ -321,6 +337,7 @@ test('every kind of anomaly is found by some checker', () => {
     ...histories.flatMap((events) => checkAll(history(events))),
     progressDuring(history([fault]), { fault: fault.key! }),
     cleanLogs({ relay: ['hunter2', 'unhandledRejection'] }, { secrets: ['hunter2'] }),
+    steadyMemory([{ process: 'relay', first: 100, last: 151 }]),
   ]
   const found = new Set(results.flatMap(({ anomalies }) => anomalies.map(({ kind }) => kind)))
   expect([...anomalyKinds].filter((kind) => !found.has(kind))).toEqual([])

@@ -7,7 +7,7 @@ import { askMetadata, askToCreateTopic } from './kafka-wire.ts'
 import { keep, type KeptProcess } from './keeper.ts'
 import { logTail } from './log-tail.ts'
 import { freePort, waitForFreePort } from './ports.ts'
-import { killTree, pauseTree, resumeTree } from './process-tree.ts'
+import { killTree, pauseTree, resumeTree, signal } from './process-tree.ts'
 import { until } from './until.ts'
 
 export interface StartKafkaOptions {
@@ -36,6 +36,8 @@ export interface KafkaServer extends AsyncDisposable {
   createTopic(name: string, partitions: number): Promise<void>
   /** SIGKILL; resolves when the process is gone. The log stays. */
   kill(): Promise<void>
+  /** SIGTERM: the broker hands over and writes everything; resolves when it is gone. The log stays. */
+  shutDown(): Promise<void>
   /** SIGSTOP; resolves when it stands still. */
   pause(): Promise<void>
   /** SIGCONT. */
@@ -142,6 +144,12 @@ export async function startKafka(options: StartKafkaOptions = {}): Promise<Kafka
     await server.waitForExit()
   }
 
+  const shutDown = async (): Promise<void> => {
+    if (server === undefined || server.exitCode() !== undefined) return
+    signal(server.pid, 'SIGTERM')
+    await server.waitForExit(60_000)
+  }
+
   // No orderly shutdown: it takes seconds, and the log goes anyway.
   const stop = async (): Promise<void> => {
     await kill()
@@ -186,6 +194,7 @@ export async function startKafka(options: StartKafkaOptions = {}): Promise<Kafka
         })
       },
       kill,
+      shutDown,
       pause: () => pauseTree(running().pid),
       resume: () => {
         resumeTree(running().pid)

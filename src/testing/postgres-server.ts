@@ -35,6 +35,8 @@ export interface PostgresServer extends AsyncDisposable {
   createDatabase(name: string): Promise<string>
   /** SIGKILL of the postmaster and its children; resolves when they are gone. The data stays. */
   kill(): Promise<void>
+  /** Fast shutdown: sessions are ended, and everything is written; resolves when it is gone. The data stays. */
+  shutDown(): Promise<void>
   /** SIGSTOP of the postmaster and its children; resolves when all of them stand still. */
   pause(): Promise<void>
   /** SIGCONT. */
@@ -115,6 +117,12 @@ export async function startPostgres(options: StartPostgresOptions = {}): Promise
     await server.waitForExit()
   }
 
+  const shutDown = async (): Promise<void> => {
+    if (server === undefined || server.exitCode() !== undefined) return
+    signal(server.pid, 'SIGINT')
+    await server.waitForExit(60_000)
+  }
+
   const stop = async (): Promise<void> => {
     if (server !== undefined && server.exitCode() === undefined) {
       resumeTree(server.pid)
@@ -144,6 +152,7 @@ export async function startPostgres(options: StartPostgresOptions = {}): Promise
       isRunning: () => server !== undefined && server.exitCode() === undefined,
       createDatabase: (name) => createDatabase(url, name),
       kill,
+      shutDown,
       pause: async () => {
         if (server !== undefined) await pauseTree(server.pid)
       },

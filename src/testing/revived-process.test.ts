@@ -71,3 +71,20 @@ test('who waits for one that is ended for good is told so', async () => {
   await expect(revived.restart()).rejects.toThrow(expect.objectContaining(notStarted))
   await expect(revived.start()).rejects.toThrow(expect.objectContaining({ code: 'WB_ABORTED' }))
 })
+
+test('one that is asked to end is started again, and that is no end by itself unless it fails', async () => {
+  const ends = (code: number): string =>
+    `process.once("SIGTERM", () => process.exit(${code})); console.log("ready"); setInterval(() => {}, 60_000)`
+  const { revived, broken } = scene((n) => [ends(0), ends(5)][n] ?? works)
+  await revived.start()
+  const { pid } = revived.state
+  await revived.shutDown()
+  await revived.restart()
+  expect(revived.state).toMatchObject({ state: 'running', kills: 0 })
+  expect(revived.state.pid).not.toBe(pid)
+  expect(revived.exits).toEqual([])
+  await revived.shutDown()
+  await revived.restart()
+  expect(revived.exits).toEqual(['exit code 5'])
+  expect(broken).toEqual([])
+})

@@ -19,6 +19,9 @@ export interface RevivedProcessOptions {
   readonly onBroken: (how: string, said: readonly string[]) => void
 }
 
+/** Far longer than any deadline of its own for ending what is under way. */
+const shutDownMs = 20_000
+
 /** A child that ends by itself is started again too, but not for ever: something is wrong with it then. */
 const crashLimit = 5
 
@@ -28,6 +31,7 @@ export class RevivedProcess {
   #child: Child | null = null
   #isReady = false
   #isStopping = false
+  #isAsked = false
   #starts = 0
   #kills = 0
   #crashes = 0
@@ -53,7 +57,7 @@ export class RevivedProcess {
     return { name: this.name, pid: this.#child?.pid ?? null, state, kills: this.#kills }
   }
 
-  /** How it ended by itself while it was at work, each time: a signal or an exit code. */
+  /** How it ended by itself while it was at work, or other than it was asked to, each time: a signal or an exit code. */
   get exits(): readonly string[] {
     return this.#exits
   }
@@ -73,6 +77,22 @@ export class RevivedProcess {
   /** SIGKILL; the next one runs by the time this resolves. */
   async kill(): Promise<void> {
     await this.#child?.kill()
+  }
+
+  /**
+   * SIGTERM; resolves when it is gone, and the next one is started. Within twenty seconds, or it is killed, which is told as an exit of
+   * its own.
+   */
+  async shutDown(): Promise<void> {
+    const child = this.#child
+    if (child === null) return
+    this.#isAsked = true
+    const late = setTimeout(() => {
+      this.#exits.push(`it had not ended ${shutDownMs / 1000} s after SIGTERM`)
+      void child.kill()
+    }, shutDownMs)
+    await child.terminate()
+    clearTimeout(late)
   }
 
   /**
@@ -145,6 +165,8 @@ export class RevivedProcess {
 
   #ended(child: Child, exit: ChildExit): void {
     const wasReady = this.#isReady
+    const isInOrder = this.#isAsked && (exit.code === 0 || exit.signal === 'SIGTERM')
+    this.#isAsked = false
     for (const line of child.lines) this.#said.push(line)
     this.#child = null
     this.#isReady = false
@@ -155,7 +177,7 @@ export class RevivedProcess {
       return
     }
     if (exit.signal === 'SIGKILL') this.#kills += 1
-    else {
+    else if (!isInOrder) {
       const how = exit.signal ?? `exit code ${exit.code}`
       this.#crashes += 1
       if (wasReady) this.#exits.push(how)

@@ -1,6 +1,15 @@
+import { randomUUID } from 'node:crypto'
+import { Producer } from '@platformatic/kafka'
 import { Client } from 'pg'
 import { expect, it, onTestFinished } from 'vitest'
-import { type Channel, createWaybill, defineChannel, many, type Waybill } from '../../src/index.ts'
+import {
+  type Channel,
+  createWaybill,
+  defineChannel,
+  many,
+  type StandardSchema,
+  type Waybill,
+} from '../../src/index.ts'
 import { kafkaTransport } from '../../src/kafka.ts'
 import { type PgClient, postgresStore } from '../../src/postgres.ts'
 import { until } from '../../src/testing.ts'
@@ -108,4 +117,62 @@ describeWithKafka('over Kafka', () => {
     expect(handled.map(({ n }) => n)).toEqual([1, 2, 3, 4, 5])
     expect(handled.map(({ of }) => of)).toEqual([...ids, ...behind])
   })
+
+  it('one id from two producers is one message, and from two foreign sources it is two (F37)', async () => {
+    const topic = newTopic()
+    const schema: StandardSchema<Numbered> = {
+      '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value: value as Numbered }) },
+    }
+    const placed = defineChannel({
+      name: 'orders.placed',
+      address: topic,
+      schema,
+      guarantee: 'exactly-once',
+      consumers: { shipping: 'inbox' },
+    })
+    const [first, second, consuming] = [await service(placed), await service(placed), await service(placed)]
+    await consuming.client.query('create table effects (number int generated always as identity, n int)')
+    consuming.waybill.consume(placed, { consumer: 'shipping' }, async ({ payload }, { tx }) => {
+      await tx.query('insert into effects (n) values ($1)', [payload.n])
+    })
+    const effects = async (): Promise<readonly number[]> =>
+      (await consuming.client.query<{ n: number }>('select n from effects order by number')).rows.map(
+        ({ n }) => n,
+      )
+    for (const { waybill } of [consuming, first, second]) await waybill.start()
+    const id = randomUUID()
+    const publish = async ({ waybill, client }: typeof first, n: number, own?: string): Promise<void> => {
+      const options = own === undefined ? {} : { id: own }
+      await waybill.transaction((tx) => waybill.publish(tx, placed, { n }, options))
+      const left = 'select from waybill.outbox'
+      await until(`the sending of ${n}`, async () => (await client.query(left)).rowCount === 0)
+    }
+    await publish(first, 1, id)
+    await publish(second, 2, id)
+    await publish(second, 3)
+    await until('the last of them', async () => (await effects()).includes(3))
+    expect(await effects()).toEqual([1, 3])
+
+    const producer = new Producer<string, Buffer, string, string>({
+      clientId: 'test',
+      bootstrapBrokers: await kafkaBrokers(),
+      serializers: { key: bytes, headerKey: bytes, headerValue: bytes },
+    })
+    onTestFinished(() => producer.close())
+    const event = (n: number, source: string, own: string) => ({
+      topic,
+      partition: 0,
+      key: 'k',
+      value: Buffer.from(JSON.stringify({ n })),
+      headers: { ce_id: own, ce_source: source, ce_type: 'orders.placed' },
+    })
+    const messages = [event(4, '/a', '7'), event(5, '/b', '7'), event(6, '/a', '7'), event(7, '/a', '8')]
+    await producer.send({ messages })
+    await until('the last foreign one', async () => (await effects()).includes(7))
+    expect(await effects()).toEqual([1, 3, 4, 5, 7])
+  })
 })
+
+function bytes(text: string | undefined): Buffer {
+  return Buffer.from(text ?? '')
+}

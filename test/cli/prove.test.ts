@@ -42,7 +42,8 @@ function expectShown(report: Report, stderr: string): void {
 describe('waybill prove', () => {
   it.each([
     ['--guarantee', 'exactly-onse', 'is no guarantee. Did you mean "exactly-once"?'],
-    ['--faults', 'kil', 'is no class of faults. Did you mean "kill"?'],
+    ['--faults', 'kil', 'is no fault, and no class of them. Did you mean "kill"?'],
+    ['--faults', 'network,slice', 'Did you mean "slices"?'],
     ['--seconds', '3', 'from 15 to 86400'],
     ['--seed', 'x', 'a whole number'],
     ['--transport', 'kafak', 'There is no adapter for the transport "kafak"; there is: local, kafka.'],
@@ -178,6 +179,7 @@ describeInFullWithKafka('waybill prove over Kafka', () => {
           'exactly-once fenced',
           'exactly-once idempotent',
           'exactly-once checkpoint',
+          'exactly-once transform',
         ]),
       )
       const faults = [...new Set(ran(report).map(({ fault }) => fault))].join(', ')

@@ -4,6 +4,7 @@ import { spawnChild, startPostgres, until } from '../../src/testing.ts'
 import { clockJumpFault, fakeClock, findFaketime } from '../../src/testing/faults/clock-jump.ts'
 import { killFault } from '../../src/testing/faults/kill.ts'
 import { pauseFault } from '../../src/testing/faults/pause.ts'
+import { restartFault } from '../../src/testing/faults/restart.ts'
 import { terminateBackendsFault } from '../../src/testing/faults/terminate-backends.ts'
 import { postgresDatabase } from '../setup/servers.ts'
 import { isStopped } from './scene.ts'
@@ -15,6 +16,21 @@ describe('faults of processes and servers', () => {
     const active = await killFault('postgres', server).inject()
     await expect(query(server.url, 'select 1')).rejects.toThrow(/ECONNREFUSED/u)
     expect(active.hasStruck).toBe(true)
+    await active.heal()
+    expect(await query(server.url, 'select count(*)::int as n from kept')).toEqual([{ n: 0 }])
+  })
+
+  it('shut a server down in order, and start it again on its data', async () => {
+    await using server = await startPostgres()
+    await query(server.url, 'create table kept (n int)')
+    const client = new Client({ connectionString: server.url })
+    const told = new Promise((resolve) => client.once('error', resolve))
+    await client.connect()
+    const active = await restartFault('postgres', server).inject()
+    expect(server.isRunning()).toBe(false)
+    expect(active.hasStruck).toBe(true)
+    // It took the time to say so: admin_shutdown.
+    expect(await told).toMatchObject({ code: '57P01' })
     await active.heal()
     expect(await query(server.url, 'select count(*)::int as n from kept')).toEqual([{ n: 0 }])
   })

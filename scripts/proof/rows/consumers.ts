@@ -60,6 +60,7 @@ export const consumerRows: readonly Coverage[] = [
     id: 'F37',
     fault: 'one id from two producers, or for two consumers',
     shown: [
+      test('test/app/kafka-messages.test.ts', 'one id from two producers is one message'),
       test('test/app/local.test.ts', 'each get every message once and in order'),
       test('test/stores/postgres/inbox.test.ts', 'admits each id to one'),
       test('test/prove/mutants.test.ts', 'exactly-once whose inbox knows no message again'),

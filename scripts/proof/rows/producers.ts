@@ -144,6 +144,7 @@ export const producerRows: readonly Coverage[] = [
     id: 'F16',
     fault: 'SIGTERM under load, and a second one',
     shown: [
+      ...prove('restart relay-1', 'restart consumer-1', 'restart writer'),
       test('test/relay/hand-over.test.ts', 'copies nothing where relays are told to stop under load'),
       test(
         'test/relay/hand-over.test.ts',

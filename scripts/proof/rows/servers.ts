@@ -4,9 +4,9 @@ import { type Coverage, prove, test } from '../shown.ts'
 export const serverRows: readonly Coverage[] = [
   {
     id: 'F18',
-    fault: 'database killed, or paused',
+    fault: 'database killed, restarted, or paused',
     shown: [
-      ...prove('kill postgres', 'pause postgres'),
+      ...prove('kill postgres', 'restart postgres', 'pause postgres'),
       test('test/faults/servers.test.ts', 'PostgreSQL killed with SIGKILL and restarted under load'),
       test(
         'test/stores/postgres/connections.test.ts',
@@ -44,9 +44,9 @@ export const serverRows: readonly Coverage[] = [
   },
   {
     id: 'F22',
-    fault: 'broker killed',
+    fault: 'broker killed, or restarted',
     shown: [
-      ...prove('kill kafka'),
+      ...prove('kill kafka', 'restart kafka'),
       test('test/faults/servers.test.ts', 'a broker killed with SIGKILL and restarted under load'),
       test('test/transports/kafka/publisher-restart.test.ts', 'loses nothing it confirmed under load'),
     ],

@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander'
 import { guarantees, type Guarantee } from '../../guarantees/guarantees.ts'
 import { didYouMean } from '../../kernel/suggest.ts'
 import { faultClasses } from '../../prove/catalog.ts'
+import { faultWords, isFaultChoice } from '../../prove/fault-choice.ts'
 import type { ProofReport } from '../../prove/report.ts'
 import type { Remnants } from '../../prove/remnants.ts'
 import { runProof } from '../../prove/run.ts'
@@ -31,7 +32,7 @@ interface ProveFlags extends ServiceFlags {
   readonly transport: (typeof transports)[number]
   readonly brokers?: readonly string[]
   readonly guarantee: readonly Guarantee[]
-  readonly faults: readonly (typeof faultClasses)[number][]
+  readonly faults: readonly string[]
   readonly seconds: number
   readonly seed?: number
   readonly databaseUrl?: string
@@ -84,8 +85,11 @@ export function addProve(program: Command, onExitCode: (code: number) => void): 
         .default(guarantees, 'all'),
     )
     .addOption(
-      new Option('--faults <classes>', `which, with commas between them (${faultClasses.join(', ')})`)
-        .argParser(listOf('class of faults', faultClasses))
+      new Option(
+        '--faults <names>',
+        `which, with commas between them: classes (${faultClasses.join(', ')}), or names as the report has them`,
+      )
+        .argParser(parseFaults)
         .default(faultClasses, 'all'),
     )
     .option(
@@ -188,10 +192,25 @@ function replayText(flags: ProveFlags, seed: number): string {
     ...(transport === 'local' ? [] : [`--transport ${transport}`]),
     ...(brokers === undefined ? [] : [`--brokers ${brokers.join(',')}`]),
     ...(guarantee.length < guarantees.length ? [`--guarantee ${guarantee.join(',')}`] : []),
-    ...(faults.length < faultClasses.length ? [`--faults ${faults.join(',')}`] : []),
+    ...(faults === faultClasses ? [] : [`--faults ${quoted(faults.join(','))}`]),
     ...(databaseUrl === undefined ? [] : ['--database-url <the same>']),
     `--seconds ${seconds} --seed ${seed}`,
   ].join(' ')
+}
+
+function quoted(text: string): string {
+  return /[^\w,.-]/u.test(text) ? `'${text}'` : text
+}
+
+function parseFaults(text: string): readonly string[] {
+  const names = text.split(',').map((name) => name.trim())
+  for (const name of names) {
+    if (!isFaultChoice(name))
+      throw new InvalidArgumentError(
+        `"${name}" is no fault, and no class of them.${didYouMean(name, faultWords)}`,
+      )
+  }
+  return names
 }
 
 function oneOf<T extends string>(what: string, known: readonly T[]): (text: string) => T {

@@ -10,7 +10,8 @@ import {
  * `ghost`: rolled back and seen · `invented`: never attempted and seen · `altered`: other bytes than were written ·
  * `contradicted`: two ends that exclude each other, such as delivered and dead · `split`: state without its output, or the reverse ·
  * `unbalanced`: a sum that must not change has · `stalled`: no progress where there had to be some · `unfenced`: a relay that had lost
- * its partition changed a row of it · `leaked`: a secret or a payload in what a process said · `crashed`: an error in it that nobody handled · `vacuous`: the run proves nothing.
+ * its partition changed a row of it · `leaked`: a secret or a payload in what a process said · `crashed`: an error in it that nobody handled · `grew`: a process
+ * whose memory does not stay · `vacuous`: the run proves nothing.
  */
 export const anomalyKinds = [
   'lost',
@@ -28,6 +29,7 @@ export const anomalyKinds = [
   'unfenced',
   'leaked',
   'crashed',
+  'grew',
   'vacuous',
 ] as const
 
