@@ -75,3 +75,16 @@ export async function evidenceOf(
     })
   return events.sort((a, b) => a.t - b.t)
 }
+
+/** Losses of the track that the store has counted. */
+export async function countedOf(
+  query: Query,
+  { schema }: Pick<ProveSettings, 'schema'>,
+  { names }: Pick<Judged, 'names'>,
+): Promise<number> {
+  const [row] = await query(
+    `select coalesce(sum(count), 0)::int as n from ${schema}.losses where channel = $1 and consumer in ('', $2)`,
+    [names.channel, names.consumer],
+  )
+  return Number(row!['n'])
+}

@@ -117,6 +117,15 @@ test('without a fault nothing may be lost, whatever the guarantee leaves open', 
   expect(verdicts(rows('at-most-once', lost))).toEqual(['invalid', 'valid', 'valid'])
 })
 
+test('what is lost is counted, where it can be seen', () => {
+  const lost = well.filter(({ id, f }) => id !== 'm13' || f === 'write')
+  expect(verdicts(rows('at-most-once', lost, { counted: 1 }))).toEqual(['valid', 'valid', 'valid'])
+  const uncounted = rows('at-most-once', lost, { counted: 0 })
+  // Nobody knows which of them it is.
+  expect(verdicts(uncounted)).toEqual(['invalid', 'invalid', 'invalid'])
+  expect(uncounted[0]!.anomalies).toMatchObject([{ kind: 'uncounted', id: 'losses' }])
+})
+
 test('without a fault nothing of its own load may be given up, and what is given up is told', () => {
   const buried = (id: string): readonly HistoryEvent[] => [
     ...well.filter((one) => one.id !== id || one.f === 'write'),

@@ -5,6 +5,7 @@ import {
   bytesEqual,
   type CheckResult,
   conservation,
+  countedLosses,
   contiguous,
   effectLedger,
   ghosts,
@@ -75,6 +76,8 @@ export interface TrackEvidence {
   /** `null`: none moves with its effects. */
   readonly money: number | null
   readonly hasFollow: boolean
+  /** Losses that are counted. @default `null`: some are where nobody sees them, or none is allowed */
+  readonly counted?: number | null
   /** Why it may show nothing, whatever is in the history. @default none */
   readonly doubts?: readonly string[]
 }
@@ -109,6 +112,7 @@ function resultsOf({
   readings,
   money,
   hasFollow,
+  counted = null,
 }: TrackEvidence): readonly CheckResult[] {
   return [
     totalQueue(history),
@@ -122,6 +126,7 @@ function resultsOf({
     singleRuns(history),
     // A fault and what it takes to recover from it, twice over.
     ...(guarantee === 'at-most-once' ? [lossesEnd(history, 2 * mostRecoveryMs)] : []),
+    ...(counted === null ? [] : [countedLosses(history, counted)]),
     ...(hasFollow ? [stateAndOutput(history)] : []),
     ...(guarantee === 'exactly-once' && money !== null ? [conservation(readings, money)] : []),
   ]

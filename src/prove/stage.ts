@@ -7,7 +7,7 @@ import { type FakeClock, fakeClock, findFaketime } from '../testing/faults/clock
 import type { Missing } from './catalog.ts'
 import { type Cast, Company } from './company.ts'
 import { kafkaOf, listeningPlaceOf, openInstance } from './instance.ts'
-import { evidenceOf } from './evidence.ts'
+import { countedOf, evidenceOf } from './evidence.ts'
 import { classesOf } from './fault-choice.ts'
 import { Grounds } from './grounds.ts'
 import type { KafkaPlace } from './kafka-place.ts'
@@ -176,10 +176,15 @@ export class Stage implements AsyncDisposable {
     track: Judged,
     told: readonly HistoryEvent[],
     marks: ReadonlySet<string>,
-  ): Promise<Pick<TrackEvidence, 'history' | 'doubts'> & { readonly unseen?: readonly string[] }> {
+  ): Promise<
+    Pick<TrackEvidence, 'history' | 'doubts' | 'counted'> & { readonly unseen?: readonly string[] }
+  > {
     const { query, settings, offset } = this
     const history = await evidenceOf(query, settings, track, told, { offset, marks })
-    if (track.pair === null) return { history }
+    // What a broker loses, or a client behind it, nobody sees.
+    const isSeen = track.guarantee === 'at-most-once' && settings.brokers === null && track.pair === null
+    const counted = isSeen ? await countedOf(query, settings, track) : null
+    if (track.pair === null) return { history, counted }
     const reruns = await rerunsOf(query, settings, track, offset)
     const changed = (await this.#copies?.changedOriginals()) ?? []
     const doubts = changed.map(

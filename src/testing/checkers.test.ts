@@ -21,6 +21,7 @@ import {
   anomalyKinds,
   boundedDuplicates,
   cleanLogs,
+  countedLosses,
   effectLedger,
   fencedWrites,
   ghosts,
@@ -322,6 +323,20 @@ test('memory has to stay: it may grow by half', () => {
   expect(steadyMemory(memory, 1.6).anomalies).toEqual([])
 })
 
+test('what is lost is counted; what is counted need not be lost', () => {
+  const events = history([
+    ...written('m1', 1),
+    ...written('m2', 2),
+    ...delivered('m2', 2),
+    ...written('m3', 3),
+  ])
+  expect(countedLosses(events, 1).anomalies).toEqual([
+    { kind: 'uncounted', id: 'losses', detail: '2 lost, of which 1 are counted' },
+  ])
+  expect(countedLosses(events, 2).anomalies).toEqual([])
+  expect(countedLosses(events, 3).anomalies).toEqual([])
+})
+
 test('every kind of anomaly is found by some checker', () => {
   const histories = [
     [...m1, ...written('m2', 2)],
@@ -338,6 +353,7 @@ test('every kind of anomaly is found by some checker', () => {
     progressDuring(history([fault]), { fault: fault.key! }),
     cleanLogs({ relay: ['hunter2', 'unhandledRejection'] }, { secrets: ['hunter2'] }),
     steadyMemory([{ process: 'relay', first: 100, last: 151 }]),
+    countedLosses(history(written('m1', 1)), 0),
   ]
   const found = new Set(results.flatMap(({ anomalies }) => anomalies.map(({ kind }) => kind)))
   expect([...anomalyKinds].filter((kind) => !found.has(kind))).toEqual([])

@@ -8,6 +8,7 @@ import { registerHandlers } from '../service/handlers.ts'
 import { Ledger } from '../service/ledger.ts'
 import { Service } from '../service/service.ts'
 import { readChildSettings } from '../settings.ts'
+import { startPatiently } from '../start-patiently.ts'
 import { noticeStalls, stallMark } from '../stalls.ts'
 import { tracksOf } from '../tracks.ts'
 import { report, untilTold } from '../../demo/children/child.ts'
@@ -28,7 +29,7 @@ else {
   await registerHandlers({ waybill, service, id, ledger })
 }
 
-await waybill.start()
+await startPatiently(() => waybill.start())
 noteMemory(history)
 noticeStalls((value) => {
   history.note({ type: 'info', f: 'fault', key: stallMark, value })

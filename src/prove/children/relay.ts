@@ -4,6 +4,7 @@ import { openFor } from '../instance.ts'
 import { noteMemory } from '../memory.ts'
 import { Service } from '../service/service.ts'
 import { readChildSettings } from '../settings.ts'
+import { startPatiently } from '../start-patiently.ts'
 import { noticeStalls, stallMark } from '../stalls.ts'
 import { report, untilTold } from '../../demo/children/child.ts'
 
@@ -13,7 +14,7 @@ const history = recordHistory(settings.history, settings.name)
 const service = settings.service === null ? null : await Service.load(settings.service)
 const waybill = openFor(settings, service, { relay: true })
 
-await waybill.start()
+await startPatiently(() => waybill.start())
 noteMemory(history)
 noticeStalls((value) => {
   history.note({ type: 'info', f: 'fault', key: stallMark, value })

@@ -11,7 +11,7 @@ import {
  * `contradicted`: two ends that exclude each other, such as delivered and dead · `split`: state without its output, or the reverse ·
  * `unbalanced`: a sum that must not change has · `stalled`: no progress where there had to be some · `unfenced`: a relay that had lost
  * its partition changed a row of it · `leaked`: a secret or a payload in what a process said · `crashed`: an error in it that nobody handled · `grew`: a process
- * whose memory does not stay · `vacuous`: the run proves nothing.
+ * whose memory does not stay · `uncounted`: lost, and nobody is told · `vacuous`: the run proves nothing.
  */
 export const anomalyKinds = [
   'lost',
@@ -30,6 +30,7 @@ export const anomalyKinds = [
   'leaked',
   'crashed',
   'grew',
+  'uncounted',
   'vacuous',
 ] as const
 
