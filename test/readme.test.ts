@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Client } from 'pg'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { blocksOf, type Block } from './readme/blocks.ts'
-import { checkTypes, follow, unknownCommands } from './readme/page.ts'
+import { checkTypes, follow, unknownCommands, writeFiles } from './readme/page.ts'
 import { Sandbox } from './readme/sandbox.ts'
 import { postgresDatabase } from './setup/servers.ts'
 
@@ -51,6 +51,7 @@ describe('a page of code blocks', () => {
 
   it.each([
     ['a command that fails', [['sh', 'true\nfalse\ntrue']], 'line 1: ended with 1'],
+    ['a program that fails', [['ts run', 'process.exitCode = 1']], 'line 1: ended with 1'],
     ['a failure inside a pipe', [['sh', 'false | cat']], 'line 1: ended with 1'],
     [
       'output that is not printed',
@@ -105,6 +106,13 @@ describe('README.md', () => {
 
   it('shares its files with docs/testing.md, whose code compiles too', async () => {
     expect(await checkTypes(read('docs/testing.md'), sandbox)).toBe('')
+  })
+
+  it('is joined by what docs/testing.md runs without a server', async () => {
+    const page = read('docs/testing.md')
+    writeFiles(blocks, sandbox)
+    expect(page.filter(({ kind }) => kind.name === 'program')).toHaveLength(2)
+    expect(await follow(page, sandbox, runSql)).toEqual([])
   })
 
   it('does what it says, from top to bottom', { timeout: 240_000 }, async () => {

@@ -8,14 +8,15 @@ export interface Block {
 }
 
 /**
- * `file`: written to `path`, and type-checked where it is TypeScript · `types`: TypeScript that is only type-checked · `run`:
+ * `file`: written to `path`, and type-checked where it is TypeScript · `types`: TypeScript that is only type-checked · `program`: run
+ * besides, which takes no server · `run`:
  * run by bash · `repository`: commands for a clone of this repository, checked to exist · `sql`: run in the database ·
  * `output`: what the `run` block before it prints, `…` standing for what differs · `data`: JSON that must parse ·
  * `diagram`: a drawing for people.
  */
 type BlockKind =
   | { readonly name: 'file'; readonly path: string }
-  | { readonly name: 'types' | 'run' | 'repository' | 'sql' | 'output' | 'data' | 'diagram' }
+  | { readonly name: 'types' | 'program' | 'run' | 'repository' | 'sql' | 'output' | 'data' | 'diagram' }
 
 /** Every fenced block, in order. Throws at one that is of no known kind, or is never closed. */
 export function blocksOf(markdown: string): readonly Block[] {
@@ -49,6 +50,7 @@ function isClosing(line: string | undefined, mark: string, opened: number): bool
 
 const plainKinds: Readonly<Record<string, Exclude<BlockKind['name'], 'file'>>> = {
   ts: 'types',
+  'ts run': 'program',
   sh: 'run',
   'sh repo': 'repository',
   sql: 'sql',

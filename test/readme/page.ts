@@ -16,14 +16,19 @@ const compilerOptions = {
   verbatimModuleSyntax: true,
 }
 
+/** Puts every file of the page in its place. */
+export function writeFiles(blocks: readonly Block[], sandbox: Sandbox): void {
+  for (const { kind, text } of blocks) if (kind.name === 'file') sandbox.write(kind.path, text)
+}
+
 /** Puts every file of the page in its place, and compiles all its TypeScript. Returns what the compiler says. */
 export async function checkTypes(blocks: readonly Block[], sandbox: Sandbox): Promise<string> {
   sandbox.write('tsconfig.json', JSON.stringify({ compilerOptions, include: ['**/*.ts'] }))
+  writeFiles(blocks, sandbox)
   for (const block of blocks) {
-    if (block.kind.name === 'file') sandbox.write(block.kind.path, block.text)
     // `export {}` makes a module of it, so that two snippets may use one name.
-    if (block.kind.name === 'types')
-      sandbox.write(`snippet-line-${block.line}.ts`, `${block.text}export {}\n`)
+    if (block.kind.name === 'types' || block.kind.name === 'program')
+      sandbox.write(snippetOf(block), `${block.text}export {}\n`)
   }
   const { code, output } = await sandbox.run('tsc -p .', 60_000)
   return code === 0 ? '' : output
@@ -48,6 +53,12 @@ export async function follow(
         printed = output
         break
       }
+      case 'program': {
+        sandbox.write(snippetOf(block), block.text)
+        const { code, output } = await sandbox.run(`node ${snippetOf(block)}`, 60_000)
+        if (code !== 0) return [`${at}: ended with ${code ?? 'a signal'}\n${output}`]
+        break
+      }
       case 'output': {
         const missing = missingLine(block.text, printed)
         if (missing !== null) return [`${at}: "${missing}" was not printed. This was:\n${printed}`]
@@ -70,6 +81,10 @@ export async function follow(
     }
   }
   return []
+}
+
+function snippetOf({ line }: Block): string {
+  return `snippet-line-${line}.ts`
 }
 
 /**
