@@ -11,9 +11,9 @@ export interface StoreOutletOptions {
   readonly transactions: TransactionRunner
   readonly idleTimeoutMs: number
   readonly retry: Backoff
-  /** At most once: one try, and what failed is told here in place of being thrown. */
+  /** At most once: one try, and what is certainly not there is told here in place of being thrown. */
   readonly onDropped: ((message: OutboundMessage, code: string) => void) | undefined
-  /** Written and committed. */
+  /** Written and committed; at most once perhaps, where that is not known. */
   readonly onStored: (count: number) => void
   readonly clock: Clock
   readonly random: Random
@@ -25,8 +25,8 @@ export interface StoreOutletOptions {
  */
 export function storeOutlet(options: StoreOutletOptions): Outlet {
   const { writer, transactions, idleTimeoutMs, retry, clock, random } = options
-  const store = (messages: readonly OutboundMessage[], signal: AbortSignal | undefined): Promise<void> =>
-    transactions.run(signal === undefined ? { idleTimeoutMs } : { idleTimeoutMs, signal }, async (tx) => {
+  const store = (messages: readonly OutboundMessage[], signal: AbortSignal): Promise<void> =>
+    transactions.run({ idleTimeoutMs, signal }, async (tx) => {
       const channel = messages[0]!.envelope.channel
       await writer.append(
         tx.executor,
@@ -36,9 +36,14 @@ export function storeOutlet(options: StoreOutletOptions): Outlet {
       )
     })
 
+  const givenUp = new AbortController()
   return {
-    async send(messages, { deadlineMs, signal }) {
+    giveUp: () => {
+      givenUp.abort()
+    },
+    async send(messages, { deadlineMs, signal: own }) {
       const until = clock.now() + deadlineMs
+      const signal = own === undefined ? givenUp.signal : AbortSignal.any([own, givenUp.signal])
       let doubt: string | undefined
       for (let failures = 1; ; failures++) {
         try {
@@ -47,17 +52,20 @@ export function storeOutlet(options: StoreOutletOptions): Outlet {
           return
         } catch (error) {
           const { code } = describeError(error)
+          const isUnknown = isWaybillError(error) && error.retryable === 'unknown'
           if (options.onDropped !== undefined) {
-            for (const message of messages) options.onDropped(message, code)
+            // It may be there: then nobody may be told that it is not (A5).
+            if (isUnknown) options.onStored(messages.length)
+            else for (const message of messages) options.onDropped(message, code)
             return
           }
-          const isUnknown = isWaybillError(error) && error.retryable === 'unknown'
           if (isUnknown) doubt = code
           const mayTryAgain = isUnknown || (isWaybillError(error) && error.retryable === 'yes')
           if (!mayTryAgain) throw error
           const pauseMs = backoffMs(failures, retry, random)
-          if (clock.now() + pauseMs >= until || signal?.aborted === true) throw ended(messages, doubt, code)
-          await clock.sleep(pauseMs, signal)
+          if (clock.now() + pauseMs < until) await clock.sleep(pauseMs, signal)
+          else throw ended(messages, doubt, code)
+          if (signal.aborted) throw ended(messages, doubt, code)
         }
       }
     },

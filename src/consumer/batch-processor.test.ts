@@ -91,6 +91,15 @@ describe('a message that fails', () => {
     expect(store.effects).toEqual(['b2'])
   })
 
+  it('is not buried for coming again after its handler ended well, where nothing notes that (F2)', async () => {
+    const { handlers, process, ran, store } = setUp({ admission: false, maxAttempts: 2 })
+    handlers.set('orders', { ...handlers.get('orders')!, form: 'settle-after' })
+    // Its settlement is never answered.
+    for (let i = 0; i < 5; i++) expect(await process([alone('a')])).toEqual(['handled'])
+    expect(ran).toHaveLength(5)
+    expect(store.starts.get(idOf('a'))).toBe(0)
+  })
+
   it('gives its handler the attempt it is, counted before it starts', async () => {
     const { attempts, store, process, failing } = setUp()
     failing.set('a', new Error('no'))

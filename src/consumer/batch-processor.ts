@@ -219,17 +219,21 @@ export class BatchProcessor<Ref> {
     const result = await this.#run([one], starts, stop)
     switch (result.kind) {
       case 'committed':
+        // Where it is not noted with its effect it comes again until it is settled, and what was delivered would be buried too.
+        if (one.entry.form === 'settle-after') await this.#takeBack(envelope)
         return result.outcomes[0]!
       case 'moved':
       case 'stale':
       case 'reassigned':
       case 'unavailable':
+        // An outage of others must not use up the attempts of a healthy message (O2).
+        if (result.isBlameless === true) await this.#takeBack(envelope)
         return (pass.trouble = notDone(result.kind === 'moved' ? 'unavailable' : result.kind, result.error))
       case 'commit-unknown':
         this.#stopKey(pass, item)
         // Its handler has ended in success. Answers that are lost again and again would use up its attempts, and what was delivered would be
-        // buried too (F2). Where this is lost as well the count stays: that gives up too early, and never too late.
-        await inbox.takeBackStart(consumer, envelope.id).catch(() => {})
+        // buried too (F2).
+        await this.#takeBack(envelope)
         return notDone('unknown', result.error)
       case 'passed-over':
         return skipped
@@ -238,6 +242,11 @@ export class BatchProcessor<Ref> {
         this.#stopKey(pass, item)
         return await this.#failed(pass, envelope, result.error, starts)
     }
+  }
+
+  /** The start that was counted before it ran. Where that is lost the count stays: it gives up too early, and never too late. */
+  async #takeBack({ id }: Envelope): Promise<void> {
+    await this.#options.inbox.takeBackStart(this.#options.consumer, id).catch(() => {})
   }
 
   /** It was counted before it ran. Where it was not its time that is taken back: it is tried without end, and never given up for it. */

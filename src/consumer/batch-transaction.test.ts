@@ -84,6 +84,41 @@ describe('a store that cannot be reached', () => {
     expect(store.starts.size).toBe(0)
   })
 
+  it('uses up no attempt of a message that runs alone: its handler has not begun (O2)', async () => {
+    const { store, ran, process } = setUp({ maxAttempts: 2 })
+    store.isPoolEmpty = true
+    for (let i = 0; i < 5; i++) expect(await process([alone('a')])).toEqual(['unavailable'])
+    expect(store.starts.get(idOf('a'))).toBe(0)
+    store.isPoolEmpty = false
+    expect(await process([alone('a')])).toEqual(['handled'])
+    expect(ran).toEqual(['a'])
+  })
+
+  it('uses up none where the consumer is told to stop again and again', async () => {
+    const { store, handlers, process } = setUp({ maxAttempts: 2 })
+    const stopping: AbortController[] = []
+    handlers.set('orders', {
+      ...handlers.get('orders')!,
+      handle: () => {
+        stopping.at(-1)!.abort()
+        throw new Error('I was told to stop')
+      },
+    })
+    for (let i = 0; i < 5; i++) {
+      stopping.push(new AbortController())
+      expect(await process([alone('a')], stopping[i]!.signal)).toEqual(['unavailable'])
+    }
+    expect(store.starts.get(idOf('a'))).toBe(0)
+  })
+
+  it('counts where it is lost under the handler, whose statement may be why', async () => {
+    const { store, failing, process } = setUp()
+    failing.set('a', new Error('Connection terminated unexpectedly'))
+    store.runnerError = new WaybillError('WB_STORE_UNREACHABLE', 'the connection was lost')
+    expect(await process([alone('a')])).toEqual(['unavailable'])
+    expect(store.starts.get(idOf('a'))).toBe(1)
+  })
+
   it('in the middle of a batch that is redone one by one keeps what is done', async () => {
     const { store, failing, process } = setUp()
     failing.set('b', new Error('no'))

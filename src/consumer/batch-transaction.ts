@@ -36,7 +36,12 @@ export type TransactionResult =
   | { readonly kind: 'committed'; readonly outcomes: readonly Outcome[] }
   /** `reassigned`: nothing is known of it here, and its stream comes anew (transforms only). */
   /** `passed-over`: the one before it in its row was not committed, so nothing of this one was run. */
-  | { readonly kind: FailureKind | 'stale' | 'reassigned' | 'passed-over'; readonly error: unknown }
+  | {
+      readonly kind: FailureKind | 'stale' | 'reassigned' | 'passed-over'
+      readonly error: unknown
+      /** No handler can be why: none had begun, all had ended well, or they were told to stop. */
+      readonly isBlameless?: boolean
+    }
 
 /** Conflicts in a row after which a batch is redone one by one, and a message that runs alone counts as failed. */
 const conflictLimit = 5
@@ -122,7 +127,8 @@ export async function runOnce<Ref>(
     const phase = at.phase === 'handler' && error !== at.thrown ? 'commit' : at.phase
     const kind = failureKind(error, phase)
     // Whatever a handler throws when it is told to stop is no failure of its message.
-    return { kind: stop.aborted && kind !== 'commit-unknown' ? 'unavailable' : kind, error }
+    const isBlameless = stop.aborted || at.phase === 'admit'
+    return { kind: stop.aborted && kind !== 'commit-unknown' ? 'unavailable' : kind, error, isBlameless }
   }
   parts.admission?.committed?.(items)
   failpoint('consumer.after-commit')
@@ -176,9 +182,11 @@ async function lookAgain<Ref>(
 ): Promise<TransactionResult | undefined> {
   try {
     const stream = error instanceof CheckpointMovedError ? error.stream : ''
-    return (await admission?.lookAgain?.(stream)) === true ? undefined : { kind: 'stale', error }
+    return (await admission?.lookAgain?.(stream)) === true
+      ? undefined
+      : { kind: 'stale', error, isBlameless: true }
   } catch (storeError) {
-    return { kind: 'unavailable', error: storeError }
+    return { kind: 'unavailable', error: storeError, isBlameless: true }
   }
 }
 

@@ -112,7 +112,7 @@ describe('rows that were taken for their one run', () => {
     ).toEqual([
       { cause: 'handler-failed', code: 'E_STOCK' },
       { cause: 'handler-failed', code: '40P01' },
-      { cause: 'handler-failed', code: 'WB_COMMIT_OUTCOME_UNKNOWN' },
+      { cause: 'unanswered', code: 'WB_COMMIT_OUTCOME_UNKNOWN' },
       null,
     ])
     expect(ran).toEqual(names)

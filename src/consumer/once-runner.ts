@@ -61,6 +61,8 @@ export class OnceRunner {
       if (stop.aborted) return this.lost(envelope, 'not-begun', stop.reason)
       const admission = hold === undefined ? undefined : admissionUnder(hold, consumer)
       const result = await runOnce({ ...this.#parts, admission }, [ready], 1, stop)
+      // Its effect may be there.
+      if (result.kind === 'commit-unknown') return this.lost(envelope, 'unanswered', result.error)
       if (result.kind !== 'committed') return this.lost(envelope, 'handler-failed', result.error)
       if (result.outcomes[0]!.outcome !== 'handled')
         return this.lost(envelope, 'not-begun', overtaken(consumer))

@@ -2,6 +2,7 @@ import { withDeadline } from '../kernel/deadline.ts'
 import { describeError, WaybillError } from '../kernel/errors.ts'
 import type { Envelope } from '../kernel/message.ts'
 import { backoffMs } from '../kernel/retry.ts'
+import type { Loss } from '../ports/outbox.ts'
 import type { AskedReplay, Replays } from '../ports/replays.ts'
 import type { Admission } from './admission.ts'
 import { runTogether } from './batch-transaction.ts'
@@ -40,6 +41,8 @@ export class Replayer {
   readonly #stop = new AbortController()
   readonly #giveUp = new AbortController()
   #ended: Promise<void> | undefined
+  /** At most once: not counted yet. */
+  #losses: readonly Loss[] = []
 
   constructor(options: ReplayerOptions) {
     this.#options = options
@@ -77,11 +80,21 @@ export class Replayer {
         await clock.sleep(backoffMs(failures, trouble, random), stop)
       }
     }
+    await this.#count().catch(() => {})
+  }
+
+  /** Tried again before the next one is claimed: the store may be down that a handler has just failed for (A3). */
+  async #count(): Promise<void> {
+    const losses = this.#losses
+    if (losses.length === 0) return
+    await this.#options.inbox.countLosses(this.#options.consumer, losses)
+    this.#losses = []
   }
 
   /** `false`: nothing is asked for. */
   async #next(): Promise<boolean> {
     const { replays, consumer, handlers, idleTimeoutMs } = this.#options
+    await this.#count()
     const replay = await replays.claim(consumer, [...handlers.keys()], idleTimeoutMs + leaseMarginMs)
     if (replay === null) return false
     await this.#replay(replay, handlers.get(replay.envelope.channel)!)
@@ -155,7 +168,7 @@ export class Replayer {
 
   /** At most once: the dead letter has gone, durably, before the handler starts; what fails then is lost, and counted (I7). */
   async #runOnce(replay: AskedReplay): Promise<void> {
-    const { consumer, replays, transactions, inbox, idleTimeoutMs } = this.#options
+    const { consumer, replays, transactions, idleTimeoutMs } = this.#options
     const { envelope } = replay
     let isOurs: boolean
     try {
@@ -164,11 +177,14 @@ export class Replayer {
       )
     } catch (error) {
       if (describeError(error).code !== 'WB_COMMIT_OUTCOME_UNKNOWN') throw error
-      return await inbox.countLosses(consumer, [this.#once.lost(envelope, 'unanswered', error)])
+      this.#losses = [this.#once.lost(envelope, 'unanswered', error)]
+      return await this.#count()
     }
     if (!isOurs) return
     const loss = await this.#once.run(envelope, this.#giveUp.signal)
-    if (loss !== null) await inbox.countLosses(consumer, [loss])
+    if (loss === null) return
+    this.#losses = [loss]
+    await this.#count()
   }
 
   async #fail(replay: AskedReplay, error: unknown, attempts: number): Promise<void> {

@@ -132,13 +132,14 @@ describe('an at-most-once consumer of a broker', () => {
     await consumer.start()
     await until('losses', () => store.losses.length === 3 && store.effects.includes('good'))
     expect(ran).toEqual(names)
-    const lost = (name: string, code: string) => {
-      return { channel: 'orders', id: idOf(name), cause: 'handler-failed', code }
+    const lost = (name: string, code: string, cause = 'handler-failed') => {
+      return { channel: 'orders', id: idOf(name), cause, code }
     }
     const losses = [
       lost('bad', 'E_STOCK'),
       lost('conflict', '40P01'),
-      lost('unknown', 'WB_COMMIT_OUTCOME_UNKNOWN'),
+      // Perhaps: its effect is there, and nobody knows (A5).
+      lost('unknown', 'WB_COMMIT_OUTCOME_UNKNOWN', 'unanswered'),
     ]
     expect(store.losses).toEqual(losses)
     expect(events.filter(({ type }) => type === 'lost')).toEqual(

@@ -23,7 +23,7 @@ export async function runTransform(
     await callEach(parts, ready, { tx: outputs, attempt }, stop)
   } catch (error) {
     // Whatever a handler throws when it is told to stop is no failure of its message.
-    return { kind: stop.aborted ? 'unavailable' : 'message', error }
+    return { kind: stop.aborted ? 'unavailable' : 'message', error, isBlameless: stop.aborted }
   }
   const deliveries = ready.map(({ item }) => item.ref.delivery)
   const result = await transforms.commit(deliveries, outputs.messages)
@@ -32,7 +32,8 @@ export async function runTransform(
       return { kind: 'committed', outcomes: ready.map(() => handled) }
     case 'refused':
     case 'unknown':
-      return { kind: 'reassigned', error: assignedAnew(result) }
+      // Who is refused may have lost its stream to a handler that let nothing else of the process run.
+      return { kind: 'reassigned', error: assignedAnew(result), isBlameless: result.outcome === 'unknown' }
     case 'rejected':
       return rejection(result, outputs.messages)
   }
@@ -63,6 +64,7 @@ function rejection(
       `A transaction of outputs and position was not taken${reason}`,
       { retryable: 'yes' },
     ),
+    isBlameless: true,
   }
 }
 

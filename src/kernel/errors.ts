@@ -134,8 +134,12 @@ export function describeError(
   const code = (error as { code?: unknown }).code
   const own =
     error.message === '' && error instanceof AggregateError ? String(error.errors[0]) : error.message
-  return { code: typeof code === 'string' && code !== '' ? code : error.name, message: clean(own, maxLength) }
+  const name = typeof code === 'string' && code !== '' ? code : error.name
+  return { code: clean(String(name), mostCode), message: clean(own, maxLength) }
 }
+
+/** A library may put anything there, and it is a label of metrics. */
+const mostCode = 100
 
 function clean(message: string, maxLength: number): string {
   // A NUL cannot be stored by PostgreSQL, and an error line that cannot be written would block its key for ever.

@@ -191,7 +191,8 @@ export type TakeOutcome = 'taken' | 'gone' | 'fenced'
 /**
  * Why a message was lost. Of an at-most-once channel: `process-ended`: possibly, for its owner died between take and end ·
  * `not-begun`: settled, and then its stream was taken away or its consumer stopped before its handler began · `unanswered`:
- * possibly, for the broker did not say whether it settled it, and hands it over again where it did not. Of any channel: `expired`,
+ * possibly, for the broker did not say whether it settled it, and hands it over again where it did not, or the database whether its
+ * handler's work is committed. Of any channel: `expired`,
  * older than its channel allows and so not sent any more · `expired-in-doubt`, the same of one that was sent before with an
  * unknown outcome.
  */

@@ -78,7 +78,8 @@ export interface OutboundMessage {
  * have it (no answer, connection lost).
  *
  * `scope` of a rejection: `message`, this one is the trouble, others may pass; `destination`, nothing passes now (broker
- * unreachable, topic missing); `send`, nobody is: this send had no time left to try it, and the next one may at once.
+ * unreachable, topic missing); `send`, nobody is: this send had no time left to try it, or one before it of its key was not confirmed,
+ * and the next one may at once.
  */
 export type Fate =
   | { readonly outcome: 'confirmed' }

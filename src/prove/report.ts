@@ -68,7 +68,7 @@ function crashed({ id, how }: { readonly id: string; readonly how: string }): An
 /** Shorter runs are over before a process has all it needs. */
 const leastSeconds = 600
 
-/** At a hundred messages a second half an hour shows what leaks some five hundred bytes for each. */
+/** A life lasts minutes here, for everything is killed in its turn: it shows what grows within them. */
 function grownOf(memory: readonly Memory[], seconds: number): readonly Anomaly[] {
   return seconds < leastSeconds ? [] : steadyMemory(memory).anomalies
 }

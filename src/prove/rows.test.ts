@@ -126,7 +126,7 @@ test('what is lost is counted, where it can be seen', () => {
   expect(uncounted[0]!.anomalies).toMatchObject([{ kind: 'uncounted', id: 'losses' }])
 })
 
-test('without a fault nothing of its own load may be given up, and what is given up is told', () => {
+test('nothing of its own load may be given up, and what is given up is told', () => {
   const buried = (id: string): readonly HistoryEvent[] => [
     ...well.filter((one) => one.id !== id || one.f === 'write'),
     at(messages.find((message) => message.id === id)!.at + 5, event('ok', 'dead', id, { key: 'k' })),
@@ -134,7 +134,10 @@ test('without a fault nothing of its own load may be given up, and what is given
   for (const guarantee of ['at-most-once', 'at-least-once', 'exactly-once'] as const)
     expect(verdicts(rows(guarantee, buried('m03')))).toEqual(['invalid', 'valid', 'valid'])
   expect(rows('at-least-once', buried('m03'))[0]!.anomalies).toMatchObject([{ kind: 'lost', id: 'm03' }])
-  expect(rows('at-least-once', buried('m13')).map(({ dead }) => dead)).toEqual([0, 1, 0])
+  // Nor under one: none lasts for all attempts of a message.
+  const under = rows('at-least-once', buried('m13'))
+  expect(under.map(({ dead }) => dead)).toEqual([0, 1, 0])
+  expect(verdicts(under)).toEqual(['valid', 'invalid', 'valid'])
   // A handler of the user's may refuse a message.
   const pair = { channel: 'orders', consumer: 'shipping' }
   expect(rows('at-least-once', buried('m03'), { pair })[0]).toMatchObject({ verdict: 'valid', dead: 1 })
@@ -179,6 +182,20 @@ test('what comes again is told, and charged to each spell in which it was under 
     'invalid',
     'invalid',
   ])
+})
+
+test('what handlers publish has its effect once too', () => {
+  const output = (id: string, of: string): HistoryEvent => at(230, event('ok', 'output', id, { of }))
+  const each = messages.map(({ id }) => output(`of ${id}`, id))
+  const hasFollow = true
+  expect(verdicts(rows('exactly-once', [...well, ...each], { hasFollow }))).toEqual([
+    'valid',
+    'valid',
+    'valid',
+  ])
+  const again = rows('exactly-once', [...well, ...each, output('of m13', 'm13')], { hasFollow })
+  expect(verdicts(again)).toEqual(['valid', 'invalid', 'valid'])
+  expect(again[1]!.anomalies).toMatchObject([{ kind: 'duplicated', id: 'm13' }])
 })
 
 test('a spell that shows nothing is unknown, and says why', () => {
@@ -228,9 +245,13 @@ test('while one of two is stopped the other one goes on', () => {
     anomalies: [{ kind: 'stalled', id: 'pause relay-1' }],
   })
   // A machine that stood still meanwhile stopped it too; one that stands still after it has not.
-  const judged = (from: number): string =>
-    rowsOf(evidence('at-least-once', still), [spells[0]!, pause], true, [{ from, to: from + 20 }])[1]!.verdict
-  expect([judged(250), judged(310)]).toEqual(['valid', 'invalid'])
+  const judged = (from: number, process: string): string =>
+    rowsOf(evidence('at-least-once', still), [spells[0]!, pause], true, [
+      { from, to: from + 20, process },
+    ])[1]!.verdict
+  expect([judged(250, 'relay-2'), judged(310, 'relay-2')]).toEqual(['valid', 'invalid'])
+  // That of the one that is stopped is the fault itself.
+  expect(judged(250, 'relay-1')).toBe('invalid')
   // A channel of the user's may have one key.
   expect(found(still, { pair: { channel: 'orders', consumer: 'shipping' } }).verdict).toBe('valid')
 })
@@ -270,7 +291,7 @@ test('where the machine stood still, what comes of that alone is not known to be
     'at-most-once',
     well.filter(({ id, f }) => id !== 'm03' || f === 'write'),
   )
-  const early = rowsOf(lost, spells, true, [{ from: 50, to: 90 }])
+  const early = rowsOf(lost, spells, true, [{ from: 50, to: 90, process: 'writer' }])
   expect(verdicts(early)).toEqual(['unknown', 'valid', 'valid'])
   expect(early[0]!.anomalies).toMatchObject([{ kind: 'vacuous', id: 'machine' }])
   const slow = messages.find(({ id }) => id === 'm27')!
@@ -279,12 +300,14 @@ test('where the machine stood still, what comes of that alone is not known to be
     ...written(slow),
     ...delivered(slow, 16_000_000),
   ]
-  const found = rowsOf(evidence('at-least-once', late), spells, true, [{ from: 510, to: 900 }])
+  const found = rowsOf(evidence('at-least-once', late), spells, true, [
+    { from: 510, to: 900, process: 'writer' },
+  ])
   expect(verdicts(found)).toEqual(['valid', 'valid', 'unknown'])
   expect(verdicts(rowsOf(evidence('at-least-once', late), spells, true))[2]).toBe('invalid')
   // It excuses no message that is lost.
   const gone = evidence('at-least-once', lost.history)
-  expect(verdicts(rowsOf(gone, spells, true, [{ from: 50, to: 90 }]))[0]).toBe('invalid')
+  expect(verdicts(rowsOf(gone, spells, true, [{ from: 50, to: 90, process: 'writer' }]))[0]).toBe('invalid')
 })
 
 test('where the load was too much for the machine without a fault, what comes of that alone is not known to be wrong', () => {

@@ -127,9 +127,21 @@ function resultsOf({
     // A fault and what it takes to recover from it, twice over.
     ...(guarantee === 'at-most-once' ? [lossesEnd(history, 2 * mostRecoveryMs)] : []),
     ...(counted === null ? [] : [countedLosses(history, counted)]),
-    ...(hasFollow ? [stateAndOutput(history)] : []),
+    ...(hasFollow ? [stateAndOutput(history), outputsOnce(history)] : []),
     ...(guarantee === 'exactly-once' && money !== null ? [conservation(readings, money)] : []),
   ]
+}
+
+/** What handlers publish has its effect exactly once too; on a wire there may be copies. */
+function outputsOnce(history: readonly HistoryEvent[]): CheckResult {
+  const outputs = history.filter(({ f, type }) => f === 'output' && type === 'ok')
+  const first = new Map(outputs.toReversed().map((one) => [one.id, one]))
+  const anomalies = outputs
+    .filter((one) => first.get(one.id) !== one)
+    .map(({ id, of = '' }): Anomaly => {
+      return { kind: 'duplicated', id: of, detail: `its output ${id} has had its effect again` }
+    })
+  return { checker: 'outputsOnce', checked: outputs.length, anomalies }
 }
 
 /** A row for each fault: of the messages that were under way while it lasted, and of what is wrong with them. */
@@ -167,7 +179,8 @@ export function rowsOf(
     const progress = pair === null && sparesOthers.test(spell.fault) ? [progressOf(history, spell)] : []
     // A machine that gives processes no turn is a fault that nobody has injected: leases end, and recovery waits for it.
     const stoodIn = (from: number, to: number): boolean =>
-      stalls.some((stall) => stall.from >= from && stall.from <= to)
+      // Who was stopped on purpose notes that too, once it goes on.
+      stalls.some((one) => one.from >= from && one.from <= to && spell.fault !== `pause ${one.process}`)
     const isLate = recovery !== null && recovery.anomalies.length > 0
     const isWrong = own.some(({ anomalies }) => anomalies.length > 0)
     // One that falls behind without a fault is none to tell how long something may take on.
@@ -195,7 +208,7 @@ export function rowsOf(
         ...own,
         ...(recovery === null || (isLate && stood) ? [] : [recovery]),
         ...(stoodIn(spell.from, spell.to) ? [] : progress),
-        ...(spell.fault === noFault && pair === null ? [{ ...givenUp, checked: 1 }] : []),
+        ...(pair === null ? [{ ...givenUp, checked: 1 }] : []),
         { checker: 'notVacuous', checked: 1, anomalies: vacuous },
       ],
       spell.fault === noFault && !stood ? 'none' : guarantee,
@@ -226,7 +239,7 @@ export function rowsOf(
   })
 }
 
-/** The handlers of the run's own load never fail: without a fault, whatever is a dead letter was not delivered for no reason. */
+/** The handlers of the run's own load never fail, and no fault lasts for all attempts: a dead letter was not delivered for no reason. */
 function deadLetters(history: readonly HistoryEvent[], isIn: (id: string) => boolean): CheckResult {
   const ids = new Set(
     history.flatMap(({ f, type, id }) => (f === 'dead' && type === 'ok' && id !== null ? [id] : [])),

@@ -285,7 +285,7 @@ class Run {
   }
 
   #stood(ms: number): void {
-    this.#stalls.push({ from: now() - ms * 1000, to: now() })
+    this.#stalls.push({ from: now() - ms * 1000, to: now(), process: 'prove' })
   }
 
   #enter(phase: Phase): void {

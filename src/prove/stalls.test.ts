@@ -37,5 +37,5 @@ test('it is read back from what was noted', () => {
     { ...event, key: stallMark, value: 1500 },
     { ...event, key: 'kill writer' },
   ]
-  expect(stallsOf(history)).toEqual([{ from: 3_500_000, to: 5_000_000 }])
+  expect(stallsOf(history)).toEqual([{ from: 3_500_000, to: 5_000_000, process: 'p' }])
 })

@@ -4,6 +4,7 @@ import type { HistoryEvent } from '../testing.ts'
 export interface Stall {
   readonly from: number
   readonly to: number
+  readonly process: string
 }
 
 const everyMs = 100
@@ -42,8 +43,10 @@ export async function noticeSlow(
 export const stallMark = 'stall'
 
 export function stallsOf(history: readonly HistoryEvent[]): readonly Stall[] {
-  return history.flatMap(({ f, key, value, t }) =>
-    f === 'fault' && key === stallMark && value !== undefined ? [{ from: t - value * 1000, to: t }] : [],
+  return history.flatMap(({ f, key, value, t, process }) =>
+    f === 'fault' && key === stallMark && value !== undefined
+      ? [{ from: t - value * 1000, to: t, process }]
+      : [],
   )
 }
 

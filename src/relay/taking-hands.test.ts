@@ -122,6 +122,18 @@ it('what has been taken does not wait for that count, and it is said by one take
   expect(ended.map(([batch]) => batch)).toEqual([batches[0]])
 })
 
+it('a store that answers no take is not asked for more than it has noted the end of', async () => {
+  const error = new WaybillError('WB_STORE_UNREACHABLE', 'password authentication failed')
+  const { hands, batches, ended, failEnds } = handsOver(...Array<Error>(20).fill(error), ['taken'])
+  failEnds(Infinity)
+  for (let i = 0; i < 100; i++) await hands.take(take(i, 'm1'))
+  expect(batches).toHaveLength(8)
+  failEnds(0)
+  await hands.take(take(100, 'm1'))
+  expect(ended.map(([batch]) => batch)).toEqual(batches.slice(0, 8))
+  expect(batches).toHaveLength(9)
+})
+
 it('waits again for what was sent since it last waited, and for nothing twice', async () => {
   const flushes: PromiseWithResolvers<void>[] = []
   const options = {

@@ -26,6 +26,9 @@ export interface TakingOptions {
 /** What a store says that has answered, and done nothing. */
 const refusals = new Set<ErrorCode>(['WB_STORE_CONFLICT', 'WB_STORE_FAILED', 'WB_SCHEMA_MISSING'])
 
+/** Takes that nobody has answered for; each holds the ids of a batch. */
+const mostUnanswered = 8
+
 /** The I/O of form `take`. Nothing here rejects, and nothing is tried twice: that is for the mind to decide. */
 export class TakingHands {
   readonly #options: TakingOptions
@@ -35,7 +38,7 @@ export class TakingHands {
   readonly #batches = new Map<number, string>()
   /** Takes that were not answered: what each would have taken, by its name in the store. */
   readonly #unanswered = new Map<string, readonly Loss[]>()
-  #isEndingUnanswered = false
+  #ending: Promise<boolean> | undefined
   /** Something was sent since the last flush began. */
   #mayBeOnItsWay = false
   #flushing: Promise<void> | undefined
@@ -50,6 +53,12 @@ export class TakingHands {
     const { clock } = this.#options
     if (!(await this.#isReady(channel))) {
       this.#mind.notReady(take, clock.now())
+      return
+    }
+    // Mostly they are noted beside what goes on. A store that answers no take has to take note before it is asked for more, or each of them
+    // would be kept here too.
+    if (this.#unanswered.size >= mostUnanswered && !(await this.#endUnanswered())) {
+      this.#mind.takeFailed(take, clock.now())
       return
     }
     const batch = newMessageId()
@@ -76,20 +85,25 @@ export class TakingHands {
 
   /**
    * One that had its effect leaves a line of rows that nobody sends, and its epoch goes on: no claim would count them for as long as the
-   * relay lives. Where it had none there is no line, and nothing is counted.
+   * relay lives. Where it had none there is no line, and nothing is counted. Whether all are noted.
    */
-  async #endUnanswered(): Promise<void> {
-    if (this.#isEndingUnanswered) return
-    this.#isEndingUnanswered = true
+  #endUnanswered(): Promise<boolean> {
+    this.#ending ??= this.#endEach().finally(() => {
+      this.#ending = undefined
+    })
+    return this.#ending
+  }
+
+  async #endEach(): Promise<boolean> {
     try {
       for (const [batch, losses] of this.#unanswered) {
         await this.#outbox.endTaken(batch, losses)
         this.#unanswered.delete(batch)
       }
+      return true
     } catch (error) {
       this.#warn(error, 'could not note what a take left that was not answered; trying again')
-    } finally {
-      this.#isEndingUnanswered = false
+      return false
     }
   }
 

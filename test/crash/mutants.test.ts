@@ -66,6 +66,15 @@ const mutants: readonly Mutant[] = [
     finds: 'lost',
   },
   {
+    name: 'at-least-once that tells the broker before it commits',
+    choice: of('at-least-once'),
+    sabotage: 'settle-early',
+    over: 'kafka',
+    killed: row('consumer', 'consumer.before-commit', 5),
+    judged: of('at-least-once'),
+    finds: 'lost',
+  },
+  {
     name: 'effectively-once whose handler is not idempotent',
     choice: of('effectively-once'),
     sabotage: 'repeats',

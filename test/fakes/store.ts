@@ -37,6 +37,8 @@ export class FakeStore {
   commits = 0
   rollbacks = 0
   isDown = false
+  /** No transaction can begin, while all else works: the pool of the service is exhausted. */
+  isPoolEmpty = false
   /** What `run` rejects with in place of what its work threw, as a runner does whose connection was lost. */
   runnerError: unknown
   canBury = true
@@ -103,6 +105,8 @@ export class FakeStore {
     before?: State,
   ): Promise<T> {
     this.#mustBeUp()
+    if (this.isPoolEmpty)
+      throw new WaybillError('WB_TIMED_OUT', 'no connection is free', { retryable: 'yes' })
     if (options.signal !== undefined) this.signals.push(options.signal)
     const state: State = {
       effects: [],

@@ -50,7 +50,15 @@ export const listedMutants: readonly ListedMutant[] = [
   {
     name: 'acknowledges before it commits',
     fault: 'F31',
-    found: [{ file: crash, mutant: 'at-least-once that settles before the effect', finds: 'lost' }],
+    found: [
+      { file: crash, mutant: 'at-least-once that settles before the effect', finds: 'lost' },
+      {
+        file: crash,
+        mutant: 'at-least-once that tells the broker before it commits',
+        finds: 'lost',
+        isFullOnly: true,
+      },
+    ],
   },
   {
     name: 'notes what it has handled in another transaction',

@@ -60,3 +60,36 @@ it('headers and payloads as hostile as they may be are data: no prototype is rea
   expect({} as Record<string, unknown>).not.toHaveProperty('polluted')
   expect((() => {}) as unknown as Record<string, unknown>).not.toHaveProperty('polluted')
 })
+
+it('headers that are no object are none, and cost no other row its turn (O4)', async () => {
+  const seen: string[] = []
+  await using waybill = createWaybill(
+    defineConfig({
+      store: postgresStore({ connectionString: url }),
+      transports: { local: localTransport() },
+      channels: [orders],
+      logger: silentLogger,
+    }),
+    {},
+  )
+  waybill.consume(orders, { consumer: 'shipping' }, ({ payload, headers }) => {
+    seen.push(`${String(payload['n'])} ${JSON.stringify(headers)}`)
+  })
+  await waybill.start()
+  const given = ['null', '[1]', '"text"', '7', '{"a": 1, "b": null}', '{"a": "1"}']
+  await client.query(
+    `insert into waybill.outbox (partition, id, channel, payload, headers)
+     select first_partition, gen_random_uuid(), 'orders.placed', convert_to(format('{"n": %s}', place), 'UTF8'), h::jsonb
+     from waybill.transports, unnest($1::text[]) with ordinality g(h, place) order by place`,
+    [given],
+  )
+  await until('all are handled', () => seen.length === given.length)
+  expect(seen.toSorted()).toEqual([
+    '1 {}',
+    '2 {"0":"1"}',
+    '3 {}',
+    '4 {}',
+    '5 {"a":"1","b":"null"}',
+    '6 {"a":"1"}',
+  ])
+})

@@ -1,11 +1,13 @@
 import { backoffMs } from '../../kernel/retry.ts'
 import type { MindCore } from './core.ts'
+import { Portion } from './portion.ts'
 import type { Entry } from './state.ts'
 import type { Command } from './types.ts'
 
 /** Deletes of what was confirmed. One that fails is made again: it is right however often it is made. */
 export class Finishing {
   readonly #core: MindCore
+  readonly #portion: Portion
   #removing: { readonly remove: number; readonly removals: readonly Entry[] } | null = null
   #lastRemove = 0
   #removeFailures = 0
@@ -13,6 +15,7 @@ export class Finishing {
 
   constructor(core: MindCore) {
     this.#core = core
+    this.#portion = new Portion(core.options.removeLimit)
   }
 
   get isIdle(): boolean {
@@ -27,7 +30,7 @@ export class Finishing {
 
   issue(now: number): Command | null {
     if (this.#removing !== null || this.#core.removals.length === 0 || now < this.#removeAt) return null
-    const removals = this.#core.removals.splice(0, this.#core.options.removeLimit)
+    const removals = this.#core.removals.splice(0, this.#portion.size)
     const remove = (this.#lastRemove += 1)
     this.#removing = { remove, removals }
     return { type: 'remove', remove, rows: removals.map(({ row }) => row) }
@@ -38,6 +41,7 @@ export class Finishing {
     const { removals } = this.#removing
     this.#removing = null
     this.#removeFailures = 0
+    this.#portion.succeeded()
     for (const entry of removals) {
       // Of a lease that was lost nothing is remembered.
       if (!entry.partition.isHeld) continue
@@ -49,7 +53,7 @@ export class Finishing {
 
   removeFailed(remove: number, now: number): void {
     if (this.#removing?.remove !== remove) return
-    this.#core.removals.unshift(...this.#removing.removals)
+    this.#core.removals = this.#portion.failed(this.#removing.removals, this.#core.removals)
     this.#removing = null
     this.#removeFailures += 1
     const pause = { initialMs: 50, maxMs: 1000 }

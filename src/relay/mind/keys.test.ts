@@ -68,6 +68,26 @@ describe('a key whose head failed', () => {
     expect(hand.write('block')).toEqual(['m1'])
   })
 
+  it('costs no other key its line where the store refuses its own for good', () => {
+    const hand = new ByHand()
+    hand.read([row(1, 'a'), row(2, 'b'), row(3, 'c')])
+    hand.send(refused)
+    const refuse = (): readonly string[] => {
+      const { write, lines } = hand.take('block')
+      hand.mind.writeFailed(write, hand.now)
+      hand.rest()
+      return lines.map(({ id }) => id)
+    }
+    expect(refuse()).toEqual(['m1', 'm2', 'm3'])
+    // One by one, and what fails alone goes behind the others.
+    expect(refuse()).toEqual(['m1'])
+    expect(hand.write('block')).toEqual(['m2'])
+    expect(refuse()).toEqual(['m3', 'm1'])
+    expect(hand.write('block')).toEqual(['m3'])
+    expect(refuse()).toEqual(['m1'])
+    expect(hand.write('block')).toEqual(['m1'])
+  })
+
   it('reads below the followers where the head was gone: no line covers them', () => {
     const hand = new ByHand()
     hand.read([row(1, 'a'), row(2, 'a')])

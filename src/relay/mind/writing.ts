@@ -2,6 +2,7 @@ import { backoffMs } from '../../kernel/retry.ts'
 import type { BlockedLine, DeadLetter, Follower, FollowerOutcome, Loss, LostRow } from '../../ports/outbox.ts'
 import type { Fate } from '../../ports/transport.ts'
 import type { MindCore } from './core.ts'
+import { Portion } from './portion.ts'
 import type { Entry, KeyState } from './state.ts'
 import type { Command } from './types.ts'
 
@@ -27,10 +28,12 @@ type Write = {
 
 /**
  * What is written of rows that are not delivered: lines, dead letters, followers beside their parked head, what is lost. One
- * statement at a time, in the order it was asked for. One that fails is made again: each is right however often it is made.
+ * statement at a time, in the order it was asked for. One that fails is made again: each is right however often it is made, and whichever
+ * goes first, for a key has no two that depend on each other.
  */
 export class Writing {
   readonly #core: MindCore
+  readonly #portion: Portion
   #queue: Write[] = []
   #writing: { readonly write: number; readonly writes: readonly Write[] } | null = null
   #lastWrite = 0
@@ -39,6 +42,7 @@ export class Writing {
 
   constructor(core: MindCore) {
     this.#core = core
+    this.#portion = new Portion(core.options.removeLimit)
   }
 
   get isIdle(): boolean {
@@ -100,7 +104,7 @@ export class Writing {
     this.#queue = this.#queue.filter(({ entry }) => entry.partition.isHeld)
     const kind = this.#queue[0]?.kind
     if (kind === undefined) return null
-    const writes = this.#queue.filter((write) => write.kind === kind).slice(0, this.#core.options.removeLimit)
+    const writes = this.#queue.filter((write) => write.kind === kind).slice(0, this.#portion.size)
     const chosen = new Set(writes)
     this.#queue = this.#queue.filter((write) => !chosen.has(write))
     const write = (this.#lastWrite += 1)
@@ -113,6 +117,7 @@ export class Writing {
     const { writes } = this.#writing
     this.#writing = null
     this.#failures = 0
+    this.#portion.succeeded()
     writes.forEach((each, i) => {
       if (!each.entry.partition.isHeld) return
       const outcome = outcomes[i]!
@@ -125,7 +130,7 @@ export class Writing {
 
   writeFailed(write: number, now: number): void {
     if (this.#writing?.write !== write) return
-    this.#queue.unshift(...this.#writing.writes)
+    this.#queue = this.#portion.failed(this.#writing.writes, this.#queue)
     this.#writing = null
     this.#failures += 1
     this.#writeAt = now + backoffMs(this.#failures, { initialMs: 50, maxMs: 1000 }, this.#core.options.random)

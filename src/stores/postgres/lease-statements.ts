@@ -22,7 +22,8 @@ from mine where p.consumer = mine.consumer and p.partition = mine.partition retu
 
 /**
  * One statement (P5): what is free is picked by SKIP LOCKED, so claimers never wait for each other. An owner whose session lock
- * can be taken is gone, whatever its lease says (one without a lock has none that can be taken); the lock taken here ends with the statement. Its registration goes with the last
+ * can be taken is gone, whatever its lease says (one without a lock has none that can be taken); the lock taken here ends with the statement.
+ * A lease of its own that has ended is free too: its release may have failed, and nobody else be there. Its registration goes with the last
  * of its partitions: while it is there, only the lock judges it, never a snapshot that may be too old to show a newcomer.
  */
 export function claimText(s: string): string {
@@ -32,7 +33,7 @@ with dead as materialized (
     and pg_try_advisory_xact_lock(r.lock_key)),
 free as materialized (
   select p.consumer, p.partition from ${s}.partitions p
-  where p.transport = $3 and p.consumer = $4 and p.owner is distinct from $1 and p.is_open
+  where p.transport = $3 and p.consumer = $4 and p.is_open
     and (p.owner is null or p.lease_until < clock_timestamp() or p.owner in (select id from dead))
   order by p.partition limit $5::int for update of p skip locked),
 buried as (

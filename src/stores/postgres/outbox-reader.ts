@@ -309,7 +309,10 @@ class StoredRow implements OutboxRow {
 
 function headersOf(text: string | null): MessageHeaders {
   if (text === null) return noHeaders
-  return headersFrom(Object.entries(JSON.parse(text) as Record<string, string>))
+  const headers: unknown = JSON.parse(text)
+  // Who may insert may insert anything, and a row that cannot be read would end every read of its lane (O4).
+  if (typeof headers !== 'object' || headers === null) return noHeaders
+  return headersFrom(Object.entries(headers).map(([name, value]) => [name, String(value)]))
 }
 
 const noHeaders = headersFrom([])

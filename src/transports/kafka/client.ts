@@ -22,13 +22,25 @@ export async function loadKafka(): Promise<KafkaLibrary> {
   }
 }
 
+let clients = 0
+
+/**
+ * The library asks the first of them first, whatever became of that before: each client has another one there, or a broker that hangs
+ * would be the end of all others (a client that got nowhere is made anew).
+ */
+function turned(brokers: readonly string[]): string[] {
+  const first = clients++ % brokers.length
+  return [...brokers.slice(first), ...brokers.slice(0, first)]
+}
+
 /** What every client of this transport shares. Each client adds its own retries: what is right differs. */
 export function clientOptions(settings: KafkaSettings, applicationName: string): BaseOptions {
   const { brokers, clientId, requestTimeoutMs, tls, sasl } = settings
   return {
     clientId: clientId ?? (applicationName.replaceAll(/\s+/gu, '-') || 'waybill'),
-    bootstrapBrokers: [...brokers],
-    connectTimeout: Math.min(requestTimeoutMs, 5000),
+    bootstrapBrokers: turned(brokers),
+    // Below what a send may take, so that there is time left for another broker.
+    connectTimeout: Math.min(requestTimeoutMs, 3000),
     requestTimeout: requestTimeoutMs,
     // Topics are made by `TopicDesk`, which knows their partitions; never by asking for them.
     autocreateTopics: false,

@@ -16,13 +16,13 @@ const producer = (name: string): Refusal => ({ ...destination(name), endsProduce
 
 /**
  * Answers to a produce request after which the batch is certainly not in the log. Every other error (a time-out while
- * replicas were waited for, NOT_ENOUGH_REPLICAS_AFTER_APPEND, an unknown server error) leaves that open: `unknown`.
+ * replicas were waited for, NOT_ENOUGH_REPLICAS_AFTER_APPEND, an unknown server error) leaves that open: `unknown`. So does
+ * NOT_LEADER_OR_FOLLOWER: who has appended a batch and then lost the lead answers it with that, and its successor may have it.
  */
 const refusals: ReadonlyMap<number, Refusal> = new Map([
   [2, message('CORRUPT_MESSAGE', true)],
   [3, destination('UNKNOWN_TOPIC_OR_PARTITION')],
   [5, destination('LEADER_NOT_AVAILABLE')],
-  [6, destination('NOT_LEADER_OR_FOLLOWER')],
   [10, message('MESSAGE_TOO_LARGE')],
   [17, destination('INVALID_TOPIC_EXCEPTION')],
   [18, message('RECORD_LIST_TOO_LARGE')],
@@ -78,9 +78,10 @@ export const unknown: Fate = {
   reason: 'It was sent, and the broker did not answer in time.',
 }
 
+/** It is not to blame: no attempt is counted. */
 export const heldBack: Fate = {
   outcome: 'rejected',
-  scope: 'message',
+  scope: 'send',
   retryable: true,
   code: 'WB_ABORTED',
   reason: 'It was not sent: an earlier message of its key was not confirmed.',

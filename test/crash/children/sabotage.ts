@@ -1,16 +1,16 @@
 import pg from 'pg'
 import type { Inbox } from '../../../src/ports/inbox.ts'
 import type { StoreDefinition } from '../../../src/ports/store.ts'
-import type { Dispatcher, TransportDefinition } from '../../../src/ports/transport.ts'
+import type { Dispatcher, Subscription, TransportDefinition } from '../../../src/ports/transport.ts'
 import type { PgClient } from '../../../src/postgres.ts'
 import { pgExecutor } from '../../../src/transactions/pg.ts'
 
 /**
  * What is broken on purpose, so that the judge must find it.
  * `marker-apart`: the inbox row is written in a transaction of its own · `dispatch-twice`: what at-most-once sends is sent again, as
- * a client that retries does · `repeats`: the effect of an idempotent handler is there once for each run.
+ * a client that retries does · `settle-early`: the broker is told that a message is done before its handler begins · `repeats`: the effect of an idempotent handler is there once for each run.
  */
-export type Sabotage = 'marker-apart' | 'dispatch-twice' | 'repeats'
+export type Sabotage = 'marker-apart' | 'dispatch-twice' | 'settle-early' | 'repeats'
 
 export function sabotagedStore(
   store: StoreDefinition<PgClient>,
@@ -46,13 +46,28 @@ export function sabotagedTransport(
   transport: TransportDefinition,
   sabotage: Sabotage | undefined,
 ): TransportDefinition {
-  if (sabotage !== 'dispatch-twice') return transport
+  if (sabotage !== 'dispatch-twice' && sabotage !== 'settle-early') return transport
   return {
     ...transport,
     open: (context) => {
       const opened = transport.open(context)
-      return { ...opened, openDispatcher: async () => twice(await opened.openDispatcher!()) }
+      return sabotage === 'dispatch-twice'
+        ? { ...opened, openDispatcher: async () => twice(await opened.openDispatcher!()) }
+        : { ...opened, subscribe: async (request) => settledEarly(await opened.subscribe!(request)) }
     },
+  }
+}
+
+function settledEarly(subscription: Subscription): Subscription {
+  return {
+    async receive(most, signal) {
+      const deliveries = await subscription.receive(most, signal)
+      await subscription.settle(deliveries)
+      return deliveries
+    },
+    // It is done already.
+    settle: async (positions) => positions.map(() => true),
+    close: () => subscription.close(),
   }
 }
 

@@ -215,6 +215,21 @@ describe('a release', () => {
   })
 })
 
+describe('a lease of its own that has ended', () => {
+  test('is claimed again where its release failed and nobody else is there (P5)', async () => {
+    const { lane, partitions } = await openStreet(url, store, { partitions: 2 })
+    const session = await join(lane)
+    const held = await session.claim(2)
+    expect(await session.claim(2)).toEqual([])
+    await end(lane, partitions[0]!)
+    const again = await session.claim(2)
+    expect(numbers(again)).toEqual([partitions[0]])
+    const before = held.find(({ partition }) => partition === partitions[0])!
+    expect(again[0]!.epoch).toBe(before.epoch + 1n)
+    await session.close()
+  })
+})
+
 describe('a survey', () => {
   test('counts the relays of the lane that live: not those whose lease has ended, nor those whose session is gone', async () => {
     const { lane } = await openStreet(url, store, { partitions: 4 })

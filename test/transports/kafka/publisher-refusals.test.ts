@@ -38,7 +38,7 @@ describeWithKafka('what a Kafka publisher cannot send', () => {
     for (const [index, fate] of fates.entries()) {
       if (index === 21) continue
       const isBehind = index > 21 && batch[index]!.envelope.key === 'b'
-      const behind = { outcome: 'rejected', scope: 'message', retryable: true }
+      const behind = { outcome: 'rejected', scope: 'send', retryable: true }
       expect({ index, fate }).toMatchObject({ index, fate: isBehind ? behind : { outcome: 'confirmed' } })
     }
     // The key is open again once its caller has drawn the conclusion.
@@ -84,5 +84,7 @@ describeWithKafka('what a Kafka publisher cannot send', () => {
       timeoutMs,
     )
     expect(fates.map(codeOf)).toEqual(['WB_MESSAGE_TOO_LARGE', 'WB_ABORTED', 'WB_ENVELOPE_INVALID', ''])
+    // Who waits behind it is not to blame, and no attempt of it is counted.
+    expect(fates[1]).toMatchObject({ scope: 'send', retryable: true })
   })
 })

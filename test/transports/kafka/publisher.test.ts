@@ -1,4 +1,6 @@
-import { beforeAll, expect, it } from 'vitest'
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { beforeAll, expect, it, onTestFinished } from 'vitest'
 import { headersFrom } from '../../../src/kernel/message.ts'
 import { describeWithKafka, kafkaBrokers } from '../../setup/servers.ts'
 import { admin, createTopic } from './broker-desk.ts'
@@ -29,6 +31,24 @@ describeWithKafka('a Kafka publisher', () => {
     expect(outcomes(await publisher.publish([messageTo(topic, 'k')], timeoutMs))).toEqual(['confirmed'])
     const metadata = await admin(brokers).metadata({ topics: [topic] })
     expect(metadata.topics.get(topic)?.partitionsCount).toBe(7)
+  })
+
+  it('finds another broker where the first one takes connections and answers none', async () => {
+    const topic = await createTopic(brokers, 1)
+    const silent = createServer(() => {}).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const held = new Set<Socket>()
+    silent.on('connection', (socket) => held.add(socket))
+    onTestFinished(() => {
+      for (const socket of held) socket.destroy()
+      silent.close()
+    })
+    const { port } = silent.address() as AddressInfo
+    const publisher = await openPublisher([`127.0.0.1:${port}`, ...brokers])
+    const said: string[] = []
+    while (said.at(-1) !== 'confirmed' && said.length < 4)
+      said.push(...outcomes(await publisher.publish([messageTo(topic, 'k')], 1000)))
+    expect(said.at(-1), said.join(', ')).toBe('confirmed')
   })
 
   it('puts each key into the partition where the Java client puts it', async () => {
