@@ -62,17 +62,19 @@ describe('a message that is sent through the store', () => {
 
   it('is given up at its deadline, as unknown where an answer was lost', async () => {
     const short = { deadlineMs: 100, signal: undefined }
-    await expect(over(Array(50).fill(down)).outlet.send([message], short)).rejects.toMatchObject({
+    await expect(
+      over(Array.from({ length: 50 }, () => down)).outlet.send([message], short),
+    ).rejects.toMatchObject({
       code: 'WB_PUBLISH_REJECTED',
     })
-    const mixed = [unknown, ...Array<Error>(50).fill(down)]
+    const mixed = [unknown, ...Array.from({ length: 50 }, () => down)]
     await expect(over(mixed).outlet.send([message], short)).rejects.toMatchObject({
       code: 'WB_PUBLISH_OUTCOME_UNKNOWN',
     })
   })
 
   it('is given up when its service stops, as at its deadline, and asks nothing more of the store', async () => {
-    const { outlet, writer, clock } = over(Array(50).fill(down))
+    const { outlet, writer, clock } = over(Array.from({ length: 50 }, () => down))
     const sleep = clock.sleep.bind(clock)
     clock.sleep = async (ms, signal) => {
       if (clock.slept.length === 2) outlet.giveUp!()

@@ -16,6 +16,8 @@ describe('what is told of an error', () => {
   it('is short, and names the code', () => {
     const long = describeError(Object.assign(new Error('x'.repeat(1000)), { code: '40001' }), 20)
     expect(long).toEqual({ code: '40001', message: `${'x'.repeat(19)}…` })
+    const strange = Object.assign(new Error('no'), { code: `a\0${'x'.repeat(200)}` })
+    expect(describeError(strange).code).toBe(`a\uFFFD${'x'.repeat(97)}…`)
     expect(describeError('no error at all')).toEqual({ code: 'Error', message: 'no error at all' })
     expect(describeError(new AggregateError([new Error('inner')])).message).toBe('Error: inner')
   })

@@ -130,20 +130,20 @@ export function describeError(
   error: unknown,
   maxLength = 500,
 ): { readonly code: string; readonly message: string } {
-  if (!(error instanceof Error)) return { code: 'Error', message: clean(String(error), maxLength) }
+  if (!(error instanceof Error)) return { code: 'Error', message: clean(error, maxLength) }
   const code = (error as { code?: unknown }).code
   const own =
     error.message === '' && error instanceof AggregateError ? String(error.errors[0]) : error.message
   const name = typeof code === 'string' && code !== '' ? code : error.name
-  return { code: clean(String(name), mostCode), message: clean(own, maxLength) }
+  return { code: clean(name, mostCode), message: clean(own, maxLength) }
 }
 
 /** A library may put anything there, and it is a label of metrics. */
 const mostCode = 100
 
-function clean(message: string, maxLength: number): string {
+function clean(said: unknown, maxLength: number): string {
   // A NUL cannot be stored by PostgreSQL, and an error line that cannot be written would block its key for ever.
-  const safe = message
+  const safe = String(said)
     .replaceAll('\0', '\uFFFD')
     // To the last @ of the word: a password may hold one, or a slash, that should have been escaped.
     .replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)\S*@/giu, '$1***@')

@@ -124,7 +124,7 @@ it('what has been taken does not wait for that count, and it is said by one take
 
 it('a store that answers no take is not asked for more than it has noted the end of', async () => {
   const error = new WaybillError('WB_STORE_UNREACHABLE', 'password authentication failed')
-  const { hands, batches, ended, failEnds } = handsOver(...Array<Error>(20).fill(error), ['taken'])
+  const { hands, batches, ended, failEnds } = handsOver(...Array.from({ length: 20 }, () => error), ['taken'])
   failEnds(Infinity)
   for (let i = 0; i < 100; i++) await hands.take(take(i, 'm1'))
   expect(batches).toHaveLength(8)
