@@ -49,6 +49,7 @@ describe('what is known of a send', () => {
     ['a time-out while replicas were waited for', 7],
     ['too few replicas after it was written', 20],
     ['an unknown server error', -1],
+    ['a leader that leads no more, and may have appended it before', 6],
   ])('is unknown after %s', (_, code) => {
     const log = new ProduceLog()
     log.begin(batch)
@@ -61,7 +62,16 @@ describe('what is known of a send', () => {
     log.begin(batch)
     log.answer(undefined)
     log.begin(batch)
+    log.answer(answer({ 0: 19 }))
+    expect(outcomeOf(log, 0)).toBe('fate: unknown')
+  })
+
+  it('stays unknown where a leader led no more, and its successor refused it', () => {
+    const log = new ProduceLog()
+    log.begin(batch)
     log.answer(answer({ 0: 6 }))
+    log.begin(batch)
+    log.answer(answer({ 0: 19 }))
     expect(outcomeOf(log, 0)).toBe('fate: unknown')
   })
 
