@@ -50,8 +50,8 @@ export function stallsOf(history: readonly HistoryEvent[]): readonly Stall[] {
   )
 }
 
-/** Ten times as long as a relay sleeps at most, and as any of a run's statements may take. */
-const mostWaitUs = 2_000_000
+/** As long as a handler of a run may take, and five times as long as a relay sleeps at most. */
+const mostWaitUs = 1_000_000
 
 /**
  * Whether a message that was committed between the two times waited so long for its handler. Where no fault is the reason, the machine
