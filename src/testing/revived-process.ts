@@ -87,12 +87,9 @@ export class RevivedProcess {
     const child = this.#child
     if (child === null) return
     this.#isAsked = true
-    const late = setTimeout(() => {
+    await terminated(child, shutDownMs, () => {
       this.#exits.push(`it had not ended ${shutDownMs / 1000} s after SIGTERM`)
-      void child.kill()
-    }, shutDownMs)
-    await child.terminate()
-    clearTimeout(late)
+    })
   }
 
   /**
@@ -116,11 +113,7 @@ export class RevivedProcess {
   /** Asks it to end what is under way and then itself; SIGKILL where it has not by the deadline. Not started again. */
   async stop(deadlineMs: number): Promise<void> {
     this.#endForGood()
-    const child = this.#child
-    if (child === null) return
-    const late = setTimeout(() => void child.kill(), deadlineMs)
-    await child.terminate()
-    clearTimeout(late)
+    if (this.#child !== null) await terminated(this.#child, deadlineMs)
   }
 
   /** SIGKILL, for good, and not counted. */
@@ -190,4 +183,14 @@ export class RevivedProcess {
     }
     this.#spawn()
   }
+}
+
+/** SIGTERM, and SIGKILL where it has not ended by the deadline; resolves when it is gone. */
+async function terminated(child: Child, deadlineMs: number, onLate?: () => void): Promise<void> {
+  const late = setTimeout(() => {
+    onLate?.()
+    void child.kill()
+  }, deadlineMs)
+  await child.terminate()
+  clearTimeout(late)
 }

@@ -1,9 +1,9 @@
 import { Client } from 'pg'
 import { afterAll, expect, it } from 'vitest'
-import { createWaybill, defineChannel, defineConfig, type Message } from '../../src/index.ts'
+import { createWaybill, defineChannel, defineConfig, type Message, type Waybill } from '../../src/index.ts'
 import { silentLogger } from '../../src/kernel/logger.ts'
 import { localTransport } from '../../src/local.ts'
-import { postgresStore } from '../../src/postgres.ts'
+import { type PgClient, postgresStore } from '../../src/postgres.ts'
 import { until } from '../../src/testing.ts'
 import { postgresDatabase } from '../setup/servers.ts'
 
@@ -29,9 +29,8 @@ const hostile = {
     '"then": "not a function", "toJSON": "no", "$ref": "file:///etc/passwd", "js": "=cmd()"}',
 }
 
-it('headers and payloads as hostile as they may be are data: no prototype is reached and no code chosen (S11, S12)', async () => {
-  const seen: Message<Record<string, unknown>>[] = []
-  await using waybill = createWaybill(
+async function service(): Promise<Waybill<PgClient>> {
+  const waybill = createWaybill(
     defineConfig({
       store: postgresStore({ connectionString: url }),
       transports: { local: localTransport() },
@@ -41,6 +40,12 @@ it('headers and payloads as hostile as they may be are data: no prototype is rea
     {},
   )
   await waybill.migrate()
+  return waybill
+}
+
+it('headers and payloads as hostile as they may be are data: no prototype is reached and no code chosen (S11, S12)', async () => {
+  const seen: Message<Record<string, unknown>>[] = []
+  await using waybill = await service()
   waybill.consume(orders, { consumer: 'shipping' }, (message) => {
     seen.push(message)
   })
@@ -63,15 +68,7 @@ it('headers and payloads as hostile as they may be are data: no prototype is rea
 
 it('headers that are no object are none, and cost no other row its turn (O4)', async () => {
   const seen: string[] = []
-  await using waybill = createWaybill(
-    defineConfig({
-      store: postgresStore({ connectionString: url }),
-      transports: { local: localTransport() },
-      channels: [orders],
-      logger: silentLogger,
-    }),
-    {},
-  )
+  await using waybill = await service()
   waybill.consume(orders, { consumer: 'shipping' }, ({ payload, headers }) => {
     seen.push(`${String(payload['n'])} ${JSON.stringify(headers)}`)
   })
