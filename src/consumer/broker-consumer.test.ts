@@ -188,6 +188,44 @@ describe('a consumer of a broker', () => {
     expect(store.effects).toEqual(['a', 'b'])
   })
 
+  it('settles what runs before its stream is taken away, and begins nothing more of it', async () => {
+    const started = Promise.withResolvers<void>()
+    const gate = Promise.withResolvers<void>()
+    const { store, broker, consumer } = setUp({
+      batchSize: 1,
+      handle: async (name) => {
+        if (name !== 'a') return
+        started.resolve()
+        await gate.promise
+      },
+    })
+    broker.put(delivery('a', 0, 'A'), delivery('b', 1, 'B'))
+    await consumer.start()
+    await started.promise
+    const steps: string[] = []
+    const left = broker.requests[0]!.onRevoking!(['orders/0']).then(() => steps.push(...broker.settled))
+    broker.put(delivery('c', 2, 'C'))
+    steps.push('handled')
+    gate.resolve()
+    await left
+    expect(steps).toEqual(['handled', 'orders/0@0'])
+    broker.requests[0]!.onRevoked(['orders/0'])
+    // The next owner's turn, which is this one again.
+    broker.put(delivery('b', 1, 'B', 2), delivery('c', 2, 'C', 2))
+    await broker.settledUpTo('orders/0@2')
+    expect(store.effects).toEqual(['a', 'b', 'c'])
+  })
+
+  it('lets its streams go at once where nothing runs, and when it has stopped', async () => {
+    const { broker, consumer } = setUp()
+    await consumer.start()
+    const { onRevoking } = broker.requests[0]!
+    await onRevoking!(['orders/0', 'orders/1'])
+    broker.put(delivery('a', 0, 'A'))
+    await consumer.stop()
+    await onRevoking!(['orders/0'])
+  })
+
   it('runs the first messages of an assignment alone and counted (O6)', async () => {
     const { store, broker, consumer } = setUp({ cautious: 2 })
     broker.put(delivery('a', 0), delivery('b', 1), delivery('c', 2))

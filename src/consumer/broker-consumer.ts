@@ -90,9 +90,9 @@ export class BrokerConsumer {
     const membership = new Membership({
       ...options,
       closeTimeoutMs: options.settleTimeoutMs,
-      subscribe: (onRevoked) =>
-        options.subscribe({ consumer, channels, onRevoked, ...seeking, ...transforming }),
+      subscribe: (calls) => options.subscribe({ consumer, channels, ...calls, ...seeking, ...transforming }),
       onRevoked: (streams) => run.revoke(streams),
+      onRevoking: (streams) => run.leave(streams),
       onGivenUp: () => run.revoke(undefined),
     })
     const transforms = new StreamTransforms({

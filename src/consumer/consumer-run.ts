@@ -6,6 +6,7 @@ import type { BatchProcessor } from './batch-processor.ts'
 import type { Place } from './batch-transaction.ts'
 import { Conclusions } from './conclusions.ts'
 import type { BrokerConsumerOptions } from './consumer-options.ts'
+import { Departures } from './departures.ts'
 import { tellDone, type ConsumerListener } from './events.ts'
 import { orderKey } from './handler.ts'
 import type { Membership } from './membership.ts'
@@ -49,6 +50,7 @@ export class ConsumerRun {
   /** One for each slot. */
   readonly #workers: readonly Wake[]
   readonly #room: Wake
+  readonly #departures: Departures
   readonly #row: RowHands
   /**
    * Whether transactions are sent in a row, each behind the COMMIT of the one before. Not beside others: what is running would not be
@@ -69,6 +71,7 @@ export class ConsumerRun {
     this.#slots = new Slots(options.handlers)
     this.#workers = Array.from({ length: this.#slots.count }, () => new Wake(options.clock))
     this.#room = new Wake(options.clock)
+    this.#departures = new Departures((stream) => window.isAtRest(stream) && !this.#once.owes(stream))
     const forms = [...options.handlers.values()].map(({ form }) => form)
     this.#isInRow =
       this.#slots.count === 1 && forms.every((form) => form === 'inbox' || form === 'settle-after')
@@ -86,6 +89,7 @@ export class ConsumerRun {
     // The last turn's settlement may have failed, and so may the last count.
     await this.#settlement.settle().catch(() => {})
     await this.#once.count()
+    this.#departures.end()
   }
 
   stop(): void {
@@ -102,6 +106,16 @@ export class ConsumerRun {
       this.#once.revoke(streams)
     }
     this.#room.set()
+  }
+
+  /**
+   * The broker will take these streams away, and waits: no more of them begins. Resolves when what had begun is settled, or could not
+   * be done now.
+   */
+  async leave(streams: readonly string[]): Promise<void> {
+    this.#parts.window.recede(streams)
+    this.#room.set()
+    await this.#departures.wait(streams)
   }
 
   /** Nothing of this stream may run any more before it is assigned anew. */
@@ -199,7 +213,11 @@ export class ConsumerRun {
 
   /** `false`: a pause is due. Never rejects. */
   async #work(turn: Turn, place: Place, successor: Successor | undefined): Promise<boolean> {
-    if (turn.kind === 'owed') return await this.#once.run(turn.entries, this.#parts.giveUp)
+    if (turn.kind === 'owed') {
+      const isCounted = await this.#once.run(turn.entries, this.#parts.giveUp)
+      this.#departures.look()
+      return isCounted
+    }
     let isCalm = false
     try {
       isCalm = await this.#run(turn, { ...place, ...successor?.place })
@@ -213,6 +231,7 @@ export class ConsumerRun {
     // What is still marked as running was left by an error on the way: it has not been finished.
     this.#release(turn)
     this.#room.set()
+    this.#departures.look()
     return (this.#isCalm = isCalm)
   }
 

@@ -13,8 +13,9 @@ async function setUp(more: Partial<MembershipOptions> = {}) {
   const lost: string[] = []
   const membership = new Membership({
     consumer: 'shipping',
-    subscribe: (onRevoked) => broker.subscribe({ consumer: 'shipping', channels: [], onRevoked }),
+    subscribe: (calls) => broker.subscribe({ consumer: 'shipping', channels: [], ...calls }),
     onRevoked: (streams) => void lost.push(...streams),
+    onRevoking: async (streams) => void lost.push(...streams.map((stream) => `soon ${stream}`)),
     onGivenUp: () => void lost.push('all'),
     closeTimeoutMs: 5000,
     trouble: { initialMs: 50, maxMs: 400 },
@@ -52,9 +53,9 @@ it('joins again until it may', async () => {
   let refusals = 0
   const broker = new FakeBroker()
   const { clock, membership } = await setUp({
-    subscribe: (onRevoked) => {
+    subscribe: (calls) => {
       if (broker.requests.length > 0 && refusals++ < 3) return Promise.reject(new Error('not now'))
-      return broker.subscribe({ consumer: 'shipping', channels: [], onRevoked })
+      return broker.subscribe({ consumer: 'shipping', channels: [], ...calls })
     },
   })
   await membership.renew()
@@ -66,10 +67,12 @@ it('joins again until it may', async () => {
 it('does not hear what a membership that is over has lost: the streams may be assigned here again', async () => {
   const { broker, lost, membership } = await setUp()
   await membership.renew()
+  await broker.requests[0]!.onRevoking!(['orders/0'])
   broker.requests[0]!.onRevoked(['orders/0'])
   expect(lost).toEqual(['all'])
+  await broker.requests[1]!.onRevoking!(['orders/0'])
   broker.requests[1]!.onRevoked(['orders/0'])
-  expect(lost).toEqual(['all', 'orders/0'])
+  expect(lost).toEqual(['all', 'soon orders/0', 'orders/0'])
 })
 
 it('ends a receive that is under way when it is given up, or when its signal aborts', async () => {
@@ -87,9 +90,9 @@ it('closes while it cannot join, and joins no more', async () => {
   const broker = new FakeBroker()
   const stuck = Promise.withResolvers<void>()
   const { clock, membership } = await setUp({
-    subscribe: (onRevoked) => {
+    subscribe: (calls) => {
       if (broker.requests.length === 0)
-        return broker.subscribe({ consumer: 'shipping', channels: [], onRevoked })
+        return broker.subscribe({ consumer: 'shipping', channels: [], ...calls })
       stuck.resolve()
       return Promise.reject(new Error('not now'))
     },

@@ -7,14 +7,16 @@ import type {
   CommitResult,
   Delivery,
   OutboundMessage,
+  RevocationCalls,
   SettledPosition,
   Subscription,
 } from '../ports/transport.ts'
 
 export interface MembershipOptions {
   readonly consumer: string
-  readonly subscribe: (onRevoked: (streams: readonly string[]) => void) => Promise<Subscription>
+  readonly subscribe: (calls: RevocationCalls) => Promise<Subscription>
   readonly onRevoked: (streams: readonly string[]) => void
+  readonly onRevoking: (streams: readonly string[]) => Promise<void>
   /** Everything that was assigned is lost, before the old subscription closes. */
   readonly onGivenUp: () => void
   readonly closeTimeoutMs: number
@@ -129,9 +131,15 @@ export class Membership implements Required<
 
   #subscribe(): Promise<Subscription> {
     const generation = this.#generation
-    return this.#options.subscribe((streams) => {
-      // A membership that is over has nothing left to lose; the streams may be assigned here again.
-      if (generation === this.#generation) this.#options.onRevoked(streams)
+    // A membership that is over has nothing left to lose; the streams may be assigned here again.
+    const isOver = (): boolean => generation !== this.#generation
+    return this.#options.subscribe({
+      onRevoked: (streams) => {
+        if (!isOver()) this.#options.onRevoked(streams)
+      },
+      onRevoking: async (streams) => {
+        if (!isOver()) await this.#options.onRevoking(streams)
+      },
     })
   }
 

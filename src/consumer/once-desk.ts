@@ -77,6 +77,11 @@ export class OnceDesk {
     }
   }
 
+  /** Whether something of this stream, which was settled and has a key, is still to be run. */
+  owes(stream: string): boolean {
+    return [...this.#origins.values()].some((origin) => origin !== takenAway && origin.stream === stream)
+  }
+
   revokeAll(): void {
     for (const position of this.#origins.keys()) this.#origins.set(position, takenAway)
   }

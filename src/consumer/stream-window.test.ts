@@ -59,6 +59,38 @@ describe('a stream window', () => {
     expect(positions(window.take(10, 100))).toEqual([2])
   })
 
+  it('drops of a stream that will be taken away what has not begun, and runs only what stands before what has', () => {
+    const stream = 'orders/0'
+    const window = setUp([delivery(1, 'a'), delivery(2, 'b'), delivery(3, 'c'), delivery(4, 'd')])
+    const [first, second] = window.take(2, 0).entries
+    window.finish(second!)
+    window.release(first!)
+    window.recede([stream])
+    window.add([delivery(5, 'e')], keyOf)
+    expect([window.size, window.isAtRest(stream)]).toEqual([2, false])
+    expect(positions(window.take(9, 0))).toEqual([1])
+    expect([window.take(9, 0).entries, window.isAtRest(stream)]).toEqual([[], false])
+    window.finish(first!)
+    expect([settleable(window), window.isAtRest(stream)]).toEqual([[2], false])
+    window.settled(window.settleable())
+    expect([window.size, window.isAtRest(stream)]).toEqual([0, true])
+  })
+
+  it('lets a stream go where what is left of it is held, or was not done', () => {
+    const stream = 'orders/0'
+    const window = setUp([delivery(1, 'a'), delivery(2, 'b'), delivery(3, 'c')])
+    const [first, second, third] = window.take(3, 0).entries
+    window.recede([stream])
+    window.hold(first!, 100)
+    window.finish(second!)
+    expect(window.isAtRest(stream)).toBe(false)
+    window.release(third!)
+    expect([window.size, window.isAtRest(stream), window.nextDueAt()]).toEqual([2, true, 100])
+    window.hold(window.take(9, 100).entries[0]!, 200)
+    window.revoke([stream])
+    expect(window.size).toBe(0)
+  })
+
   it('lets retries and fresh deliveries take turns (P7)', () => {
     const window = setUp([delivery(1, 'a'), delivery(2, 'b'), delivery(3, 'c'), delivery(4, 'd')])
     for (const entry of window.take(2, 0).entries) window.hold(entry, 0)

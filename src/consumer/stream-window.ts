@@ -16,6 +16,8 @@ interface Stream {
   cautiousLeft: number
   /** Entries that are held. */
   held: number
+  /** It will be taken away: nothing is added, and what nothing behind it has begun is not run any more. */
+  isLeaving: boolean
 }
 
 /**
@@ -76,10 +78,18 @@ export class StreamWindow {
         if (this.#revoked.get(delivery.stream) === delivery.assignment) continue
         const { assignment } = delivery
         const form = this.#formOf(delivery.stream)
-        stream = { assignment, form, entries: [], last: -1n, cautiousLeft: this.#cautious, held: 0 }
+        stream = {
+          assignment,
+          form,
+          entries: [],
+          last: -1n,
+          cautiousLeft: this.#cautious,
+          held: 0,
+          isLeaving: false,
+        }
         this.#streams.set(delivery.stream, stream)
       }
-      if (delivery.position <= stream.last) continue
+      if (delivery.position <= stream.last || stream.isLeaving) continue
       stream.last = delivery.position
       const isCautious = stream.cautiousLeft > 0
       if (isCautious) stream.cautiousLeft -= 1
@@ -161,6 +171,31 @@ export class StreamWindow {
         entry.state = 'dropped'
       }
     }
+  }
+
+  /**
+   * The broker will take these streams away: what has not begun is dropped, and comes again. What stands before something that has begun
+   * may still run: that could not be settled without it.
+   */
+  recede(streams: readonly string[]): void {
+    for (const name of streams) {
+      const stream = this.#streams.get(name)
+      if (stream === undefined) continue
+      stream.isLeaving = true
+      this.#trim(stream)
+    }
+  }
+
+  /** Nothing of it runs, or can run before a held one is due, and everything that could be settled is. */
+  isAtRest(name: string): boolean {
+    const entries = this.#streams.get(name)?.entries ?? []
+    if (entries[0]?.state === 'done') return false
+    const held = new Set<string | null>()
+    for (const { state, key } of entries) {
+      if (state === 'running' || (state === 'waiting' && (key === null || !held.has(key)))) return false
+      if (state === 'held') held.add(key)
+    }
+    return true
   }
 
   /** What it had under this assignment is forgotten; it may have another one meanwhile, which stays. */
@@ -247,6 +282,16 @@ export class StreamWindow {
     }
   }
 
+  #trim(stream: Stream): void {
+    const { entries } = stream
+    const kept = entries.findLastIndex(({ state }) => state === 'running' || state === 'done') + 1
+    for (const entry of entries.splice(kept)) {
+      if (entry.state === 'held') stream.held -= 1
+      entry.state = 'dropped'
+      this.#size -= 1
+    }
+  }
+
   /** The stream a turn began with is looked at last the next time, so that a busy one does not starve the others. */
   #toTheEnd(name: string): void {
     const stream = this.#streams.get(name)!
@@ -257,7 +302,9 @@ export class StreamWindow {
   #leave(entry: WindowEntry, state: 'done' | 'held' | 'waiting'): void {
     if (entry.state === 'running') {
       entry.state = state
-      if (state === 'held') this.#streams.get(entry.delivery.stream)!.held += 1
+      const stream = this.#streams.get(entry.delivery.stream)!
+      if (state === 'held') stream.held += 1
+      if (stream.isLeaving) this.#trim(stream)
     }
     if (entry.state !== 'dropped') return
     const name = entry.delivery.stream

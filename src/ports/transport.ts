@@ -198,6 +198,12 @@ export interface SubscribeRequest {
   /** Called when the broker took these streams away: their deliveries must not be settled any more. */
   readonly onRevoked: (streams: readonly string[]) => void
   /**
+   * Called when the broker is about to take these streams away, or to assign them anew, and waits: nothing more of them is to begin.
+   * Resolves when what had begun is settled, so that nobody handles it a second time. The transport waits for it as long as the
+   * broker surely waits, and calls `onRevoked` then. @default what is under way is not waited for
+   */
+  readonly onRevoking?: (streams: readonly string[]) => Promise<void>
+  /**
    * Asked at each assignment, before anything of these streams is delivered: where to start, by stream, in place of the
    * broker's own note. Streams it leaves out start where the broker says. Needs `capabilities.seeks`. If it rejects, the
    * assignment is tried again.
@@ -206,6 +212,9 @@ export interface SubscribeRequest {
   /** Opens the transport's own transaction: `Subscription.commit` is there then. Needs `capabilities.transforms`. */
   readonly transforms?: boolean
 }
+
+/** What a transport tells of the streams that it had assigned. */
+export type RevocationCalls = Pick<SubscribeRequest, 'onRevoked' | 'onRevoking'>
 
 export type SettledPosition = Pick<Delivery, 'stream' | 'position' | 'assignment'>
 

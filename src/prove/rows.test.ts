@@ -184,6 +184,30 @@ test('what comes again is told, and charged to each spell in which it was under 
   ])
 })
 
+test('who ends in order leaves no copy and loses nothing, whatever the guarantee leaves open (F16)', () => {
+  const restart: readonly Spell[] = [spells[0]!, { ...spells[1]!, fault: 'restart consumer-1' }, spells[2]!]
+  const judged = (
+    guarantee: TrackEvidence['guarantee'],
+    history: readonly HistoryEvent[],
+    ...more: [object?, Parameters<typeof rowsOf>[3]?]
+  ): Row => rowsOf({ ...evidence(guarantee, history), ...more[0] }, restart, true, more[1])[1]!
+  const [first, last] = ['m12', 'm17'].map((id) => messages.find((one) => one.id === id)!)
+  const again = [...well, ...delivered(first!, 8)]
+  const copied = judged('at-least-once', again)
+  expect(copied.verdict).toBe('invalid')
+  expect(copied.anomalies.map(({ kind, id }) => `${kind} ${id}`)).toContain('duplicated m12')
+  const begun = delivered(first!, 8).filter(({ type }) => type === 'invoke')
+  expect(judged('exactly-once', [...well, ...begun]).verdict).toBe('invalid')
+  const lost = well.filter(({ id, f }) => id !== 'm12' || f === 'write')
+  expect(judged('at-most-once', lost).verdict).toBe('invalid')
+  expect(judged('at-least-once', well).verdict).toBe('valid')
+  // Another fault can have done it, or a machine that stood still; and handlers of the user's may take longer than anybody waits.
+  expect(judged('at-least-once', [...well, ...delivered(last!, 150)]).verdict).toBe('valid')
+  const stall = { from: 250, to: 290, process: 'relay-2' }
+  expect(judged('at-least-once', again, {}, [stall]).verdict).toBe('valid')
+  expect(judged('at-least-once', again, { pair: { channel: 'o', consumer: 's' } }).verdict).toBe('valid')
+})
+
 test('what handlers publish has its effect once too', () => {
   const output = (id: string, of: string): HistoryEvent => at(230, event('ok', 'output', id, { of }))
   const each = messages.map(({ id }) => output(`of ${id}`, id))

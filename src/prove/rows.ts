@@ -11,6 +11,7 @@ import {
   ghosts,
   type HistoryEvent,
   judge,
+  type Judgement,
   lossesEnd,
   lostShape,
   perKeyOrder,
@@ -21,6 +22,7 @@ import {
   totalQueue,
   type Verdict,
 } from '../testing.ts'
+import { chargedTo, isUnderWay, livesOf } from './lives.ts'
 import { fellBehind, type Stall } from './stalls.ts'
 import type { Judged, Way } from './tracks.ts'
 import { type CounterExample, counterExampleOf } from './counter-example.ts'
@@ -154,6 +156,8 @@ export function rowsOf(
   const { guarantee, way, history, pair = null, doubts = [] } = track
   const results = resultsOf(track)
   const lives = livesOf(history, spells)
+  const all = [...lives].map(([id, life]) => ({ id, ...life }))
+  const eventsOf = Map.groupBy(history, ({ id }) => id)
   const runs = singleRuns(history)
   const isBehind = spells.some(({ fault, from, to }) => fault === noFault && fellBehind(history, from, to))
   return spells.map((spell) => {
@@ -162,7 +166,6 @@ export function rowsOf(
       // Of no message, or of one whose life is not known: it speaks against every row.
       return life === undefined || chargedTo(life, spells).includes(spell)
     }
-    const all = [...lives.values()]
     const under = all.filter((life) => isUnderWay(life, spell))
     if (spell.fault === startSpell && under.length === 0)
       return notRun(track, spell.fault, 'it had no message yet')
@@ -175,7 +178,10 @@ export function rowsOf(
       anomalies: result.anomalies.filter(({ id }) => isIn(id)),
     }))
     const givenUp = deadLetters(history, isIn)
-    const recovery = recoveryOf(history, spell)
+    const recovery = recoveryOf(
+      under.flatMap(({ id }) => eventsOf.get(id) ?? []),
+      spell,
+    )
     const progress = pair === null && sparesOthers.test(spell.fault) ? [progressOf(history, spell)] : []
     // A machine that gives processes no turn is a fault that nobody has injected: leases end, and recovery waits for it.
     const stoodIn = (from: number, to: number): boolean =>
@@ -203,7 +209,7 @@ export function rowsOf(
     for (const doubt of doubts) say('handler', doubt)
     if (!isDrained) say('drain', 'messages were still under way when the time for draining was over')
     // Without a fault nothing may be lost, and nothing comes twice, whatever the guarantee leaves open.
-    const { verdict, anomalies: found } = judge(
+    const judged = judge(
       [
         ...own,
         ...(recovery === null || (isLate && stood) ? [] : [recovery]),
@@ -213,6 +219,14 @@ export function rowsOf(
       ],
       spell.fault === noFault && !stood ? 'none' : guarantee,
     )
+    const isOrderly = pair === null && endsInOrder.test(spell.fault) && !isBehind
+    const { verdict, anomalies: found } =
+      judged.verdict === 'invalid' || !isOrderly || stoodIn(spell.from, spell.quietAt)
+        ? judged
+        : strictly(judged, own, (id) => {
+            const life = lives.get(id)
+            return life !== undefined && chargedTo(life, spells).length === 1
+          })
     const anomalies = withShape(found, history)
     const count = (kind: Anomaly['kind']): number =>
       new Set(
@@ -237,6 +251,24 @@ export function rowsOf(
         verdict === 'invalid' ? counterExampleOf(anomalies[0]!, [...history, ...track.readings]) : null,
     }
   })
+}
+
+/** F16: who is asked to end settles and sends what it has in hand, and others go on without a copy. */
+const endsInOrder = /^restart (?:consumer|relay|writer)/u
+
+/** Nothing is allowed, of the messages that no other fault can have hit. */
+function strictly(
+  judged: Judgement,
+  results: readonly CheckResult[],
+  isAlone: (id: string) => boolean,
+): Judgement {
+  const alone = results.map(({ checker, anomalies }) => ({
+    checker,
+    checked: 1,
+    anomalies: anomalies.filter(({ id }) => isAlone(id)),
+  }))
+  const strict = judge(alone, 'none')
+  return strict.verdict === 'invalid' ? strict : judged
 }
 
 /** The handlers of the run's own load never fail, and no fault lasts for all attempts: a dead letter was not delivered for no reason. */
@@ -278,62 +310,6 @@ export function notRun(
 /** Why a fault did not run that would have come later. */
 export const noTime = 'there was no time'
 
-/** So long a message may be under way without any fault, on a busy machine. */
-const mostUnderWayUs = 5_000_000
-
-interface Life {
-  readonly from: number
-  readonly to: number
-  readonly isCommitted: boolean
-}
-
-function isUnderWay({ from, to }: Life, spell: Spell): boolean {
-  return from <= spell.to && to >= spell.from
-}
-
-/**
- * The spells in which it was under way. What lived in the quiet between two of them, or behind the last, is charged to the one
- * before: that should have been over without a trace.
- */
-function chargedTo(life: Life, spells: readonly Spell[]): readonly Spell[] {
-  const felt = spells.filter((spell) => isUnderWay(life, spell))
-  if (felt.length > 0) return felt
-  const before = spells.findLast(({ from }) => from <= life.from) ?? spells[0]
-  return before === undefined ? [] : [before]
-}
-
-/**
- * From the beginning of a message's transaction to the last that is known of it. One whose end nobody saw was lost, if it was, in the
- * spell in which it was written: what was written before the end of a spell has had its effect when that has become quiet. In a quiet
- * time it was lost by the spell that followed, where that came so soon that it may still have been under way.
- */
-function livesOf(history: readonly HistoryEvent[], spells: readonly Spell[]): ReadonlyMap<string, Life> {
-  const lives = new Map<string, { from: number; to: number; hasEnd: boolean; isCommitted: boolean }>()
-  for (const { id, f, type, t } of history) {
-    if (id === null || f === 'output') continue
-    const life = lives.get(id)
-    const isEnd = (f === 'write' && type === 'fail') || ((f === 'effect' || f === 'dead') && type === 'ok')
-    const isCommitted = f === 'write' && type === 'ok'
-    if (life === undefined) lives.set(id, { from: t, to: t, hasEnd: isEnd, isCommitted })
-    else {
-      life.to = t
-      life.hasEnd ||= isEnd
-      life.isCommitted ||= isCommitted
-    }
-  }
-  const quietAfter = (t: number): number => {
-    const next = spells.find(({ to }) => t <= to)
-    if (next === undefined) return Infinity
-    return next.from - t > mostUnderWayUs ? t : next.quietAt
-  }
-  return new Map(
-    [...lives].map(([id, { from, to, hasEnd, isCommitted }]) => [
-      id,
-      { from, to: hasEnd ? to : Math.max(to, quietAfter(from)), isCommitted },
-    ]),
-  )
-}
-
 function recoveryOf(
   history: readonly HistoryEvent[],
   { from, to, fault }: Spell,
@@ -347,7 +323,8 @@ function recoveryOf(
 const sparesOthers = /^pause (?:consumer|relay)-/u
 
 function progressOf(history: readonly HistoryEvent[], spell: Spell): CheckResult {
-  return progressDuring([...spellEvents(spell), ...history], { fault: spell.fault })
+  const during = history.filter(({ t }) => t >= spell.from && t <= spell.to)
+  return progressDuring([...spellEvents(spell), ...during], { fault: spell.fault })
 }
 
 function spellEvents({ fault, from, to }: Pick<Spell, 'fault' | 'from' | 'to'>): readonly HistoryEvent[] {

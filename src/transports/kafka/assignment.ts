@@ -64,6 +64,7 @@ export class Assignment {
   readonly #end = new AbortController()
   readonly #fetcher: Fetcher
   readonly #busy = new Set<number>()
+  #isReceding = false
   #isPaused = false
   #isInDoubt = false
   #failures = 0
@@ -89,7 +90,7 @@ export class Assignment {
         // Not those that the group shared out, or not those whose positions were found.
         if (plan.topics !== found)
           this.#options.onLost(new Error('A topic has new partitions, or was made anew.'))
-        else if (this.#inflow.hasRoom && !this.#isPaused) this.#start(plan)
+        else if (this.#inflow.hasRoom && !this.#isReceding) this.#start(plan)
         await this.#change.wait(watchMs, signal)
       } catch (error) {
         await this.#recover(error, 'could not fetch from Kafka; trying again')
@@ -116,15 +117,21 @@ export class Assignment {
   }
 
   take(most: number): Delivery[] {
-    if (this.#isPaused || this.#end.signal.aborted) return []
+    if (this.#isReceding || this.#end.signal.aborted) return []
     const hadRoom = this.#inflow.hasRoom
     const taken = this.#inflow.take(most)
     if (!hadRoom && this.#inflow.hasRoom) this.#change.open()
     return taken
   }
 
-  /** The group is being shared out anew: what is in hand may still be settled, nothing new is handed out. */
+  /** The group is to be shared out anew, and waits for this member: nothing new is handed out. */
+  recede(): void {
+    this.#isReceding = true
+  }
+
+  /** The group is being shared out anew: what is in hand may still be settled, but may be another's before this member hears so. */
   pause(): void {
+    this.#isReceding = true
     this.#isPaused = true
   }
 

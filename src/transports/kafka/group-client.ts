@@ -2,12 +2,16 @@ import type { Consumer } from '@platformatic/kafka'
 import { clientOptions, type KafkaLibrary } from './client.ts'
 import type { KafkaSettings } from './options.ts'
 
-/** The library's client for a group. It joins with the `classic` protocol only; for the other one see `GroupMember`. */
+/**
+ * The library's client for a group. It joins with the `classic` protocol only; for the other one see `GroupMember`. Each time it joins,
+ * again included, it waits for `beforeJoin` first: a member that has joined has given its partitions back.
+ */
 export function groupClient(
   kafka: KafkaLibrary,
   settings: KafkaSettings,
   applicationName: string,
   groupId: string,
+  beforeJoin: () => Promise<void>,
 ): Consumer {
   const { sessionTimeoutMs, requestTimeoutMs } = settings
   return new kafka.Consumer({
@@ -15,6 +19,11 @@ export function groupClient(
     groupId,
     groupProtocol: 'classic',
     autocommit: false,
+    // The library asks for it each time, between the answer that tells of a rebalance and its JoinGroup.
+    protocolsMetadata: async () => {
+      await beforeJoin()
+      return Buffer.alloc(0)
+    },
     sessionTimeout: sessionTimeoutMs,
     rebalanceTimeout: sessionTimeoutMs,
     heartbeatInterval: Math.min(1000, Math.floor(sessionTimeoutMs / 3)),

@@ -37,7 +37,9 @@ export interface GroupMemberOptions {
   /** How long the broker waits for partitions to be given back. */
   readonly rebalanceTimeoutMs: number
   readonly requestTimeoutMs: number
-  /** Called at once with each assignment; when it returns, what was had before and is not in it is given back. */
+  /** Called when the assignment is about to change; the broker waits for this member meanwhile. */
+  readonly onRevoking: () => Promise<void>
+  /** Called with each assignment; when it returns, what was had before and is not in it is given back. */
   readonly onAssigned: (assigned: readonly GroupAssignment[]) => void
 }
 
@@ -161,10 +163,13 @@ export class GroupMember implements Membership, GroupSession {
       this.#epoch = memberEpoch
       return false
     }
-    // Nothing of the old assignment may be committed in the name of the new epoch, so both change in one turn.
     const assigned = await this.#name(next)
     if (signal.aborted) return false
+    // Another epoch comes only with partitions that are added (KIP-848): what is taken away stays this member's, under the epoch it had,
+    // until its next heartbeat gives it back.
     this.#epoch = memberEpoch
+    await this.#options.onRevoking()
+    if (signal.aborted) return false
     this.#owned = next
     this.#options.onAssigned(assigned)
     return true

@@ -51,6 +51,7 @@ export class KafkaSubscription implements Subscription {
   readonly #ended: Promise<void>
   #assignment: Assignment | undefined
   #assignments = 0
+  #handBack: Promise<void> | undefined
   #failures = 0
 
   constructor(options: SubscriptionOptions) {
@@ -130,7 +131,7 @@ export class KafkaSubscription implements Subscription {
   /** One membership. Rejects when it is lost, resolves when the subscription closes. */
   async #belong(): Promise<void> {
     const { kafka, settings, applicationName, request } = this.#options
-    const client = groupClient(kafka, settings, applicationName, request.consumer)
+    const client = groupClient(kafka, settings, applicationName, request.consumer, async () => this.#handBack)
     const coordinator = new Coordinator(kafka, client, request.consumer)
     const { promise: lost, reject: lose, resolve } = Promise.withResolvers<void>()
     // It may be rejected when nobody waits any more.
@@ -150,7 +151,7 @@ export class KafkaSubscription implements Subscription {
 
   async #belongClassically({ client, coordinator, lost, lose }: Group): Promise<void> {
     client.on('consumer:heartbeat:stalled', ({ lastError }) => lose(lastError ?? new Error('No heartbeats.')))
-    client.on('consumer:group:rebalance', () => this.#assignment?.pause())
+    client.on('consumer:group:rebalance', () => void this.#giveBack())
     client.on('consumer:group:join', ({ memberId, generationId = -1, assignments = [] }) => {
       const membership: Membership = { memberId, generationId, outlastsAssignments: false }
       // Joining again is enough to be in another generation, and the place in the group is kept.
@@ -173,6 +174,7 @@ export class KafkaSubscription implements Subscription {
     const over = new AbortController()
     const member = new GroupMember({
       ...{ kafka, client, coordinator, topics, rebalanceTimeoutMs, requestTimeoutMs },
+      onRevoking: () => this.#giveBack(),
       onAssigned: (assigned) => {
         const onDoubt = (): void => lose(new Error('A commit was not answered.'))
         const share = { client, coordinator, membership: member, session: member, assigned }
@@ -206,8 +208,35 @@ export class KafkaSubscription implements Subscription {
     return true
   }
 
+  /**
+   * Lets what is under way end and be settled, before this member says that its partitions can be given to others. No longer than for half a
+   * session: it sends no heartbeat meanwhile, and a member that is not heard is not waited for.
+   */
+  #giveBack(): Promise<void> {
+    const assignment = this.#assignment
+    if (assignment === undefined) return Promise.resolve()
+    this.#handBack ??= this.#settleUnderWay(assignment).then(() => assignment.pause())
+    return this.#handBack
+  }
+
+  async #settleUnderWay(assignment: Assignment): Promise<void> {
+    assignment.recede()
+    const { request, settings, logger } = this.#options
+    const { streams } = assignment
+    if (request.onRevoking === undefined || streams.length === 0) return
+    try {
+      const settled = request.onRevoking(streams)
+      await withDeadline(settled, settings.sessionTimeoutMs / 2, 'What is under way', this.#closed.signal)
+    } catch {
+      if (this.#closed.signal.aborted) return
+      const fields = { consumer: request.consumer, streams: streams.length }
+      logger.warn(fields, 'a Kafka group is shared out anew before all is settled: messages may come again')
+    }
+  }
+
   #begin(share: Share): void {
     if (this.#closed.signal.aborted) return
+    this.#handBack = undefined
     const { kafka, settings, logger, request } = this.#options
     const landed = this.#end()
     this.#failures = 0

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { silentLogger, type Logger } from '../../../src/kernel/logger.ts'
 import { until } from '../../../src/testing/until.ts'
+import type { Subscription } from '../../../src/ports/transport.ts'
 import { describeWithKafka } from '../../setup/servers.ts'
 import { admin, committedOffsets, createTopic, lastOf, publish } from './broker-desk.ts'
 import {
@@ -21,6 +22,8 @@ import {
   textOf,
 } from './scene.ts'
 
+/** Half of their messages are in each of two partitions. */
+const keysOfBoth = ['k0', 'k1', 'k3', 'k4']
 const timing = { sessionTimeoutMs: 600, requestTimeoutMs: 3000 }
 
 describeWithKafka('a Kafka subscription whose group or topic changes', () =>
@@ -28,6 +31,13 @@ describeWithKafka('a Kafka subscription whose group or topic changes', () =>
     const quick = { ...timing, groupProtocol }
 
     const kafka = proxiedKafka(quickGroups)
+
+    async function setUpTwoStreams() {
+      const [topic, consumer] = [await createTopic(kafka.brokers, 2), randomUUID()]
+      const messages = messagesTo(topic, keysOfBoth, 20)
+      await publish(kafka.brokers, messages)
+      return { topic, consumer, messages }
+    }
 
     it('gives up its streams when the broker took them away while the process stood still', async () => {
       const topic = newTopic()
@@ -48,6 +58,53 @@ describeWithKafka('a Kafka subscription whose group or topic changes', () =>
       const after = await receiveCount(subscription, 3)
       expect(idsOf(after)).toEqual(idsOf(before))
       expect(after[0]!.assignment).toBeGreaterThan(before[0]!.assignment)
+    })
+
+    it('lets what is in hand be settled before its streams are given to a member that joins (F16)', async () => {
+      const { topic, consumer, messages } = await setUpTwoStreams()
+      const calm = { groupProtocol }
+      let taken: readonly boolean[] = []
+      const one = await subscribe(openTransport(kafka.brokers, calm), [topic], {
+        consumer,
+        onRevoking: async () => {
+          taken = await one.settle(lastOf(inHand))
+        },
+      })
+      const inHand = await receiveCount(one, messages.length)
+      const two = await subscribe(openTransport(kafka.brokers, calm), [topic], { consumer })
+      const streams = new Set<string>()
+      const seen: string[] = []
+      const stop = new AbortController()
+      onTestFinished(() => stop.abort())
+      const later = messagesTo(topic, keysOfBoth, 20)
+      const collect = async (member: Subscription): Promise<void> => {
+        while (seen.length < later.length) {
+          const deliveries = await member.receive(100, stop.signal)
+          seen.push(...idsOf(deliveries))
+          if (member === two) for (const { stream } of deliveries) streams.add(stream)
+          if (seen.length >= later.length) stop.abort()
+        }
+      }
+      await until('the group', async () => taken.length > 0)
+      await publish(kafka.brokers, later)
+      await Promise.all([collect(one), collect(two)])
+      expect(taken).toEqual([true, true])
+      expect(seen.toSorted()).toEqual(idsOf(later).toSorted())
+      expect(streams.size).toBe(1)
+    })
+
+    it('gives its streams away although what is in hand does not end, and says so', async () => {
+      const { topic, consumer, messages } = await setUpTwoStreams()
+      const warnings: unknown[] = []
+      const logger: Logger = { ...silentLogger, warn: (fields) => void warnings.push(fields) }
+      const one = await subscribe(openTransport(kafka.brokers, quick, logger), [topic], {
+        consumer,
+        onRevoking: () => new Promise(() => {}),
+      })
+      await receiveCount(one, messages.length)
+      const two = await subscribe(openTransport(kafka.brokers, { ...quick }), [topic], { consumer })
+      await receiveUntil(two, (deliveries) => deliveries.length === messages.length / 2)
+      expect(warnings).toContainEqual({ consumer, streams: 2 })
     })
 
     it('loses nothing, hands out nothing below a committed position and few copies while members come and go under load', async () => {

@@ -145,6 +145,7 @@ describeWithKafka('the settlement of Kafka positions', () => {
     const member = new GroupMember({
       ...{ kafka: library, client, coordinator, topics: [topic] },
       ...{ rebalanceTimeoutMs: 3000, requestTimeoutMs: 3000 },
+      onRevoking: async () => {},
       onAssigned: (streams) => void (streams.length > 0 && assigned.resolve(streams)),
     })
     const stop = new AbortController()
