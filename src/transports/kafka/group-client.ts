@@ -26,7 +26,8 @@ export function groupClient(
     },
     sessionTimeout: sessionTimeoutMs,
     rebalanceTimeout: sessionTimeoutMs,
-    heartbeatInterval: Math.min(1000, Math.floor(sessionTimeoutMs / 3)),
+    // Half a session after the last one a member may be another's, and a third of one is left for what it has under way.
+    heartbeatInterval: Math.min(1000, Math.floor(sessionTimeoutMs / 6)),
     heartbeatStallTimeout: 6 * sessionTimeoutMs,
     // A join is answered when all members have joined.
     requestTimeout: Math.max(requestTimeoutMs, sessionTimeoutMs + 5000),

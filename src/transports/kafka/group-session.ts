@@ -1,3 +1,4 @@
+import type { Consumer } from '@platformatic/kafka'
 import { systemClock } from '../../kernel/clock.ts'
 import { withDeadline } from '../../kernel/deadline.ts'
 import { findApi } from './broker-api.ts'
@@ -15,17 +16,33 @@ export interface GroupSession {
 
 type HeartbeatArguments = [groupId: string, generationId: number, memberId: string, instanceId: null]
 
-type ClassicSessionOptions = Pick<
+interface ClassicSessionOptions extends Pick<
   AssignmentOptions,
   'kafka' | 'settings' | 'client' | 'coordinator' | 'membership'
->
+> {
+  readonly beats: Beats
+}
 
 const pauseMs = 100
 
-/** For the `classic` protocol, whose heartbeats the library sends and does not tell when they left. */
+/** When the last heartbeat left that the library sent and the broker took: no rebalance had begun by then. */
+export class Beats {
+  takenAt = -Infinity
+
+  constructor(client: Consumer) {
+    let leftAt = -Infinity
+    client.on('consumer:heartbeat:start', () => {
+      leftAt = systemClock.now()
+    })
+    client.on('consumer:heartbeat:end', () => {
+      this.takenAt = leftAt
+    })
+  }
+}
+
+/** For the `classic` protocol, whose heartbeats the library sends. Where they stay away for long it sends one of its own. */
 export class ClassicSession implements GroupSession {
   readonly #options: ClassicSessionOptions
-  #beatAt = -Infinity
   #asking: Promise<void> | undefined
 
   constructor(options: ClassicSessionOptions) {
@@ -43,19 +60,19 @@ export class ClassicSession implements GroupSession {
   }
 
   get #isFresh(): boolean {
-    return systemClock.now() - this.#beatAt < this.#options.settings.sessionTimeoutMs / 2
+    return systemClock.now() - this.#options.beats.takenAt < this.#options.settings.sessionTimeoutMs / 2
   }
 
   /** Until the broker has answered, or the time for a request is over. */
   async #ask(signal: AbortSignal): Promise<void> {
-    const { settings, coordinator } = this.#options
+    const { settings, coordinator, beats } = this.#options
     const until = systemClock.now() + settings.requestTimeoutMs
     for (; !signal.aborted; await systemClock.sleep(pauseMs, signal)) {
       const leftAt = systemClock.now()
       if (leftAt >= until) return
       try {
         await withDeadline(this.#beat(), until - leftAt, 'A heartbeat', signal)
-        this.#beatAt = leftAt
+        beats.takenAt = Math.max(beats.takenAt, leftAt)
         // Stopped while it was on its way: the answer is too old.
         if (this.#isFresh) return
       } catch (error) {

@@ -20,7 +20,7 @@ import { groupClient } from './group-client.ts'
 import { GroupMember } from './group-member.ts'
 import { kafkaErrorName } from './kafka-error.ts'
 import type { KafkaSettings } from './options.ts'
-import { ClassicSession } from './group-session.ts'
+import { Beats, ClassicSession } from './group-session.ts'
 import type { TopicDesk } from './topic-desk.ts'
 import type { TransformWriter } from './transform-writer.ts'
 
@@ -152,6 +152,7 @@ export class KafkaSubscription implements Subscription {
   async #belongClassically({ client, coordinator, lost, lose }: Group): Promise<void> {
     client.on('consumer:heartbeat:stalled', ({ lastError }) => lose(lastError ?? new Error('No heartbeats.')))
     client.on('consumer:group:rebalance', () => void this.#giveBack())
+    const beats = new Beats(client)
     client.on('consumer:group:join', ({ memberId, generationId = -1, assignments = [] }) => {
       const membership: Membership = { memberId, generationId, outlastsAssignments: false }
       // Joining again is enough to be in another generation, and the place in the group is kept.
@@ -160,7 +161,7 @@ export class KafkaSubscription implements Subscription {
         client.joinGroup({}).catch(lose)
       }
       const { kafka, settings } = this.#options
-      const session = new ClassicSession({ kafka, settings, client, coordinator, membership })
+      const session = new ClassicSession({ kafka, settings, client, coordinator, membership, beats })
       this.#begin({ client, coordinator, membership, session, assigned: assignments, onLost: lose, onDoubt })
     })
     await Promise.race([client.joinGroup({}), lost])
