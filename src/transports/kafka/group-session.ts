@@ -27,7 +27,7 @@ const pauseMs = 100
 
 /** When the last heartbeat left that the library sent and the broker took: no rebalance had begun by then. */
 export class Beats {
-  takenAt = -Infinity
+  takenAt: number = -Infinity
 
   constructor(client: Consumer) {
     let leftAt = -Infinity
