@@ -256,7 +256,10 @@ export function rowsOf(
 /** F16: who is asked to end settles and sends what it has in hand, and others go on without a copy. */
 const endsInOrder = /^restart (?:consumer|relay|writer)/u
 
-/** Nothing is allowed, of the messages that no other fault can have hit. */
+/**
+ * No effect comes twice and none is lost, of the messages that no other fault can have hit. A handler may run again: transactions of two
+ * consumers may have met in a deadlock.
+ */
 function strictly(
   judged: Judgement,
   results: readonly CheckResult[],
@@ -265,7 +268,7 @@ function strictly(
   const alone = results.map(({ checker, anomalies }) => ({
     checker,
     checked: 1,
-    anomalies: anomalies.filter(({ id }) => isAlone(id)),
+    anomalies: anomalies.filter(({ kind, id }) => kind !== 'redelivered' && isAlone(id)),
   }))
   const strict = judge(alone, 'none')
   return strict.verdict === 'invalid' ? strict : judged
