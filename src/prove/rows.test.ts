@@ -273,9 +273,12 @@ test('while one of two is stopped the other one goes on', () => {
     rowsOf(evidence('at-least-once', still), [spells[0]!, pause], true, [
       { from, to: from + 20, process },
     ])[1]!.verdict
-  expect([judged(250, 'relay-2'), judged(310, 'relay-2')]).toEqual(['valid', 'invalid'])
+  expect([judged(250, 'relay-2'), judged(310, 'relay-2')]).toEqual(['unknown', 'invalid'])
   // That of the one that is stopped is the fault itself.
   expect(judged(250, 'relay-1')).toBe('invalid')
+  // What had begun before ends at its beginning, whoever has it.
+  const early = still.map((one) => (one.id === 'm10' && one.f !== 'write' ? { ...one, t: 205 } : one))
+  expect(found(early).verdict).toBe('invalid')
   // A channel of the user's may have one key.
   expect(found(still, { pair: { channel: 'orders', consumer: 'shipping' } }).verdict).toBe('valid')
 })
@@ -301,6 +304,16 @@ test('who loses everything for long does not work, whatever may be lost', () => 
     verdict: 'invalid',
     anomalies: expect.arrayContaining([expect.objectContaining({ kind: 'stalled', id: 'l39' })]),
   })
+})
+
+test('what is wrong between the start and the baseline is charged to the start, though nothing was under way there', () => {
+  const start: Spell = { fault: startSpell, from: -100, to: -50, quietAt: -50, hasStruck: true }
+  const between = { id: 'early', seq: 0, at: -20 }
+  const twice = [...written(between), ...delivered(between), ...delivered(between, 7), ...well]
+  const found = rowsOf(evidence('effectively-once', twice), [start, ...spells], true)
+  expect(verdicts(found)).toEqual(['invalid', 'valid', 'valid', 'valid'])
+  const once = rowsOf(evidence('effectively-once', well), [start, ...spells], true)
+  expect(verdicts(once)).toEqual(['not-run', 'valid', 'valid', 'valid'])
 })
 
 test('a track that gets its first message later has not been seen at the start', () => {

@@ -167,8 +167,6 @@ export function rowsOf(
       return life === undefined || chargedTo(life, spells).includes(spell)
     }
     const under = all.filter((life) => isUnderWay(life, spell))
-    if (spell.fault === startSpell && under.length === 0)
-      return notRun(track, spell.fault, 'it had no message yet')
     const own = results.map((result) => ({
       ...result,
       // All of the history was looked at, which of the run's own load has something for every checker: transactions that rolled back,
@@ -177,6 +175,12 @@ export function rowsOf(
         result.checker === 'conservation' || pair === null ? result.checked : Math.max(1, result.checked),
       anomalies: result.anomalies.filter(({ id }) => isIn(id)),
     }))
+    if (
+      spell.fault === startSpell &&
+      under.length === 0 &&
+      own.every(({ anomalies }) => anomalies.length === 0)
+    )
+      return notRun(track, spell.fault, 'it had no message yet')
     const givenUp = deadLetters(history, isIn)
     const recovery = recoveryOf(
       under.flatMap(({ id }) => eventsOf.get(id) ?? []),
@@ -188,6 +192,7 @@ export function rowsOf(
       // Who was stopped on purpose notes that too, once it goes on.
       stalls.some((one) => one.from >= from && one.from <= to && spell.fault !== `pause ${one.process}`)
     const isLate = recovery !== null && recovery.anomalies.length > 0
+    const isStill = progress.some(({ anomalies }) => anomalies.length > 0)
     const isWrong = own.some(({ anomalies }) => anomalies.length > 0)
     // One that falls behind without a fault is none to tell how long something may take on.
     const stood =
@@ -201,7 +206,8 @@ export function rowsOf(
     if (under.length === 0) say('messages', 'none was under way that could have felt it')
     else if (!all.some(({ to, isCommitted }) => isCommitted && to >= spell.from))
       say('messages', 'none was committed from then on')
-    if (stood && (isLate || spell.fault === noFault))
+    const stoodMeanwhile = stoodIn(spell.from, spell.to)
+    if ((stood && (isLate || spell.fault === noFault)) || (stoodMeanwhile && isStill))
       say(
         busyMachine,
         'processes that nobody had stopped stood still, or fell behind: it was busy with something else',
@@ -213,7 +219,7 @@ export function rowsOf(
       [
         ...own,
         ...(recovery === null || (isLate && stood) ? [] : [recovery]),
-        ...(stoodIn(spell.from, spell.to) ? [] : progress),
+        ...(stoodMeanwhile ? [] : progress),
         ...(pair === null ? [{ ...givenUp, checked: 1 }] : []),
         { checker: 'notVacuous', checked: 1, anomalies: vacuous },
       ],
@@ -322,12 +328,16 @@ function recoveryOf(
   return found.checked === 0 ? null : found
 }
 
-/** One of two is stopped for longer than its lease: the keys of the other one go on meanwhile. */
+/**
+ * One of two is stopped for longer than its lease: the keys of the other one go on meanwhile. In its second half, that is: what had
+ * begun before ends in the first.
+ */
 const sparesOthers = /^pause (?:consumer|relay)-/u
 
 function progressOf(history: readonly HistoryEvent[], spell: Spell): CheckResult {
-  const during = history.filter(({ t }) => t >= spell.from && t <= spell.to)
-  return progressDuring([...spellEvents(spell), ...during], { fault: spell.fault })
+  const half = { ...spell, from: (spell.from + spell.to) / 2 }
+  const during = history.filter(({ t }) => t >= half.from && t <= half.to)
+  return progressDuring([...spellEvents(half), ...during], { fault: spell.fault })
 }
 
 function spellEvents({ fault, from, to }: Pick<Spell, 'fault' | 'from' | 'to'>): readonly HistoryEvent[] {

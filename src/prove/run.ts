@@ -148,6 +148,8 @@ class Run {
     await this.#rest(shares.baselineMs)
     await this.#read()
     await this.#note(noFault, baselineFrom, true)
+    // As behind a fault: what the last of it has done is to be settled before the first one comes.
+    await this.#rest(shares.quietMs)
     this.#enter('faults')
     const unseen = await this.#sufferAll(planned, shares, chance)
     const left = new Map([

@@ -1,5 +1,5 @@
 import { expect, it, test } from 'vitest'
-import { secretsOf, sessionsOf } from './settings.ts'
+import { secretsOf, sessionsOf, withoutName } from './settings.ts'
 
 it.each([
   ['postgres://me:long%20enough@host/shop', ['long%20enough', 'long enough']],
@@ -9,6 +9,12 @@ it.each([
   ['postgres://me@host/shop', []],
 ])('of %s no log may hold the password beside the canary, unless it is a word', (databaseUrl, passwords) => {
   expect(secretsOf({ canary: 'canary-1', databaseUrl })).toEqual(['canary-1', ...passwords])
+})
+
+test('a URL does not name the sessions of a run, and says all else', () => {
+  const url = 'postgres://me:s%40cret@host:6000/shop?sslmode=disable'
+  expect(withoutName(`${url}&application_name=shop`)).toBe(url)
+  expect(withoutName(url)).toBe(url)
 })
 
 test('the sessions of a run are not taken for those of another whose id begins the same', () => {

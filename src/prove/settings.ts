@@ -55,6 +55,14 @@ export function sessionsOf({ id }: Pick<ProveSettings, 'id'>, process: string = 
   return `waybill prove ${id}: ${process}`
 }
 
+/** To the driver a URL's word on the sessions' name counts first, and a run finds its sessions by theirs. */
+export function withoutName(databaseUrl: string): string {
+  const url = new URL(databaseUrl)
+  if (!url.searchParams.has('application_name')) return databaseUrl
+  url.searchParams.delete('application_name')
+  return url.href
+}
+
 /** Shorter ones are words that a log may hold by chance. */
 const leastSecret = 8
 

@@ -19,7 +19,7 @@ import { type CopiesOptions, makeCopies } from './service/copies.ts'
 import { doubtsOf, rerunsOf, unseenOf } from './service/evidence.ts'
 import { ledgerTexts } from './service/ledger-tables.ts'
 import type { Service } from './service/service.ts'
-import { newRunId, type ProveSettings } from './settings.ts'
+import { newRunId, type ProveSettings, withoutName } from './settings.ts'
 import { hopsOf, type Judged, type Track, tracksOf } from './tracks.ts'
 
 export interface StageOptions {
@@ -69,8 +69,9 @@ export class Stage implements AsyncDisposable {
   #offset = 0
 
   constructor(options: StageOptions) {
-    this.#options = options
-    const { databaseUrl, kafka, guarantees, subject } = options
+    const { kafka, guarantees, subject } = options
+    const databaseUrl = options.databaseUrl === null ? null : withoutName(options.databaseUrl)
+    this.#options = { ...options, databaseUrl }
     const id = newRunId()
     this.settings = {
       id,

@@ -9,7 +9,7 @@ export interface Drop {
   /** Ends or silences the connection it happened on. */
   readonly happened: (pump: Pump) => void
   /** The request has passed here, and the reply has not come yet. */
-  awaitedBy?: Pump
+  awaitedBy: Pump | undefined
 }
 
 /** What the proxy's pumps are subject to at the moment. */
@@ -45,6 +45,13 @@ export class Pump {
     this.#reset = reset
     this.#carry(client, upstream, (chunk) => this.#request(chunk))
     this.#carry(upstream, client, (chunk) => this.#reply(chunk))
+    client.once('close', () => this.#forgetRequest())
+    upstream.once('close', () => this.#forgetRequest())
+  }
+
+  /** No reply comes on a connection that has ended: another one's request is waited for. */
+  #forgetRequest(): void {
+    for (const drop of this.#weather.drops) if (drop.awaitedBy === this) drop.awaitedBy = undefined
   }
 
   // A queue with times of arrival, so that latency delays each chunk and does not add up over many.

@@ -122,7 +122,7 @@ class TcpProxy implements Proxy {
         else connection?.reset()
         resolve()
       }
-      this.#weather.drops.add({ request, reply, happened })
+      this.#weather.drops.add({ request, reply, happened, awaitedBy: undefined })
     })
   }
 

@@ -68,6 +68,16 @@ describe('movedOptions', () => {
     expect(driver).toMatchObject({ ...way, user: 'me', password: 'secret', max: 3 })
   })
 
+  it('lets no URL name its sessions, by which they are found', () => {
+    const url = 'postgres://me@db.example/shop?application_name=shop&sslmode=disable'
+    const options = { connectionString: url, directConnectionString: url }
+    const { driver, direct } = movedOptions(options, { schema: 'other' })
+    const unnamed = { connectionString: 'postgres://me@db.example/shop?sslmode=disable' }
+    expect([driver, direct]).toEqual([unnamed, unnamed])
+    const named = movedOptions({ connectionString: url }, { schema: 'other', way })
+    expect(named.driver).toEqual({ connectionString: 'postgres://me@127.0.0.1:7/shop?sslmode=disable' })
+  })
+
   it('stays on its own way where no other is given', () => {
     const connectionString = 'postgres://me@db.example/shop'
     expect(movedOptions({ connectionString }, { schema: 'other' }).driver).toEqual({ connectionString })

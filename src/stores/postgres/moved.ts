@@ -1,7 +1,10 @@
 import type { HostPort, StorePlace } from '../../ports/store.ts'
 import type { PostgresStoreOptions } from './options.ts'
 
-/** A store that was moved to another schema of its server: the driver's own options in place of a URL or a pool. */
+/**
+ * A store that was moved to another schema of its server: the driver's own options in place of a URL or a pool. Its sessions are found by
+ * their names, so a URL names none.
+ */
 export interface MovedOptions {
   readonly driver: object
   /** See `PostgresStoreOptions.directConnectionString`. */
@@ -13,8 +16,8 @@ export function movedOptions(options: PostgresStoreOptions, { way }: StorePlace)
   const { directConnectionString: direct, pooler } = options
   const driver = driverOptions(options)
   return {
-    driver: way === undefined ? driver : through(driver, way),
-    direct: direct === undefined ? undefined : { connectionString: direct },
+    driver: unnamed(way === undefined ? driver : through(driver, way)),
+    direct: direct === undefined ? undefined : unnamed({ connectionString: direct }),
     ...(pooler === undefined ? {} : { pooler }),
   }
 }
@@ -65,6 +68,15 @@ function placeOf(connectionString: string, isPlainElse: boolean): HostPort | nul
     ![...searchParams.keys()].some((name) => name !== 'sslmode' && name.startsWith('ssl')) &&
     (mode === null ? isPlainElse : plainModes.includes(mode))
   return isTaken ? { host: hostname.replaceAll(/^\[|\]$/gu, ''), port: Number(port || 5432) } : null
+}
+
+function unnamed(driver: object): object {
+  const { connectionString } = driver as DriverOptions
+  if (connectionString === undefined || !URL.canParse(connectionString)) return driver
+  const url = new URL(connectionString)
+  if (!url.searchParams.has('application_name')) return driver
+  url.searchParams.delete('application_name')
+  return { ...driver, connectionString: url.href }
 }
 
 function through(driver: object, { host, port }: HostPort): object {

@@ -8,13 +8,16 @@ import { cutMidFrameFault } from './cut-mid-frame.ts'
 import type { Fault } from './fault.ts'
 import { halfOpenFault } from './half-open.ts'
 import { latencyFault } from './latency.ts'
-import { lostCommitFault, lostProduceFault, lostReplyFault } from './lost-reply.ts'
+import { isAnsweredProduce, lostCommitFault, lostProduceFault, lostReplyFault } from './lost-reply.ts'
 import { refuseFault } from './refuse.ts'
 import { resetFault } from './reset.ts'
 import { slicesFault } from './slices.ts'
 
 let server: Server
 let proxy: Proxy
+/** Of the server's sockets: it reads what comes, and answers nothing. */
+let isDeaf = false
+let unanswered = 0
 const clients: Client[] = []
 
 /** A client of the server behind the proxy, which answers in capitals. */
@@ -46,8 +49,13 @@ class Client {
 beforeEach(async () => {
   server = createServer((socket) => {
     socket.on('error', () => {})
-    socket.on('data', (chunk) => socket.write(chunk.toString('latin1').toUpperCase(), 'latin1'))
+    socket.on('data', (chunk) => {
+      if (isDeaf) unanswered += 1
+      else socket.write(chunk.toString('latin1').toUpperCase(), 'latin1')
+    })
   })
+  isDeaf = false
+  unanswered = 0
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   proxy = await startProxy({ port: (server.address() as { port: number }).port })
@@ -58,6 +66,20 @@ afterEach(async () => {
   await proxy.stop()
   server.close()
 })
+
+/** A Produce request as it begins, of a client without a name. */
+function produce(version: number, acks: number, id: string | null = null): string {
+  const head = Buffer.alloc(14)
+  head.writeInt16BE(version, 6)
+  const length = (id?.length ?? -1) + 1
+  const compact = length < 128 ? [length] : [(length & 0x7f) | 0x80, length >> 7]
+  const plain = Buffer.alloc(2)
+  plain.writeInt16BE(id?.length ?? -1)
+  const tail = Buffer.alloc(2)
+  tail.writeInt16BE(acks)
+  const lengths = version >= 9 ? Buffer.from([0, ...compact]) : plain
+  return Buffer.concat([head, lengths, Buffer.from(id ?? ''), tail]).toString('latin1')
+}
 
 async function connected(): Promise<Client> {
   const client = new Client(proxy.port)
@@ -165,14 +187,49 @@ test('a lost commit is one that the server has answered and the client never hea
 test('a lost produce is one that the broker has answered and the producer never hears of; other requests pass', async () => {
   const client = await connected()
   const active = await lostProduceFault('broker', proxy).inject()
-  // A length, the number of the API, its version: metadata, then produce.
+  // A length, the number of the API, its version: metadata.
   expect(await client.ask('\0\0\0\x04\0\x03\0\0')).toBe('\0\0\0\x04\0\x03\0\0')
+  // Nor one that no broker answers: the reply behind it is another's.
+  expect(await client.ask(produce(9, 0))).toBe(produce(9, 0))
   expect(active.hasStruck).toBe(false)
-  client.socket.write('\0\0\0\x04\0\0\0\0')
+  client.socket.write(produce(9, -1))
   await client.closed
-  expect(client.text.endsWith('\x03\0\0')).toBe(true)
+  expect(client.text.endsWith(produce(9, 0))).toBe(true)
   expect(active.hasStruck).toBe(true)
   await active.heal()
+})
+
+test('a request whose connection ends before its reply keeps no other from losing one', async () => {
+  const [first, second] = [await connected(), await connected()]
+  const active = await lostProduceFault('broker', proxy).inject()
+  isDeaf = true
+  first.socket.write(produce(9, 1))
+  await until('the request', () => unanswered === 1)
+  first.socket.destroy()
+  await until('the end of the first', () => proxy.connections === 1)
+  isDeaf = false
+  second.socket.write(produce(9, 1))
+  await second.closed
+  expect(active.hasStruck).toBe(true)
+  await active.heal()
+})
+
+test.each([
+  [7, null, -1, true],
+  [7, 'relay-3', 1, true],
+  [7, 'relay-3', 0, false],
+  [9, null, -1, true],
+  [9, null, 0, false],
+  [11, 'a'.repeat(300), -1, true],
+  [11, 'a'.repeat(300), 0, false],
+])('a Produce of version %i of the transaction %s with acks %i is answered: %s', (version, id, acks, is) => {
+  expect(isAnsweredProduce(Buffer.from(produce(version, acks, id), 'latin1'))).toBe(is)
+})
+
+test('what is no whole beginning of a Produce is none that is answered', () => {
+  const whole = Buffer.from(produce(9, 1, 'relay'), 'latin1')
+  for (let length = 0; length < whole.length; length++)
+    expect(isAnsweredProduce(whole.subarray(0, length))).toBe(false)
 })
 
 test('a lost reply may be silence in place of a reset', async () => {

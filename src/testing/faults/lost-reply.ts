@@ -36,7 +36,32 @@ export function lostCommitFault(link: string, proxy: Proxy): Fault {
 
 /** Kafka has the records, and the producer is not told (F7): whether they were written is unknown to it. */
 export function lostProduceFault(link: string, proxy: Proxy): Fault {
-  // A request begins with its length and the number of the API; 0 is Produce.
-  const isProduce = (chunk: Buffer): boolean => chunk.length >= 6 && chunk.readInt16BE(4) === 0
-  return lostReplyFault(`lost produce ${link}`, proxy, { request: isProduce })
+  return lostReplyFault(`lost produce ${link}`, proxy, { request: isAnsweredProduce })
+}
+
+/**
+ * Whether a chunk begins with a Produce request that the broker answers: with `acks=0` it does not, and the next reply is another's.
+ * Length, API (0), version, correlation id, client id; from version 9 on tagged fields and compact strings (KIP-482); transactional id,
+ * acks.
+ */
+export function isAnsweredProduce(chunk: Buffer): boolean {
+  try {
+    if (chunk.readInt16BE(4) !== 0) return false
+    const isCompact = chunk.readInt16BE(6) >= 9
+    let at = 14 + Math.max(0, chunk.readInt16BE(12))
+    if (isCompact) {
+      // No tagged field. The id's length is a varint, one more than it is, and 0 where there is none.
+      at += 1
+      let [length, shift] = [0, 0]
+      do {
+        length |= (chunk.readUInt8(at) & 0x7f) << shift
+        shift += 7
+      } while ((chunk.readUInt8(at++) & 0x80) !== 0)
+      at += Math.max(0, length - 1)
+    } else at += 2 + Math.max(0, chunk.readInt16BE(at))
+    return chunk.readInt16BE(at) !== 0
+  } catch {
+    // Too short to be one, or cut.
+    return false
+  }
 }
