@@ -93,7 +93,7 @@ export async function startConsumers(
           ([name, { form }]) => [name, form === 'settle-first' ? 'take' : 'confirm'] as const,
         ),
       )
-      running.push({ stop: async () => replayer?.stop(), wake() {}, status: describe })
+      running.push({ isWorker: true, stop: async () => replayer?.stop(), wake() {}, status: describe })
       const lane = { transport: route.transport, consumer }
       const slowest = slowestOf(group)
       const senders = {
@@ -119,6 +119,7 @@ export async function startConsumers(
     const own = new BrokerConsumer({ ...options, subscribe })
     const check = consumerCheck(consumer, () => ({ isMember: own.isMember, trouble: counters.trouble }))
     running.push({
+      isWorker: true,
       stop: async () => void (await Promise.all([own.stop(), replayer?.stop()])),
       wake() {},
       status: describe,
@@ -238,6 +239,7 @@ class Counters implements ConsumerCounters {
     else if (event.type === 'lost') this.lost += 1
     else if (event.type === 'unsettled') this.unsettled += event.count
     if (event.type === 'unavailable') this.trouble = event.code
-    else if (event.type === 'handled' || event.type === 'settled') this.trouble = null
+    else if (event.type === 'handled' || event.type === 'settled' || event.type === 'recovered')
+      this.trouble = null
   }
 }

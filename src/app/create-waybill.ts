@@ -281,7 +281,12 @@ class Instance<Handle> implements Waybill<Handle> {
   async #stop(): Promise<void> {
     const failures: unknown[] = []
     for (let part = this.#running.pop(); part !== undefined; part = this.#running.pop()) {
-      await part.stop().catch((error: unknown) => failures.push(error))
+      // One after another each could take its whole time, and the last would take on work until its turn.
+      const others = part.isWorker === true ? this.#running.filter(({ isWorker }) => isWorker === true) : []
+      for (const other of others) this.#running.splice(this.#running.indexOf(other), 1)
+      await Promise.all(
+        [part, ...others].map((each) => each.stop().catch((error: unknown) => failures.push(error))),
+      )
     }
     // After everything that uses them.
     await this.#sends.close(this.#config.settings.stopTimeoutMs)

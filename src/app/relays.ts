@@ -100,6 +100,7 @@ export async function startRelay(parts: Parts, work: LaneWork, running: Running[
   await relay.start()
   const check = relayCheck(lane, () => relay.status(), settings)
   running.push({
+    isWorker: true,
     stop: () => relay.stop(),
     wake: ({ transport, isCommitted }) => {
       if (transport !== lane.transport) return

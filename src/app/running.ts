@@ -55,6 +55,8 @@ export interface WaybillStatus {
 
 /** Something that was started and has to be stopped again. */
 export interface Running {
+  /** It takes on work and may take its time to stop: all of these are told to at once. @default false */
+  readonly isWorker?: boolean
   stop(): Promise<void>
   /** For whom it may be: parts that read the outbox. */
   wake(news: News): void

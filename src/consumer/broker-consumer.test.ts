@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { delivery, setUpConsumer as setUp } from '../../test/fakes/consumer.ts'
 import { idOf } from '../../test/fakes/messages.ts'
+import { until } from '../testing/until.ts'
 import { CommitOutcomeUnknownError, WaybillError } from '../kernel/errors.ts'
 
 describe('a consumer of a broker', () => {
@@ -224,6 +225,20 @@ describe('a consumer of a broker', () => {
     broker.put(delivery('a', 0, 'A'))
     await consumer.stop()
     await onRevoking!(['orders/0'])
+  })
+
+  it('says that it is well again where what it could not settle was taken away', async () => {
+    const { broker, consumer, events } = setUp()
+    broker.settleErrors.push(new WaybillError('WB_BROKER_UNREACHABLE', 'no answer', { retryable: 'yes' }))
+    broker.onSettle = () => {
+      broker.onSettle = () => {}
+      broker.requests[0]!.onRevoked(['orders/0'])
+    }
+    broker.put(delivery('a', 0, 'A'))
+    await consumer.start()
+    await until('the end of the trouble', () => events.some(({ type }) => type === 'recovered'))
+    expect(events.map(({ type }) => type)).toEqual(['handled', 'unavailable', 'recovered'])
+    expect(broker.settled).toEqual([])
   })
 
   it('runs the first messages of an assignment alone and counted (O6)', async () => {

@@ -57,6 +57,8 @@ export class ConsumerRun {
    * what a turn was taken behind. Nor where a stream is settled first, or keeps its position in a transaction.
    */
   readonly #isInRow: boolean
+  /** Which of its loops have last met an error. */
+  readonly #troubled = new Set<Loop>()
   /** The last turn that ended left no pause due. */
   #isCalm = true
 
@@ -139,10 +141,11 @@ export class ConsumerRun {
         window.add(deliveries, (delivery) => this.#keyOf(delivery))
         for (const worker of this.#workers) worker.set()
         failpoint('consumer.after-receive')
+        this.#isWell('receiving')
         failures = deliveries.length > 0 ? 0 : failures + 1
       } catch (error) {
         failures += 1
-        this.#warn(describeError(error), 'could not receive from the broker')
+        this.#warn(describeError(error), 'could not receive from the broker', 'receiving')
       }
       if (failures > 0) await this.#pause(failures)
     }
@@ -223,6 +226,7 @@ export class ConsumerRun {
       isCalm = await this.#run(turn, { ...place, ...successor?.place })
       successor?.end()
       await this.#settlement.settle()
+      if (isCalm) this.#isWell('handling')
     } catch (error) {
       isCalm = false
       this.#warn(describeError(error), 'could not finish what was received')
@@ -308,12 +312,21 @@ export class ConsumerRun {
     await clock.sleep(backoffMs(failures, trouble, random), this.#stop.signal)
   }
 
-  #warn(error: ReturnType<typeof describeError>, message: string): void {
+  #warn(error: ReturnType<typeof describeError>, message: string, loop: Loop = 'handling'): void {
     const { consumer, logger } = this.#options
     logger.warn({ consumer, error }, message)
+    this.#troubled.add(loop)
     this.#parts.tell({ type: 'unavailable', consumer, code: error.code })
   }
+
+  /** What could not be settled may be another's by now: nothing that is handled or settled here would say that all is well. */
+  #isWell(loop: Loop): void {
+    if (this.#troubled.delete(loop) && this.#troubled.size === 0)
+      this.#parts.tell({ type: 'recovered', consumer: this.#options.consumer })
+  }
 }
+
+type Loop = 'receiving' | 'handling'
 
 function itemsOf({ kind, entries }: Turn): readonly WorkItem<WindowEntry>[] {
   const items: WorkItem<WindowEntry>[] = []

@@ -45,6 +45,8 @@ export type ConsumerEvent =
   | { readonly type: 'settled'; readonly consumer: string; readonly count: number }
   /** The store, or the broker, could not be reached; it is tried again after a pause. */
   | { readonly type: 'unavailable'; readonly consumer: string; readonly code: string }
+  /** What could not be reached is there again, or nothing is left to do there. */
+  | { readonly type: 'recovered'; readonly consumer: string }
 
 export type ConsumerListener = (event: ConsumerEvent) => void
 
@@ -84,6 +86,7 @@ function toDiagnostics(event: ConsumerEvent): void {
     }
     case 'unsettled':
     case 'settled':
+    case 'recovered':
       break
   }
 }

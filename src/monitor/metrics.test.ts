@@ -203,6 +203,14 @@ describe('metrics of the store', () => {
     )
   })
 
+  it('do not say that a channel has no dead letters where only the newest of all were looked at', async () => {
+    const dead = [{ channel: 'others', consumer: '', count: 20_000, isAtLeast: true }]
+    const { lines } = scene(async () => report({ lanes: [laneOf()], dead }))
+    const letters = (await lines()).filter((line) => line.startsWith('waybill_dead_letters{'))
+    expect(letters).toHaveLength(1)
+    expect(letters[0]).toContain('20000')
+  })
+
   it('are looked for once in five seconds, however many ask', async () => {
     const own = scene()
     await Promise.all([own.lines(), own.lines(), own.lines()])

@@ -79,6 +79,8 @@ function figuresOf(report: CensusReport): readonly Figure[] {
   const add = (metric: MetricName, value: number, labels: LabelValues): void => {
     figures.push({ metric, value, labels })
   }
+  // Only the newest are looked at: where there are more, none of a channel was found, which is not to say that there is none.
+  const isCut = report.dead.some(({ isAtLeast }) => isAtLeast)
   for (const { channel, consumer, ...lane } of report.lanes ?? []) {
     const labels = { channel, consumer }
     add('waybill.outbox.lag', (lane.oldestMs ?? 0) / 1000, labels)
@@ -89,7 +91,7 @@ function figuresOf(report: CensusReport): readonly Figure[] {
     add('waybill.outbox.blocked_keys', lane.blocked, labels)
     add('waybill.outbox.parked_keys', lane.parked, labels)
     const hasLetters = report.dead.some((each) => each.channel === channel && each.consumer === consumer)
-    if (!hasLetters) add('waybill.dead_letters', 0, labels)
+    if (!hasLetters && !isCut) add('waybill.dead_letters', 0, labels)
   }
   for (const { channel, consumer, count } of report.dead)
     add('waybill.dead_letters', count, { channel, consumer })

@@ -205,6 +205,26 @@ describe('consumers of the same database', () => {
 })
 
 describe('an instance', () => {
+  it('that is stopped tells all of its consumers at once, whatever one of them has under way', async () => {
+    const waybill = instance()
+    const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    waybill.consume(exact, { consumer: 'quick' }, ({ payload }, { tx }) => void note(tx, 'quick', payload))
+    // Registered last, so stopped first where it is one after another.
+    waybill.consume(exact, { consumer: 'slow' }, async () => {
+      begun.resolve()
+      await gate.promise
+    })
+    await waybill.start()
+    await place(waybill, ordersOf(1))
+    await begun.promise
+    const stopped = waybill.stop()
+    const held = `waybill.partitions where consumer = 'quick' and owner is not null`
+    await until('the end of the quick one', async () => (await count(held)) === 0)
+    expect(await count(`waybill.partitions where consumer = 'slow' and owner is not null`)).toBeGreaterThan(0)
+    gate.resolve()
+    await stopped
+  })
+
   it('that is stopped and at the same moment started again goes on delivering', async () => {
     const waybill = instance()
     waybill.consume(exact, { consumer: 'one' }, ({ payload }, { tx }) => void note(tx, 'one', payload))

@@ -81,11 +81,17 @@ describe('a summary', () => {
       { channel: 'orders', consumer: 'billing', count: 5, isAtLeast: false },
     ]
     const summary = summarise(report({ dead }), new Set(['orders']))
-    expect(summary.channels).toEqual([expect.objectContaining({ dead: 2 })])
+    expect(summary.channels).toEqual([expect.objectContaining({ dead: 2, isDeadAtLeast: false })])
     expect(summary.brokerDead).toEqual([{ channel: 'orders', consumer: 'billing', count: 5 }])
     expect(summary.warnings).toEqual([
       expect.objectContaining({ code: 'dead-letters', message: expect.stringContaining('7 dead letters') }),
     ])
+  })
+
+  it('does not say that a channel has none where only the newest were looked at', () => {
+    const dead = [{ channel: 'others', consumer: '', count: 100, isAtLeast: true }]
+    const { channels } = summarise(report({ dead }), new Set(['orders']))
+    expect(channels).toEqual([expect.objectContaining({ dead: 0, isDeadAtLeast: true })])
   })
 })
 

@@ -73,7 +73,8 @@ function channelSummary(lane: CensusLane, { relays, dead }: CensusReport): Chann
     inFlight: sumOf(own, ({ inFlight }) => inFlight[lane.channel]),
     perSecond: sumOf(own, ({ perSecond }) => perSecond[lane.channel]),
     dead: letters?.count ?? 0,
-    isDeadAtLeast: letters?.isAtLeast === true,
+    // One look for all: where it was cut, those of a channel that it found none of may be among the rest.
+    isDeadAtLeast: dead.some(({ isAtLeast }) => isAtLeast),
   }
 }
 

@@ -13,7 +13,9 @@ select (select count(*) from (select from ${s}.sent t where ${matches} limit $5:
  * all of its part of the batch or behind it. Rows are locked before that: of two replays the second waits and finds them gone.
  *
  * Under its old id a message that every local subscriber has in its inbox would be read by nobody, and stay: it is not moved.
- * It is written at the moment of the replay, or it would be older than everything and expire at once.
+ * It is written at the moment of the replay, or it would be older than everything and expire at once. What subscribers have handled of it
+ * counts as handled at that moment too, or it would be past its retention while the message waits for the others, and they would run it
+ * again (G2).
  */
 export function replayText(s: string, asNew: boolean): string {
   const isNeeded = asNew
@@ -32,7 +34,11 @@ gone as (
   where t.sent_at = w.sent_at and t.partition = w.partition and t.seq = w.seq and t.id = w.id
   returning t.sent_at, t.partition, t.seq, t.id),
 moved as materialized (
-  select w.*, w.id as new_id, w.headers as new_headers from wanted w join gone using (sent_at, partition, seq, id))`
+  select w.*, w.id as new_id, w.headers as new_headers from wanted w join gone using (sent_at, partition, seq, id)),
+renewed as (
+  update ${s}.inbox set processed_at = clock_timestamp() where ctid = any(array(
+    select (select n.ctid from ${s}.inbox n where n.consumer = u.consumer and n.message_id = m.id limit 1)
+    from moved m join ${s}.subscriptions u on u.channel = m.channel)))`
   return `
 with x as materialized (select pg_current_xact_id() as xid),
 picked as materialized (

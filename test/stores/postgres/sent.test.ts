@@ -335,6 +335,19 @@ describe('replaying what was sent', () => {
     expect(await waiting()).toEqual([ids[1]])
   })
 
+  test('keeps what another consumer has noted of it until that is as old again (G2)', async () => {
+    const street = await openStreet(url, store, { consumers: ['a', 'b'] })
+    const [id] = await publish(store, client, street.channel, message('k'))
+    for (const consumer of ['a', 'b']) await deliver(await openDesk(store, street, consumer))
+    await client.query(`delete from waybill.inbox where consumer = 'b'`)
+    await client.query(`update waybill.inbox set processed_at = now() - interval '13 days'`)
+    await replayAll()
+    expect(await store.inbox.purge(7 * day, 100)).toBe(0)
+    expect(await (await openDesk(store, street, 'a')).reader.read()).toEqual([])
+    const { rows } = await client.query('select consumer, message_id as id from waybill.inbox')
+    expect(rows).toEqual([{ consumer: 'a', id }])
+  })
+
   test('gives it under its old id to the local consumer that lacks it, and leaves what all have', async () => {
     const street = await openStreet(url, store, { consumers: ['a', 'b'] })
     const ids = await publish(store, client, street.channel, message('k'), message('k'))
