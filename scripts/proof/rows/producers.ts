@@ -153,6 +153,10 @@ export const producerRows: readonly Coverage[] = [
       test('test/relay/hand-over.test.ts', 'ends at once at a second SIGTERM, and another relay goes on'),
       test('test/relay/kafka.test.ts', 'where they are told to stop under load'),
       test('test/app/run.test.ts', 'lets the handler under way end at SIGTERM'),
+      test(
+        'test/transports/kafka/rebalance.test.ts',
+        'lets what is in hand be settled before its streams are given to a member that joins',
+      ),
     ],
   },
   {
