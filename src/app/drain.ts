@@ -72,8 +72,7 @@ export function createDrain(
       const remains = await patience.look(() => look(lanes, backlog, relays), until, signal)
       if (!remains.some(({ why }) => why === 'waiting' || why === 'held')) return { remains, isCut: false }
       if (signal.aborted || systemClock.now() >= until) return { remains, isCut: true }
-      if (quiet.lasts(JSON.stringify([remains, relays.map(({ counters }) => counters)])))
-        return { remains, isCut: false }
+      if (quiet.lasts(progressOf(remains, relays))) return { remains, isCut: false }
       await systemClock.sleep(lookEveryMs, signal)
     }
   }
@@ -137,8 +136,25 @@ async function lanesOf(
   return lanes
 }
 
+/** Of broker lanes: what the consumers of a local one do sends nothing. */
 function relaysOf({ parts }: WaybillStatus): readonly RelayStatus[] {
-  return parts.flatMap((part) => (part.kind === 'relay' && part.relay !== null ? [part.relay] : []))
+  return parts.flatMap((part) =>
+    part.kind === 'relay' && part.relay?.lane.consumer === '' ? [part.relay] : [],
+  )
+}
+
+/**
+ * Differs where messages have moved on. How many are left says so, until there are more than were looked at: then what relays have
+ * got rid of does. Neither why one is left nor how often it was tried is progress: a destination that is down is probed for ever.
+ */
+function progressOf(remains: readonly Undelivered[], relays: readonly RelayStatus[]): string {
+  const left = remains.reduce((sum, { count }) => sum + count, 0)
+  if (!remains.some(({ isAtLeast }) => isAtLeast)) return String(left)
+  const gone = relays.map(({ counters }) => {
+    const { confirmed, taken, buried, blocked, followers, expired } = counters
+    return confirmed + taken + buried + blocked + followers + expired
+  })
+  return [left, ...gone].join()
 }
 
 async function look(
@@ -148,7 +164,7 @@ async function look(
 ): Promise<readonly Undelivered[]> {
   const remains: Undelivered[] = []
   for (const { transport, channels, mark } of lanes) {
-    const relay = relays.find(({ lane }) => lane.transport === transport && lane.consumer === '')
+    const relay = relays.find(({ lane }) => lane.transport === transport)
     for (const { kind, ...part } of await backlog.look(transport, channels, mark)) {
       const failing = relay?.vitals.failing.find(({ channel }) => channel === part.channel)
       const isHeld = kind === 'waiting' && failing !== undefined
