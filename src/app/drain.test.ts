@@ -122,3 +122,10 @@ it('where more is left than can be counted, probes are no progress, and what rel
   })
   expect(moves).toEqual({ remains: [], isCut: false })
 })
+
+it('looks again where all that was looked at cannot be sent now, and there may be more behind it', async () => {
+  const looks = [[{ kind: 'delayed', count: 10_000, isAtLeast: true } as const], 3, 0]
+  expect(await drain({ leaseMs: 60_000, looks })).toEqual({ remains: [], isCut: false })
+  const delayed = await drain({ leaseMs: 1, looks: looks.slice(0, 1) })
+  expect(delayed).toMatchObject({ remains: [{ why: 'delayed', isAtLeast: true }], isCut: false })
+})

@@ -70,7 +70,9 @@ export function createDrain(
     for (;;) {
       const relays = relaysOf(status())
       const remains = await patience.look(() => look(lanes, backlog, relays), until, signal)
-      if (!remains.some(({ why }) => why === 'waiting' || why === 'held')) return { remains, isCut: false }
+      // Behind those that were looked at there may be some that can be sent now.
+      if (!remains.some(({ why, isAtLeast }) => why === 'waiting' || why === 'held' || isAtLeast))
+        return { remains, isCut: false }
       if (signal.aborted || systemClock.now() >= until) return { remains, isCut: true }
       if (quiet.lasts(progressOf(remains, relays))) return { remains, isCut: false }
       await systemClock.sleep(lookEveryMs, signal)
