@@ -1,3 +1,4 @@
+import type { Clock } from '../kernel/clock.ts'
 import { diagnostic } from '../kernel/diagnostics.ts'
 import { describeError } from '../kernel/errors.ts'
 import type { CleanupSurvey } from '../ports/cleaner.ts'
@@ -54,7 +55,7 @@ type Retention = Pick<Settings, 'inboxRetentionMs' | 'retainMs'>
 
 const mostCounted = 1_000_000
 
-export function createCleanupDesk(store: () => CleanupStore, settings: Retention): CleanupDesk {
+export function createCleanupDesk(store: () => CleanupStore, settings: Retention, clock: Clock): CleanupDesk {
   return {
     async look() {
       const { cleaner, sent } = store()
@@ -64,32 +65,42 @@ export function createCleanupDesk(store: () => CleanupStore, settings: Retention
       const isKept = retainMs > 0
       return { ...survey, kept, sentDays: isKept ? pastDays : [], sent: isKept ? pastMessages : 0 }
     },
-    run: (options = {}) => cleanUp(store(), settings, options),
+    run: (options = {}) => cleanUp({ store: store(), settings, clock }, options),
   }
+}
+
+interface Cleanup {
+  readonly store: CleanupStore
+  readonly settings: Retention
+  readonly clock: Clock
 }
 
 /**
  * Where sent messages are not kept (`retainMs` is 0) those of another time, or of another process that keeps them, are left alone.
  */
 async function cleanUp(
-  store: CleanupStore,
-  settings: Retention,
+  { store, settings, clock }: Cleanup,
   { signal, onProgress }: CleanupOptions,
 ): Promise<Cleaned> {
   const { inboxRetentionMs, retainMs } = settings
+  const began = clock.now()
   const isStopped = (): boolean => signal?.aborted === true
   let cleaned: Cleaned = { inbox: 0, relays: 0, sentDays: 0, sent: 0 }
   const note = (more: Partial<Cleaned>): void => {
     cleaned = { ...cleaned, ...more }
     onProgress?.(cleaned)
   }
-  for (let deleted = batch; deleted === batch && !isStopped();) {
-    deleted = await store.inbox.purge(inboxRetentionMs, batch)
+  // Only 0 says that nothing is left: a batch has fewer where it met rows that must stay.
+  for (let deleted = 1; deleted > 0 && !isStopped();) {
+    // What grows old meanwhile is the next cleanup's: where messages are handled all the time this one would have no end.
+    const tookMs = clock.now() - began
+    deleted = await store.inbox.purge(inboxRetentionMs + tookMs, batch)
     if (deleted > 0 && purgedEvents.hasSubscribers) purgedEvents.publish({ count: deleted })
     note({ inbox: cleaned.inbox + deleted })
   }
   note({ relays: await store.cleaner.forgetRelays() })
   if (retainMs === 0) return cleaned
+  // Here fewer say so: of what is past nothing must stay.
   for (let deleted = batch; deleted === batch && !isStopped();) {
     const { days, messages } = await store.sent.tidy(retainMs, batch)
     deleted = messages
@@ -125,7 +136,7 @@ export function startCleanup(parts: Pick<Parts, 'config' | 'store' | 'clock'>, r
         const onProgress = ({ inbox }: Cleaned): void => {
           forgotten = before + inbox
         }
-        await cleanUp(store, settings, { signal: stop.signal, onProgress })
+        await cleanUp({ store, settings, clock }, { signal: stop.signal, onProgress })
       })
       await clock.sleep(settings.cleanupIntervalMs, stop.signal)
     }

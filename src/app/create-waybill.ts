@@ -132,7 +132,7 @@ class Instance<Handle> implements Waybill<Handle> {
     this.keys = known.guard(createKeyDesk(desk))
     this.sent = known.guard(createSentDesk({ ...desk, clock }))
     this.subscriptions = known.guard(createSubscriptionDesk(desk))
-    this.cleanup = known.guard(createCleanupDesk(desk.store, settings))
+    this.cleanup = known.guard(createCleanupDesk(desk.store, settings, clock))
     this.partitions = known.guard(createPartitionDesk(config, desk.store))
     this.drain = createDrain(config, desk.store, () => this.status())
     const { applicationName, source } = settings

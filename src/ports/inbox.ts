@@ -46,8 +46,8 @@ export interface Inbox {
   /**
    * Deletes at most `limit` inbox rows that were written more than `olderThanMs` ago by the database's clock (G1, G2), and
    * returns how many; 0 where nothing is left to delete. Rows stay whose message still waits in the outbox, has a line, or is a
-   * dead letter of that consumer; they are looked at again when they are that old once more. One process at a time: another
-   * that is at it meanwhile gets 0.
+   * dead letter of that consumer; they are looked at again when they are that old once more. Counted starts of that age go by the same
+   * rules, all of them at each call. One process at a time: another that is at it meanwhile gets 0.
    */
   purge(olderThanMs: number, limit: number): Promise<number>
   /**

@@ -17,22 +17,30 @@ export function createPurge(connection: Connection, s: string): Inbox['purge'] {
   const attempts = purgeText(s, 'attempts', 'counted_at')
 
   /** What a batch found and must keep, it has put off: the next one looks further, until something goes or nothing is left. */
-  async function batch(text: string, olderThanMs: number, limit: number): Promise<number> {
+  async function purge(text: string, olderThanMs: number, limit: number): Promise<Batch> {
     for (let look = 0; look < mostLooks; look++) {
-      const [row] = await connection.query<{ seen: number; deleted: number }>(
+      const [row] = await connection.query<Batch>(
         { text, values: [olderThanMs, limit] },
         'delete what is past its retention',
       )
-      const { seen, deleted } = row!
-      if (deleted > 0 || seen < limit) return deleted
+      if (row!.deleted > 0 || row!.seen < limit) return row!
     }
-    return 0
+    return { seen: 0, deleted: 0 }
   }
 
   return async (olderThanMs, limit) => {
-    await batch(attempts, olderThanMs, limit)
-    return await batch(inbox, olderThanMs, limit)
+    // All of them: it is the rows of the inbox that the caller is told of, and those may be at their end before.
+    let last: Batch
+    do last = await purge(attempts, olderThanMs, limit)
+    while (last.deleted > 0 && last.seen === limit)
+    return (await purge(inbox, olderThanMs, limit)).deleted
   }
+}
+
+interface Batch {
+  /** Rows that are old enough, up to the limit. */
+  readonly seen: number
+  readonly deleted: number
 }
 
 /**

@@ -1,5 +1,7 @@
 import type pg from 'pg'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { createCleanupDesk } from '../../../src/app/cleanup.ts'
+import { systemClock } from '../../../src/kernel/clock.ts'
 import { newMessageId } from '../../../src/kernel/ids.ts'
 import { headersFrom } from '../../../src/kernel/message.ts'
 import type { Store } from '../../../src/ports/store.ts'
@@ -261,6 +263,28 @@ describe('purging the inbox', () => {
       `select message_id as id from waybill.attempts where consumer = 'starter'`,
     )
     expect(idsOf(rows).toSorted()).toEqual([again, young, waiting].toSorted())
+  })
+})
+
+describe('a cleanup', () => {
+  test('goes on past batches with rows that it must keep, for the inbox and for counted starts', async () => {
+    const [needed] = ids(1)
+    await handled('many', 3 * day, needed!)
+    await observer.query(
+      `insert into waybill.dead (consumer, id, channel, payload, content_type, headers, created_at, attempts, reason, error_code, error)
+       values ('many', $1, 'c', 'x', 'a/b', '{}', now(), 1, 'rejected', 'E', 'e')`,
+      [needed],
+    )
+    await observer.query(`
+      insert into waybill.inbox (consumer, message_id, processed_at)
+        select 'many', gen_random_uuid(), now() - interval '2 days' from generate_series(1, 10000);
+      insert into waybill.attempts (consumer, message_id, starts, counted_at)
+        select 'many', gen_random_uuid(), 1, now() - interval '2 days' from generate_series(1, 20001)`)
+    const desk = createCleanupDesk(() => store, { inboxRetentionMs: day, retainMs: 0 }, systemClock)
+    expect(await desk.run()).toMatchObject({ inbox: 10_000 })
+    expect(await noted('many')).toEqual([needed])
+    const { rows } = await observer.query('select count(*)::int as count from waybill.attempts')
+    expect(rows).toEqual([{ count: 0 }])
   })
 })
 
