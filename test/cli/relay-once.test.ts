@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { postgresDatabase } from '../setup/servers.ts'
-import { type CommandResult, runWaybill } from './waybill-command.ts'
+import { type CommandResult, runWaybill, startWaybill } from './waybill-command.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'waybill-once-'))
 const source = fileURLToPath(new URL('../../src', import.meta.url))
@@ -18,22 +18,46 @@ beforeAll(async () => {
   const { url } = await postgresDatabase()
   writeFileSync(
     config,
-    `import { defineChannel, defineConfig } from '${source}/index.ts'
+    `import { once } from 'node:events'
+     import { setTimeout } from 'node:timers/promises'
+     import { defineChannel, defineConfig } from '${source}/index.ts'
      import { postgresStore } from '${source}/postgres.ts'
      import { countingBroker } from '${broker}'
-     const { capabilities, kind } = countingBroker('none', { hangs: false })
+     const { capabilities: plain, kind } = countingBroker('none')
+     const capabilities = { ...plain, dispatches: true }
      const fates = {
        good: { outcome: 'confirmed' },
+       slow: { outcome: 'confirmed' },
        poor: { outcome: 'rejected', scope: 'message', retryable: true, code: 'POOR', reason: 'not this one' },
        gone: { outcome: 'rejected', scope: 'destination', retryable: true, code: 'GONE', reason: 'nobody there' },
      }
-     const publish = async (batch) => batch.map(({ address }) => fates[address])
-     const transport = { kind, capabilities, close: async () => {}, openPublisher: async () => ({ publish, close: async () => {} }) }
+     const publish = async (batch) => {
+       if (batch.some(({ address }) => address === 'slow')) {
+         const told = once(process, 'SIGTERM')
+         process.stderr.write('sending\\n')
+         await told
+       }
+       return batch.map(({ address }) => fates[address])
+     }
+     // Longer than it takes to see that nothing waits.
+     const dispatch = async (batch) => {
+       await setTimeout(1000)
+       return batch.map(() => ({ outcome: 'dropped', code: 'GONE', reason: 'nobody there' }))
+     }
+     const close = async () => {}
+     const transport = {
+       kind, capabilities, close,
+       openPublisher: async () => ({ publish, close }),
+       openDispatcher: async () => ({ dispatch, isReady: async () => true, close }),
+     }
      const channel = (name, ordered) => defineChannel({ name, ordered, ...(ordered ? { key: () => 'k' } : {}) })
      export default defineConfig({
        store: postgresStore({ connectionString: '${url}' }),
        transports: { test: { kind, capabilities, open: () => transport } },
-       channels: [channel('good', false), channel('poor', true), channel('gone', false)],
+       channels: [
+         channel('good', false), channel('slow', false), channel('poor', true), channel('gone', false),
+         defineChannel({ name: 'viewed', guarantee: 'at-most-once' }),
+       ],
        leaseMs: 1000, publishTimeoutMs: 200, retryInitialMs: 600_000, retryMaxMs: 600_000, logLevel: 'error',
      })`,
   )
@@ -131,5 +155,36 @@ describe('waybill relay --once', () => {
     const { code, stderr } = await runWaybill(['relay', '--config', config, '--time-limit', '5s'])
     expect(code).toBe(2)
     expect(stderr).toContain('--once')
+  })
+
+  it('does not count as delivered what was taken, and then could not be sent while it stopped', async () => {
+    await publish('viewed', null)
+    const { code, stdout } = await once('--json')
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ remains: [], relays: [{ taken: 1, lost: 1 }] })
+    await publish('viewed', null)
+    expect((await once()).stdout).toBe('0 messages delivered; nothing is left.\n')
+  })
+})
+
+describe('waybill relay', () => {
+  it('counts what ended after it was told to stop', async () => {
+    await publish('slow', null)
+    const relay = startWaybill([
+      'relay',
+      '--config',
+      config,
+      '--json',
+      '--lease-ms',
+      '30s',
+      '--publish-timeout-ms',
+      '20s',
+    ])
+    await relay.sees('sending')
+    relay.process.kill('SIGTERM')
+    const { code, stdout } = await relay.ended
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ relays: [{ transport: 'test', sent: 1, confirmed: 1 }] })
+    expect(await left()).toBe(0)
   })
 })

@@ -119,6 +119,7 @@ async function runOnce(
   return interruption.exitCode() ?? (report.remains.length > 0 ? exitCodes.failed : 0)
 }
 
+/** To be asked for before `stop()`, after which a Waybill has no parts; their counters go on until it has ended. */
 function relaysOf(waybill: Waybill): readonly RelayStatus[] {
   return waybill
     .status()
