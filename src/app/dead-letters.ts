@@ -7,9 +7,9 @@ import type {
   DeadLetterSummary,
   DeadLetterTarget,
   FullDeadLetter,
-  LeftReason,
 } from '../ports/dead-letters.ts'
 import { audit } from './audit.ts'
+import { type Left, LeftCounts, plain } from './left.ts'
 import {
   checkDeadLetters,
   checkLimit,
@@ -31,12 +31,6 @@ export interface OperationOptions {
   readonly limit?: number | undefined
   /** Aborting ends between two transactions; what is done is done. */
   readonly signal?: AbortSignal | undefined
-}
-
-/** What was left where it is, and why. */
-export interface Left {
-  readonly why: LeftReason
-  readonly count: number
 }
 
 export interface ReplayReport {
@@ -240,22 +234,4 @@ function namesOneKey({ channel, key, consumer: _consumer, upTo: _upTo, ...more }
   return (
     channel !== undefined && key !== undefined && Object.values(more).every((value) => value === undefined)
   )
-}
-
-class LeftCounts {
-  readonly #counts = new Map<LeftReason, number>()
-
-  add(left: readonly Left[]): void {
-    for (const { why, count } of left) this.#counts.set(why, (this.#counts.get(why) ?? 0) + count)
-  }
-
-  get list(): readonly Left[] {
-    return [...this.#counts].map(([why, count]) => ({ why, count }))
-  }
-}
-
-function plain<Report extends { readonly left: LeftCounts }>(
-  report: Report,
-): Omit<Report, 'left'> & { readonly left: readonly Left[] } {
-  return { ...report, left: report.left.list }
 }

@@ -86,7 +86,7 @@ describe('the desk of held keys', () => {
       [null, 'retrying'],
       ['b', 'blocked'],
     ])
-    expect(await desk.skip({ all: true })).toEqual({ skipped: 3, gone: 1, returned: 0, left: 0 })
+    expect(await desk.skip({ all: true })).toEqual({ skipped: 3, gone: 1, returned: 0, left: [] })
     expect(lines.skipped).toEqual([1n, 3n, 4n, 5n])
     expect(logged).toMatchObject([{ action: 'keys.skip', skipped: 3, gone: 1 }])
   })
@@ -97,13 +97,26 @@ describe('the desk of held keys', () => {
       skipped: 1,
       gone: 0,
       returned: 3,
-      left: 0,
+      left: [],
     })
     expect(lines.replayed).toEqual([
       { key: { consumer: '', channel: 'orders', key: 'a' }, withoutHead: true },
     ])
-    lines.replay = { returned: 0, asked: 0, left: [{ why: 'no-channel', count: 2 }] }
-    expect(await desk.skip({ key: 'a' })).toEqual({ skipped: 0, gone: 0, returned: 0, left: 2 })
+  })
+
+  it('says why messages stay parked, added up over keys', async () => {
+    const { lines, desk, logged } = setUp([
+      ['a', 'parked'],
+      ['b', 'parked'],
+    ])
+    const left = [
+      { why: 'no-place', count: 2 },
+      { why: 'no-channel', count: 1 },
+    ] as const
+    lines.replay = { returned: 0, asked: 0, left }
+    const sum = left.map(({ why, count }) => ({ why, count: 2 * count }))
+    expect(await desk.skip({ all: true })).toEqual({ skipped: 0, gone: 0, returned: 0, left: sum })
+    expect(logged).toMatchObject([{ action: 'keys.skip', left: sum }])
   })
 
   it('keeps to a limit, and ends where it is told to', async () => {

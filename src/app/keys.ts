@@ -3,6 +3,7 @@ import type { DeadLetters } from '../ports/dead-letters.ts'
 import type { HeldKey, KeyFilter, KeyPage, Keys, LineName } from '../ports/keys.ts'
 import { audit } from './audit.ts'
 import type { OperationOptions } from './dead-letters.ts'
+import { type Left, LeftCounts, plain } from './left.ts'
 import {
   checkKeys,
   checkLimit,
@@ -28,8 +29,8 @@ export interface SkipReport {
   readonly gone: number
   /** Messages that came back from behind parked heads. */
   readonly returned: number
-  /** Messages that stay parked, because their channel or consumer is not registered any more. */
-  readonly left: number
+  /** Messages that stay parked, and why. */
+  readonly left: readonly Left[]
 }
 
 /** Keys that are held by a message which fails. Each change is logged with who made it. */
@@ -79,7 +80,7 @@ export function createKeyDesk({ store, logger, onReturned }: KeyDeskParts): KeyD
     async skip(filter, options = {}) {
       const own = checkSelected(filter, checkKeys)
       checkOptions(options)
-      const report = { skipped: 0, gone: 0, returned: 0, left: 0 }
+      const report = { skipped: 0, gone: 0, returned: 0, left: new LeftCounts() }
       const met = new Set<string>()
       try {
         await walk(store().keys, own, options, async (lines) => {
@@ -94,10 +95,10 @@ export function createKeyDesk({ store, logger, onReturned }: KeyDeskParts): KeyD
           }
         })
       } finally {
-        audit(logger, 'keys.skip', own, report)
+        audit(logger, 'keys.skip', own, plain(report))
         onReturned()
       }
-      return report
+      return plain(report)
     },
   }
 }
@@ -105,14 +106,14 @@ export function createKeyDesk({ store, logger, onReturned }: KeyDeskParts): KeyD
 async function releaseFollowers(
   deadLetters: DeadLetters,
   { consumer, channel, key }: HeldKey,
-  report: { skipped: number; returned: number; left: number },
+  report: { skipped: number; returned: number; readonly left: LeftCounts },
 ): Promise<void> {
   const { returned, left } = await deadLetters.replay({
     key: { consumer, channel, key: key! },
     withoutHead: true,
   })
   report.returned += returned
-  for (const { count } of left) report.left += count
+  report.left.add(left)
   if (left.length === 0) report.skipped += 1
 }
 

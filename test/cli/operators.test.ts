@@ -271,6 +271,22 @@ describe('waybill keys', () => {
     })
     expect([await count('outbox'), await count('dead'), await count('blocked')]).toEqual([2, 1, 0])
   })
+
+  it('says why messages behind the head of a parked key stay there', async () => {
+    await die(['ann', 'ann', 'ann'])
+    await hold('ann', 'parked')
+    await client.query(`update waybill.dead set channel = 'old'; update waybill.blocked set channel = 'old'`)
+    expect(await run('keys', 'skip', '--all', '--yes')).toMatchObject({
+      code: 1,
+      stdout:
+        'Skipped: 0.\n' +
+        'Left: 2 of a channel that is not registered. Run `waybill migrate` with a configuration that lists it.\n',
+    })
+    expect(await json('keys', 'skip', '--all', '--yes')).toMatchObject([
+      1,
+      { left: [{ why: 'no-channel', count: 2 }] },
+    ])
+  })
 })
 
 describe('waybill unsubscribe', () => {

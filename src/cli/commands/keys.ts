@@ -3,6 +3,7 @@ import type { KeyDesk } from '../../app/keys.ts'
 import type { KeySelection } from '../../app/operator-filters.ts'
 import type { HeldKey, LineName } from '../../ports/keys.ts'
 import { addConfirmFlags, type ConfirmFlags, confirmed } from '../confirm.ts'
+import { leftText } from '../dead-letter-text.ts'
 import { exitCodes } from '../failure.ts'
 import { addFilterFlags, type FilterFlags, keySelection, mustName, wholeNumber } from '../filter-flags.ts'
 import { heldKeysText, keySteps } from '../key-text.ts'
@@ -131,11 +132,9 @@ function addSkip(keys: Command, onExitCode: (code: number) => void): void {
             `Skipped: ${report.skipped}.`,
             ...(report.gone > 0 ? [`${report.gone} had been delivered meanwhile.`] : []),
             ...(report.returned > 0 ? [`${report.returned} came back from behind them.`] : []),
-            ...(report.left > 0
-              ? [`${report.left} stay parked: their channel or consumer is not registered any more.`]
-              : []),
+            ...report.left.map(({ why, count }) => leftText(why, count)),
           ],
-          isWhole: report.left === 0,
+          isWhole: report.left.length === 0,
         }
       })
     })
