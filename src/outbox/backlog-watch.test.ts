@@ -55,7 +55,7 @@ function setUp() {
     await stopping
   }
   onTestFinished(stop)
-  return { clock, watch, lines, count, stop, stops: () => stops }
+  return { clock, watch, lines, asked, count, stop, stops: () => stops }
 }
 
 describe('a channel with `maxPending`', () => {
@@ -166,6 +166,23 @@ describe('the counting', () => {
     await stop()
     expect(watch.isUsed).toBe(false)
     expect(stops()).toBe(2)
+    watch.admit(orders, 1)
+    await count(100)
+    expect(() => watch.admit(orders, 1)).toThrow(expect.objectContaining(full))
+  })
+
+  it('does not begin anew with what is published while it stops, and does with what is published after it', async () => {
+    const { watch, asked, count, stops } = setUp()
+    watch.admit(orders, 1)
+    await count()
+    const [counting] = asked.splice(0)
+    const stopping = watch.stop()
+    watch.admit(orders, 1)
+    counting!.answer(0)
+    await stopping
+    expect(asked).toEqual([])
+    expect(watch.isUsed).toBe(false)
+    expect(stops()).toBe(1)
     watch.admit(orders, 1)
     await count(100)
     expect(() => watch.admit(orders, 1)).toThrow(expect.objectContaining(full))

@@ -54,6 +54,7 @@ export class BacklogWatch {
   readonly #watched = new Map<string, Watched>()
   #running: { readonly ended: AbortController; readonly done: Promise<void> } | null = null
   #rest: AbortController | null = null
+  #stopping: Promise<void> | null = null
 
   constructor(options: BacklogWatchOptions) {
     this.#options = options
@@ -84,13 +85,21 @@ export class BacklogWatch {
     }))
   }
 
-  async stop(): Promise<void> {
+  /** Counting begins with no publish meanwhile, only with one after it: nobody would end what began now. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#end().finally(() => {
+      this.#watched.clear()
+      this.#stopping = null
+    })
+    return this.#stopping
+  }
+
+  async #end(): Promise<void> {
     const running = this.#running
     this.#running = null
     running?.ended.abort()
     this.#rest?.abort()
     await running?.done
-    this.#watched.clear()
     await this.#options.stopped()
   }
 
@@ -102,7 +111,7 @@ export class BacklogWatch {
       this.#watched.set(channel, watched)
       this.#rest?.abort()
     }
-    if (this.#running === null) {
+    if (this.#running === null && this.#stopping === null) {
       const ended = new AbortController()
       this.#running = { ended, done: this.#run(ended.signal) }
     }
