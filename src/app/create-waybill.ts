@@ -320,7 +320,9 @@ class Instance<Handle> implements Waybill<Handle> {
   async #closeAll(): Promise<void> {
     await this.#sends.close(this.#config.settings.stopTimeoutMs)
     await this.#transports.closeAll()
-    await Promise.all([this.#waking.flush(), this.#backlog.stop()])
+    await this.#waking.flush()
+    // At the very end: a publish after it begins to count anew, and must do so on a store that is not closed.
+    await this.#backlog.stop()
     const store = this.#store
     this.#store = null
     await store?.close()
