@@ -108,6 +108,7 @@ export class ConsumerRun {
       this.#once.revoke(streams)
     }
     this.#room.set()
+    this.#departures.look()
   }
 
   /**
@@ -124,6 +125,7 @@ export class ConsumerRun {
   drop(stream: string, assignment: number): void {
     this.#parts.window.drop(stream, assignment)
     this.#room.set()
+    this.#departures.look()
   }
 
   async #receiveAll(): Promise<void> {
@@ -226,7 +228,9 @@ export class ConsumerRun {
       isCalm = await this.#run(turn, { ...place, ...successor?.place })
       successor?.end()
       await this.#settlement.settle()
-      if (isCalm) this.#isWell('handling')
+      // An idle one knows nothing of what keeps another from its end.
+      const isLast = this.#slots.busy <= (turn.entries.length > 0 ? 1 : 0)
+      if (isCalm && isLast) this.#isWell('handling')
     } catch (error) {
       isCalm = false
       this.#warn(describeError(error), 'could not finish what was received')

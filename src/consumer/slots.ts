@@ -10,6 +10,11 @@ export class Slots {
   readonly #running = new Map<string, number>()
   #busy = 0
 
+  /** Turns that are under way. */
+  get busy(): number {
+    return this.#busy
+  }
+
   constructor(handlers: HandlerTable) {
     this.#handlers = handlers
     this.count = Math.max(1, ...[...handlers.values()].map(({ concurrency }) => concurrency ?? 1))

@@ -37,10 +37,15 @@ export interface GroupMemberOptions {
   /** How long the broker waits for partitions to be given back. */
   readonly rebalanceTimeoutMs: number
   readonly requestTimeoutMs: number
-  /** Called when the assignment is about to change; the broker waits for this member meanwhile. */
+  /** Called when the assignment is about to change; the broker waits for this member meanwhile. Never rejects. */
   readonly onRevoking: () => Promise<void>
   /** Called with each assignment; when it returns, what was had before and is not in it is given back. */
   readonly onAssigned: (assigned: readonly GroupAssignment[]) => void
+}
+
+interface Share {
+  readonly partitions: TopicPartitions
+  readonly assigned: readonly GroupAssignment[]
 }
 
 const joining = 0
@@ -60,6 +65,9 @@ export class GroupMember implements Membership, GroupSession {
   readonly #options: GroupMemberOptions
   #epoch = joining
   #owned: TopicPartitions | undefined
+  /** What it is to have once it has handed back what it has. */
+  #next: Share | undefined
+  #handBack: 'none' | 'begun' | 'done' = 'none'
   #intervalMs = presetIntervalMs
   /** When the last heartbeat left whose answer was taken in. */
   #beatAt = -Infinity
@@ -88,13 +96,13 @@ export class GroupMember implements Membership, GroupSession {
     try {
       while (!signal.aborted) {
         try {
+          this.#change()
           const leftAt = systemClock.now()
           const answer = await withDeadline(this.#beat(this.#epoch), requestTimeoutMs, 'A heartbeat', signal)
-          const isChanged = await this.#accept(answer, signal)
+          await this.#accept(answer, signal)
           this.#beatAt = leftAt
           this.#tell()
-          // What was given back is told at once: others wait for it.
-          if (!isChanged) await this.#hurry.wait(this.#intervalMs, signal)
+          await this.#hurry.wait(this.#intervalMs, signal)
         } catch (error) {
           coordinator.judge(error)
           if (signal.aborted) return
@@ -154,25 +162,36 @@ export class GroupMember implements Membership, GroupSession {
     return api.async(connection, groupId, memberId, epoch, null, null, ...rest)
   }
 
-  /** Whether there is an assignment that differs from the one before. */
-  async #accept(answer: HeartbeatResponse, signal: AbortSignal): Promise<boolean> {
+  /** An assignment that differs from the one before is taken over by {@link #change}, once that is handed back. */
+  async #accept(answer: HeartbeatResponse, signal: AbortSignal): Promise<void> {
     const { memberEpoch, heartbeatIntervalMs, assignment } = answer
     if (heartbeatIntervalMs > 0) this.#intervalMs = heartbeatIntervalMs
-    const next = assignment?.topicPartitions
-    if (next === undefined || (this.#owned !== undefined && textOf(next) === textOf(this.#owned))) {
-      this.#epoch = memberEpoch
-      return false
+    const partitions = assignment?.topicPartitions
+    const last = this.#next?.partitions ?? this.#owned
+    if (partitions !== undefined && (last === undefined || textOf(partitions) !== textOf(last))) {
+      const assigned = await this.#name(partitions)
+      if (signal.aborted) return
+      this.#next = { partitions, assigned }
     }
-    const assigned = await this.#name(next)
-    if (signal.aborted) return false
     // Another epoch comes only with partitions that are added (KIP-848): what is taken away stays this member's, under the epoch it had,
-    // until its next heartbeat gives it back.
+    // until a heartbeat gives it back. Until then heartbeats own it still, so that the session lasts.
     this.#epoch = memberEpoch
-    await this.#options.onRevoking()
-    if (signal.aborted) return false
-    this.#owned = next
+    if (this.#next === undefined || this.#handBack !== 'none') return
+    this.#handBack = 'begun'
+    void this.#options.onRevoking().then(() => {
+      this.#handBack = 'done'
+      // Others wait for it.
+      this.#hurry.open()
+    })
+  }
+
+  #change(): void {
+    if (this.#next === undefined || this.#handBack !== 'done') return
+    const { partitions, assigned } = this.#next
+    this.#next = undefined
+    this.#handBack = 'none'
+    this.#owned = partitions
     this.#options.onAssigned(assigned)
-    return true
   }
 
   async #name(partitions: TopicPartitions): Promise<GroupAssignment[]> {

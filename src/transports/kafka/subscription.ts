@@ -131,7 +131,7 @@ export class KafkaSubscription implements Subscription {
   /** One membership. Rejects when it is lost, resolves when the subscription closes. */
   async #belong(): Promise<void> {
     const { kafka, settings, applicationName, request } = this.#options
-    const client = groupClient(kafka, settings, applicationName, request.consumer, async () => this.#handBack)
+    const client = groupClient(kafka, settings, applicationName, request.consumer, () => this.#beforeJoin())
     const coordinator = new Coordinator(kafka, client, request.consumer)
     const { promise: lost, reject: lose, resolve } = Promise.withResolvers<void>()
     // It may be rejected when nobody waits any more.
@@ -209,9 +209,15 @@ export class KafkaSubscription implements Subscription {
     return true
   }
 
+  /** Where nothing is handed back its membership is over, or in doubt: what it has may be another's, who may be long about handing back. */
+  async #beforeJoin(): Promise<void> {
+    if (this.#handBack === undefined) void this.#end()
+    else await this.#handBack
+  }
+
   /**
    * Lets what is under way end and be settled, before this member says that its partitions can be given to others. No longer than for half a
-   * session: it sends no heartbeat meanwhile, and a member that is not heard is not waited for.
+   * session: with the `classic` protocol it sends no heartbeat meanwhile, and a member that is not heard is not waited for.
    */
   #giveBack(): Promise<void> {
     const assignment = this.#assignment
@@ -237,7 +243,6 @@ export class KafkaSubscription implements Subscription {
 
   #begin(share: Share): void {
     if (this.#closed.signal.aborted) return
-    this.#handBack = undefined
     const { kafka, settings, logger, request } = this.#options
     const landed = this.#end()
     this.#failures = 0
@@ -264,6 +269,7 @@ export class KafkaSubscription implements Subscription {
   async #end(): Promise<void> {
     const assignment = this.#assignment
     this.#assignment = undefined
+    this.#handBack = undefined
     if (assignment === undefined) return
     const landed = assignment.end()
     if (assignment.streams.length > 0) this.#options.request.onRevoked(assignment.streams)
