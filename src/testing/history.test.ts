@@ -1,7 +1,7 @@
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { mergeHistories, parseHistory, readHistory, recordHistory } from './history.ts'
 
 function folder(): string {
@@ -40,6 +40,47 @@ test('a recorder that is closed twice closes once, and a new one appends', () =>
     recorder.close()
   }
   expect(readHistory([file]).map(({ id }) => id)).toEqual(['m1', 'm2'])
+})
+
+describe('a new life in the file of one that was killed', () => {
+  /** The file of two lives; `end` makes the end that the first one left. */
+  function afterDeath(end: (file: string) => void): string {
+    const file = join(folder(), 'a.ndjson')
+    using first = recordHistory(file, 'a')
+    first.note({ type: 'ok', f: 'wire', id: 'm1' })
+    first.note({ type: 'ok', f: 'wire', id: 'm2' })
+    end(file)
+    using second = recordHistory(file, 'a')
+    second.note({ type: 'ok', f: 'wire', id: 'm3' })
+    return file
+  }
+  const idsIn = (file: string): readonly (string | null)[] => readHistory([file]).map(({ id }) => id)
+
+  test.each([
+    ['short', ''],
+    ['long', 'h'.repeat(10_000)],
+  ])('leaves out the %s line that was torn', (_what, hash) => {
+    const torn = `{"process":"a","type":"ok","f":"wire","hash":"${hash}`
+    expect(idsIn(afterDeath((file) => appendFileSync(file, torn)))).toEqual(['m1', 'm2', 'm3'])
+  })
+
+  test('leaves out the only line where that was torn', () => {
+    const file = join(folder(), 'a.ndjson')
+    appendFileSync(file, '{"process":"a","ty')
+    using second = recordHistory(file, 'a')
+    second.note({ type: 'ok', f: 'wire', id: 'm3' })
+    expect(idsIn(file)).toEqual(['m3'])
+  })
+
+  test('keeps a line that lacked only its line feed', () => {
+    const file = afterDeath((path) => truncateSync(path, readFileSync(path).length - 1))
+    expect(idsIn(file)).toEqual(['m1', 'm2', 'm3'])
+  })
+
+  test('excuses no line that is broken elsewhere', () => {
+    const file = afterDeath((path) => appendFileSync(path, '{"process"\n{"process":"a","ty'))
+    expect(() => readHistory([file])).toThrow(`${file}:3`)
+  })
 })
 
 test('the files of several processes merge by time, and a torn last line is left out', () => {

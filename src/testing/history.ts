@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
 import { WaybillError } from '../kernel/errors.ts'
 
 /** `invoke`: begun · `ok`: done, known · `fail`: not done, known · `info`: may be done or not, or simply noted. */
@@ -60,10 +60,11 @@ export interface HistoryRecorder extends Disposable {
 
 /**
  * Appends events to a file of this process's own, a line of JSON each. Every line is handed to the kernel before `note`
- * returns: SIGKILL loses none.
+ * returns: SIGKILL loses none. A process that is started again may go on in the file of its last life.
  */
 export function recordHistory(file: string, name = `${process.pid}`): HistoryRecorder {
-  const descriptor = openSync(file, 'a')
+  const descriptor = openSync(file, 'a+')
+  mendEnd(descriptor)
   let isOpen = true
   const close = (): void => {
     if (isOpen) closeSync(descriptor)
@@ -79,6 +80,31 @@ export function recordHistory(file: string, name = `${process.pid}`): HistoryRec
     [Symbol.dispose]: close,
   }
 }
+
+/**
+ * What a killed life has left as its last line must not run into the first of this one. A torn one was not said (see `readHistory`),
+ * and is taken away: so only the last line of a file may be broken.
+ */
+function mendEnd(descriptor: number): void {
+  const { size } = fstatSync(descriptor)
+  const last = lastLine(descriptor, size)
+  if (last.length === 0) return
+  if (parseTorn(last.toString('utf8')) === undefined) ftruncateSync(descriptor, size - last.length)
+  else writeSync(descriptor, '\n')
+}
+
+/** What stands behind the last line feed. A file may have grown for hours: only its end is read. */
+function lastLine(descriptor: number, size: number): Buffer {
+  for (let length = Math.min(size, endBytes); ; length = Math.min(size, 2 * length)) {
+    const end = Buffer.alloc(length)
+    readSync(descriptor, end, 0, length, size - length)
+    const lineEnd = end.lastIndexOf(lineFeed)
+    if (lineEnd !== -1 || length === size) return end.subarray(lineEnd + 1)
+  }
+}
+
+/** Longer than most lines. */
+const endBytes = 4096
 
 /**
  * The events of several processes in order of time; those of one file keep their order. A torn last line is left out: its
