@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { silentLogger } from '../kernel/logger.ts'
-import type { Transport } from '../ports/transport.ts'
+import type { Subscription, Transport } from '../ports/transport.ts'
 import { chaosTransport, type ChaosTransport } from './chaos-transport.ts'
 import { transportConformance } from './conformance/transport.ts'
 import { idsOf, messagesTo, textsByKey } from './conformance/transport-scene.ts'
@@ -84,6 +84,51 @@ describe('a chaos transport', () => {
     const channels = [{ channel: address, address }]
     const subscription = await transport.subscribe!({ consumer: 'late', channels, onRevoked: () => {} })
     expect(idsOf(await subscription.receive(50, AbortSignal.timeout(10_000)))).toEqual(idsOf(messages))
+  })
+
+  it('hands over what a consumer had not settled to a newer instance of it, and back when that ends', async () => {
+    const definition = chaosTransport({ duplicates: 0, delayMs: 0 })
+    const address = newAddress()
+    const publisher = await open(definition).openPublisher!()
+    const messages = messagesTo(address, ['a'], 4)
+    const revoked: string[] = []
+    const join = (name: string): Promise<Subscription> =>
+      open(definition).subscribe!({
+        consumer: 'all',
+        channels: [{ channel: address, address }],
+        onRevoked: (streams) => void revoked.push(...streams.map((stream) => `${name} ${stream}`)),
+      })
+    const receive = (from: Subscription): ReturnType<Subscription['receive']> =>
+      from.receive(50, AbortSignal.timeout(10_000))
+    const older = await join('older')
+    await publisher.publish(messages.slice(0, 1), 1000)
+    const [first] = await receive(older)
+    const newer = await join('newer')
+    expect(revoked).toEqual([`older ${first!.stream}`])
+    const idle = new AbortController()
+    const waiting = older.receive(50, idle.signal)
+
+    expect(idsOf(await receive(newer))).toEqual(idsOf(messages.slice(0, 1)))
+    await publisher.publish(messages.slice(1, 2), 1000)
+    const [second] = await receive(newer)
+    expect(await older.settle([first!])).toEqual([false])
+    expect(definition.isQuiet).toBe(false)
+    expect(await newer.settle([second!])).toEqual([true])
+    expect(definition.isQuiet).toBe(true)
+    idle.abort()
+    expect(await waiting).toEqual([])
+
+    await publisher.publish(messages.slice(2, 3), 1000)
+    const [third] = await receive(newer)
+    await newer.close()
+    expect(await newer.settle([third!])).toEqual([false])
+    await publisher.publish(messages.slice(3), 1000)
+    const rest = [...(await receive(older))]
+    if (rest.length === 1) rest.push(...(await receive(older)))
+    expect(idsOf(rest)).toEqual(idsOf(messages.slice(2)))
+    expect(await older.settle(rest.slice(-1))).toEqual([true])
+    expect(definition.isQuiet).toBe(true)
+    expect(revoked).toHaveLength(1)
   })
 
   it('refuses what it cannot do', () => {

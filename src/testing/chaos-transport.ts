@@ -44,7 +44,8 @@ export interface ChaosTransport extends TransportDefinition {
 
 /**
  * A broker in this process that duplicates, delays and reorders (F26), for tests with a real store: what it is given lasts as
- * long as the process does. Instances that share the definition share the broker. It declares what it does, so a guarantee that
+ * long as the process does. Instances that share the definition share the broker; of those with one consumer the latest has all of its
+ * messages, and takes over without waiting what the one before had not settled, until it closes. It declares what it does, so a guarantee that
  * could not hold over such a broker is refused: at-most-once where it makes copies, order where it keeps none, and positions.
  *
  * Throws `WB_INVALID_OPTION`.

@@ -26,15 +26,25 @@ export interface GroupParts {
   readonly publish: (outputs: Parameters<NonNullable<Subscription['commit']>>[1]) => void
 }
 
+interface Member {
+  readonly request: SubscribeRequest
+  /** Under which it has the streams, or last had them. */
+  assignment: number
+  /** It knows where it starts; until then it was delivered nothing. */
+  hasStarted: boolean
+}
+
 /**
- * What the broker keeps of one consumer: a stream for each address and how far it is settled. What was delivered and not settled is
- * delivered again to the next subscription.
+ * What the broker keeps of one consumer: a stream for each address and how far it is settled. One subscription has all of them, the
+ * latest that is open; at its end the one before has them again. What was delivered and not settled is delivered again to the next.
  */
 export class Group {
   readonly #parts: GroupParts
   readonly #streams = new Map<string, Stream>()
+  /** In the order in which they came. */
+  readonly #members: Member[] = []
   #assignment = 0
-  #arrived: PromiseWithResolvers<void> = Promise.withResolvers()
+  #changed: PromiseWithResolvers<void> = Promise.withResolvers()
 
   constructor(parts: GroupParts) {
     this.#parts = parts
@@ -42,8 +52,7 @@ export class Group {
 
   put(address: string, envelope: Envelope): void {
     this.#stream(address).log.push(envelope)
-    this.#arrived.resolve()
-    this.#arrived = Promise.withResolvers()
+    this.#change()
   }
 
   /** Everything that was put is settled, or held behind a message of its key. */
@@ -60,48 +69,76 @@ export class Group {
   }
 
   subscribe(request: SubscribeRequest): Subscription {
-    const assignment = ++this.#assignment
     for (const { address } of request.channels) this.#stream(address)
-    let isAssigned = false
+    const before = this.#members.at(-1)
+    const member: Member = { request, assignment: 0, hasStarted: false }
+    this.#members.push(member)
+    this.#assignTo(member)
+    if (before?.hasStarted === true) before.request.onRevoked(this.#names)
     const closed = new AbortController()
     return {
-      receive: async (most, until) => {
-        const signal = AbortSignal.any([until, closed.signal])
-        if (!isAssigned) await this.#assign(request)
-        isAssigned = true
-        return await this.#receive(most, signal, assignment)
-      },
-      settle: async (positions) => positions.map((position) => this.#settle(position, assignment)),
+      receive: async (most, until) =>
+        await this.#receive(most, AbortSignal.any([until, closed.signal]), member),
+      settle: async (positions) => positions.map((position) => this.#settle(position, member)),
       commit: async (positions, outputs) => {
-        if (positions.some((position) => position.assignment !== assignment)) return { outcome: 'refused' }
-        for (const position of positions) this.#settle(position, assignment)
+        if (!positions.every((position) => this.#isCurrent(position, member))) return { outcome: 'refused' }
+        for (const position of positions) this.#settle(position, member)
         this.#parts.publish(outputs)
         return { outcome: 'committed' }
       },
-      close: async () => closed.abort(),
+      close: async () => {
+        closed.abort()
+        this.#leave(member)
+      },
     }
   }
 
-  /** A subscription begins where its consumer says, or else where the last one had settled. */
-  async #assign({ startAt }: SubscribeRequest): Promise<void> {
-    const assigned = [...this.#streams.values()].map(({ name }): AssignedStream => ({
-      stream: name,
-      lineage,
-    }))
-    const starts = await startAt?.(assigned)
+  get #names(): readonly string[] {
+    return [...this.#streams.values()].map(({ name }) => name)
+  }
+
+  /** Whoever had the streams is refused from now on. */
+  #assignTo(member: Member): void {
+    member.assignment = ++this.#assignment
+    member.hasStarted = false
+    this.#change()
+  }
+
+  #leave(member: Member): void {
+    const hadThem = this.#members.at(-1) === member
+    const index = this.#members.indexOf(member)
+    if (index !== -1) this.#members.splice(index, 1)
+    const heir = this.#members.at(-1)
+    if (hadThem && heir !== undefined) this.#assignTo(heir)
+  }
+
+  /** An assignment begins where its consumer says, or else where the last one had settled. */
+  async #begin(member: Member): Promise<void> {
+    const { assignment } = member
+    const assigned = this.#names.map((stream): AssignedStream => ({ stream, lineage }))
+    const starts = await member.request.startAt?.(assigned)
+    // Taken away while it was asked.
+    if (assignment !== this.#assignment) return
     for (const stream of this.#streams.values()) {
       stream.next = Number(starts?.get(stream.name) ?? stream.settled)
       stream.settled = Math.max(stream.settled, stream.next)
     }
+    member.hasStarted = true
   }
 
-  async #receive(most: number, signal: AbortSignal, assignment: number): Promise<readonly Delivery[]> {
+  async #receive(most: number, signal: AbortSignal, member: Member): Promise<readonly Delivery[]> {
     while (!signal.aborted) {
-      const deliveries = this.#next(most, assignment)
+      const { assignment, hasStarted } = member
+      const isAssigned = assignment === this.#assignment
+      if (isAssigned && !hasStarted) {
+        await this.#begin(member)
+        continue
+      }
+      const deliveries = isAssigned ? this.#next(most, assignment) : []
       if (deliveries.length > 0) return deliveries
       const { promise, resolve } = Promise.withResolvers<void>()
       signal.addEventListener('abort', () => resolve(), { once: true })
-      await Promise.race([this.#arrived.promise, promise])
+      await Promise.race([this.#changed.promise, promise])
     }
     return []
   }
@@ -129,13 +166,16 @@ export class Group {
     return deliveries
   }
 
-  #settle({ stream: name, position, assignment: own }: SettledPosition, assignment: number): boolean {
-    const stream = [...this.#streams.values()].find((each) => each.name === name)
-    if (stream === undefined || own !== assignment || own !== this.#assignment) return false
-    stream.settled = Math.max(stream.settled, Number(position) + 1)
+  #isCurrent({ assignment }: SettledPosition, member: Member): boolean {
+    return assignment === member.assignment && assignment === this.#assignment
+  }
+
+  #settle(settled: SettledPosition, member: Member): boolean {
+    const stream = [...this.#streams.values()].find(({ name }) => name === settled.stream)
+    if (stream === undefined || !this.#isCurrent(settled, member)) return false
+    stream.settled = Math.max(stream.settled, Number(settled.position) + 1)
     this.#passHeld(stream)
-    this.#arrived.resolve()
-    this.#arrived = Promise.withResolvers()
+    this.#change()
     return true
   }
 
@@ -150,6 +190,12 @@ export class Group {
       stream.next += 1
       stream.settled += 1
     }
+  }
+
+  /** Wakes whoever waits for something to come. */
+  #change(): void {
+    this.#changed.resolve()
+    this.#changed = Promise.withResolvers()
   }
 
   #stream(address: string): Stream {
