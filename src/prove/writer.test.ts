@@ -35,6 +35,7 @@ test('nothing is placed while too much is behind, and again when consumers have 
   const writer = new Writer({
     waybill: waybill as unknown as Waybill<Client>,
     draw,
+    onRefused: () => {},
     isFarBehind: (given) => isFarBehind(given, 'load'),
     chance,
     history: { note: (event) => void events.push(event), close() {}, [Symbol.dispose]() {} },
@@ -48,8 +49,8 @@ test('nothing is placed while too much is behind, and again when consumers have 
   await running
 })
 
-/** All that the first visit of a writer does whose chance is always this one. */
-async function visit(drawn: number): Promise<readonly string[]> {
+/** All that a writer does whose chance is always this one, until it has written: at the default rate its first visit alone. */
+async function visit(drawn: number, refusals = 0, perSecond = 0.01): Promise<readonly string[]> {
   const steps: string[] = []
   const closing = new AbortController()
   const waybill = {
@@ -65,12 +66,15 @@ async function visit(drawn: number): Promise<readonly string[]> {
   let count = 0
   const writer = new Writer({
     waybill: waybill as unknown as Waybill<Client>,
-    draw: async (wanted) =>
-      Array.from({ length: (count = wanted) }, (_, i) => ({
+    draw: async (wanted) => {
+      if (refusals-- > 0) throw new Error('no')
+      return Array.from({ length: (count = wanted) }, (_, i) => ({
         id: `m${i}`,
         keys: ['k'],
         place: async () => ({ seq: steps.push(`place m${i}`) }),
-      })),
+      }))
+    },
+    onRefused: (error) => void steps.push(`refused: ${(error as Error).message}`),
     isFarBehind: async () => false,
     chance: () => drawn,
     history: {
@@ -82,8 +86,7 @@ async function visit(drawn: number): Promise<readonly string[]> {
       [Symbol.dispose]() {},
     },
   })
-  // The second one would come a hundred seconds later.
-  await writer.run(0.01, closing.signal)
+  await writer.run(perSecond, closing.signal)
   return steps
 }
 
@@ -113,4 +116,8 @@ test.each([
   ],
 ])('the writer places %s, and notes what became of it', async (_what, drawn, steps) => {
   expect(await visit(drawn)).toEqual(steps)
+})
+
+test('the writer goes on after a draw that was refused, and tells of it', async () => {
+  expect(await visit(0.5, 1, 20)).toEqual(['refused: no', 'invoke m0', 'place m0', 'commit', 'ok m0'])
 })

@@ -24,6 +24,8 @@ export interface WriterOptions {
   readonly waybill: Waybill<Client>
   /** So many messages for one transaction, of one key where they are several. */
   readonly draw: (count: number) => Promise<readonly Draft[]>
+  /** Told of a draw that was refused. The next one is another. */
+  readonly onRefused: (error: unknown) => void
   /** Whether nothing may be placed until consumers have caught up. */
   readonly isFarBehind: (tx: Client) => Promise<boolean>
   readonly chance: Chance
@@ -81,9 +83,10 @@ export class Writer {
   }
 
   async #visit(): Promise<void> {
-    const { draw, chance, history, waybill } = this.#options
+    const { chance, history, waybill } = this.#options
     const manner = mannerOf(chance)
-    const drafts = await draw(counts[manner])
+    const drafts = await this.#draw(counts[manner])
+    if (drafts.length === 0) return
     const undone = manner === 'changed' ? drafts[0] : undefined
     const note = (type: 'ok' | 'fail' | 'info', places: ReadonlyMap<Draft, Placed>): void => {
       for (const draft of drafts) {
@@ -106,6 +109,18 @@ export class Writer {
         note('fail', new Map())
         await pause(100)
       }
+    }
+  }
+
+  /** None where they were refused: that ends no writer, or whoever is to judge would have nothing to look at. */
+  async #draw(count: number): Promise<readonly Draft[]> {
+    const { draw, onRefused } = this.#options
+    try {
+      return await draw(count)
+    } catch (error) {
+      onRefused(error)
+      await pause(100)
+      return []
     }
   }
 

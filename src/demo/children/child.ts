@@ -3,6 +3,8 @@ export interface ChildReport {
   readonly isReady?: true
   /** Copies kept from the handler since the last report. */
   readonly duplicatesSuppressed?: number
+  /** Why something could not be written; for who reads what it said. */
+  readonly refused?: { readonly code: string; readonly message: string }
 }
 
 /** Writes to a pipe are synchronous on POSIX: what was reported is not lost when the process is killed. */

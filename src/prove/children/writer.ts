@@ -1,3 +1,4 @@
+import { describeError } from '../../kernel/errors.ts'
 import { recordHistory } from '../../testing/history.ts'
 import { chanceOf } from '../../testing/chance.ts'
 import { openFor } from '../instance.ts'
@@ -27,6 +28,7 @@ const outruns = service === null ? isFarBehind : outrunsHandlers
 const writer = new Writer({
   waybill,
   draw,
+  onRefused: (error) => report({ refused: describeError(error) }),
   isFarBehind: (tx) => outruns(tx, loadSchema),
   chance,
   history,

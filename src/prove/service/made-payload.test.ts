@@ -35,6 +35,24 @@ describe('makePayload', () => {
     }
   })
 
+  it.each<[string, z.ZodType]>([
+    ['below an open bound', z.int().positive().lt(20)],
+    ['above an open bound', z.int().gt(30)],
+    ['below zero', z.number().negative()],
+    ['of a short span below zero', z.int().min(-9).max(-7)],
+    ['of one integer', z.int().gt(3).lt(5)],
+    ['between two integers', z.number().gt(0).lt(1)],
+    ['between two fractions', z.number().min(0.2).max(0.8)],
+    ['of steps between open bounds', z.number().multipleOf(0.25).gt(0.5).lt(1.5)],
+    ['of steps from where none begins', z.number().multipleOf(5).min(7)],
+    ['of all that a format has', z.float64()],
+  ])('makes numbers %s', (_what, schema) => {
+    const json = jsonSchemaOf(schema)!
+    for (const chance of [0, 0.2, 0.5, 0.95, 0.999]) {
+      expect(schema.safeParse(makePayload(json, () => chance)).error).toBeUndefined()
+    }
+  })
+
   it('makes few different values, so that keys come again', () => {
     const json = jsonSchemaOf(z.object({ id: z.int(), name: z.string() }))!
     const chance = chanceOf(7)

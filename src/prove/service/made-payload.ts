@@ -18,6 +18,7 @@ interface JsonSchema {
   readonly minimum?: number
   readonly maximum?: number
   readonly exclusiveMinimum?: number
+  readonly exclusiveMaximum?: number
   readonly multipleOf?: number
   readonly format?: string
   readonly minLength?: number
@@ -29,7 +30,7 @@ interface Converter {
 }
 
 /** Few enough that each key made of them has a history, and many enough for some to be spared by what hits one. */
-const values = 24
+export const values = 24
 
 /** The JSON Schema of what a Standard Schema takes, where its library tells it (Zod 4.2, ArkType 2.1.28, …). */
 export function jsonSchemaOf(schema: { readonly '~standard': object }): JsonSchema | undefined {
@@ -74,13 +75,18 @@ function itemsOf({ items, prefixItems = [], minItems = 1 }: JsonSchema): readonl
   return [...prefixItems, ...Array.from({ length: rest }, () => items!)]
 }
 
-function numberOf(
-  { minimum, exclusiveMinimum, maximum, multipleOf = 1 }: JsonSchema,
-  number: number,
-): number {
-  const least = minimum ?? (exclusiveMinimum === undefined ? multipleOf : exclusiveMinimum + multipleOf)
-  const wanted = Math.ceil(least / multipleOf) * multipleOf + (number - 1) * multipleOf
-  return maximum === undefined || wanted <= maximum ? wanted : least
+/** Multiples from the first on, or as near to it as the bounds let them be; where none lies between those, parts of what does. */
+function numberOf(schema: JsonSchema, number: number): number {
+  const { minimum = -Infinity, exclusiveMinimum = -Infinity, multipleOf: step = 1 } = schema
+  const { maximum = Infinity, exclusiveMaximum = Infinity } = schema
+  const least = Math.max(Math.ceil(minimum / step), Math.floor(exclusiveMinimum / step) + 1)
+  const most = Math.min(Math.floor(maximum / step), Math.ceil(exclusiveMaximum / step) - 1)
+  if (least > most) {
+    const [low, high] = [Math.max(minimum, exclusiveMinimum), Math.min(maximum, exclusiveMaximum)]
+    return low + ((high - low) * number) / (values + 1)
+  }
+  const first = Math.max(least, Math.min(1, most - values + 1))
+  return (first + ((number - 1) % (most - first + 1))) * step
 }
 
 const texts: Readonly<Record<string, (two: string) => string>> = {

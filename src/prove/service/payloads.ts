@@ -3,8 +3,8 @@ import type { ChannelRoute } from '../../app/config.ts'
 import { describeError, WaybillError } from '../../kernel/errors.ts'
 import { makeMessages } from '../../outbox/messages.ts'
 import { readMessages } from '../../testing/idempotency-messages.ts'
-import type { Chance } from '../../testing.ts'
-import { jsonSchemaOf, makePayload } from './made-payload.ts'
+import { type Chance, chanceOf } from '../../testing.ts'
+import { jsonSchemaOf, makePayload, values } from './made-payload.ts'
 import type { Service } from './service.ts'
 
 /** What is published. */
@@ -29,10 +29,9 @@ export class Payloads {
   }
 
   /** Throws `WB_INVALID_OPTION` where there is nothing that could be published on a channel, or an example is wrong. */
-  static async of({
-    config: { routes },
-    settings: { messages, pairs, handlers },
-  }: Service): Promise<Payloads> {
+  static async of({ config, settings }: Pick<Service, 'config' | 'settings'>): Promise<Payloads> {
+    const { routes } = config
+    const { messages, pairs, handlers } = settings
     const wanted = [...new Set(pairs.map(({ channel }) => channel))]
     const examples: ReadonlyMap<string, readonly Example[]> =
       messages === null
@@ -47,15 +46,15 @@ export class Payloads {
     const payloads = new Payloads(routes, makers)
     for (const name of makers.keys()) {
       if (examples.has(name)) continue
-      await payloads
-        .draw(name, () => 0.5)
-        .catch((cause: unknown) => {
-          throw new WaybillError(
-            'WB_INVALID_OPTION',
-            `No payload can be made up for channel "${name}" (${describeError(cause).message}) Give examples with --messages.`,
-            { cause },
-          )
-        })
+      try {
+        for (const chance of trials()) await payloads.draw(name, chance)
+      } catch (cause) {
+        throw new WaybillError(
+          'WB_INVALID_OPTION',
+          `No payload can be made up for channel "${name}" (${describeError(cause).message}) Give examples with --messages.`,
+          { cause },
+        )
+      }
     }
     // Others get what handlers publish; but one has to begin.
     if (makers.size === 0) throw cannotMake(wanted[0]!)
@@ -74,6 +73,18 @@ export class Payloads {
     const { messages } = await makeMessages({ target, ...content })
     return { ...content, key: target.channel.ordered ? messages[0]!.key : null }
   }
+}
+
+/**
+ * Each value that anything is made of, and then many together: a schema may take some and refuse others, and what it refuses in the
+ * middle of a run would come too late to be told.
+ */
+function trials(): readonly Chance[] {
+  const drawn = chanceOf(1)
+  return [
+    ...Array.from({ length: values }, (_, i) => () => (i + 0.5) / values),
+    ...Array.from({ length: 100 }, () => drawn),
+  ]
 }
 
 interface Example {
