@@ -25,7 +25,8 @@ export interface DeliverOptions {
   readonly seed?: number
   /**
    * Whether something goes wrong now and then, as `seed` has it (1 where there is none): the connection of a handler's transaction is lost
-   * before its commit, or the answer to its commit is; a message comes again later, where `copies` would bring it again.
+   * before its commit, or the answer to its commit is; a message comes again later, where `copies` would bring it again. No connection is
+   * lost at a message's last attempt, so that faults alone make no dead letter.
    * At-most-once messages may be lost by it, which is no failure then.
    * @default false
    */

@@ -91,6 +91,30 @@ describe('a simulation with faults', () => {
     expect(await range('at-most-once')).toEqual({ least: 0, most: 1 })
   })
 
+  it.each([
+    [1, 'exactly-once'],
+    [2, 'exactly-once'],
+    [1, 'at-least-once'],
+    [2, 'at-least-once'],
+  ] as const)(
+    'gives up nothing of a right handler where attempts are few: %i, %s',
+    async (maxAttempts, guarantee) => {
+      const input = defineChannel<string>({ name: 'input', guarantee, key: (text) => text[0]!, maxAttempts })
+      let [ran, handled, duplicates] = [0, 0, 0]
+      await simulate({ seed: 1, runs: 200 }, async (seed) => {
+        await using waybill = createTestWaybill({ store, transports, channels: [input] })
+        waybill.consume(input, { consumer: 'counting' }, () => void (ran += 1))
+        await waybill.transaction((tx) => waybill.publish(tx, input, many(['a1', 'b1', 'a2', 'b2', 'c1'])))
+        const report = await waybill.deliver({ seed, faults: true })
+        handled += report.handled
+        duplicates += report.duplicates
+      })
+      // Of a run whose end was lost, or not answered, nothing is told.
+      expect(ran).toBeGreaterThan(handled)
+      if (guarantee === 'exactly-once') expect(duplicates).toBeGreaterThan(0)
+    },
+  )
+
   it('is the same again for the same seed, and names the seed of a run that fails', async () => {
     expect(await play(7, 'at-least-once')).toEqual(await play(7, 'at-least-once'))
     const scenario = async (seed: number): Promise<void> => {

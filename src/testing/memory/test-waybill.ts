@@ -10,6 +10,7 @@ import { plansOf, type PlannedConsumer } from '../../app/plans.ts'
 import { registrationOf } from '../../app/registration.ts'
 import type { Waybill } from '../../app/waybill.ts'
 import { decode } from '../../consumer/decode.ts'
+import type { HandlerContext } from '../../consumer/handler.ts'
 import type { ConsumerForm } from '../../guarantees/plan.ts'
 import type { WaybillError } from '../../kernel/errors.ts'
 import { silentLogger } from '../../kernel/logger.ts'
@@ -125,7 +126,13 @@ export function createTestWaybill<Handle = unknown>(
   const instance = assembleWaybill(inMemory, { clock, random: () => 0.5 })
   const consumers: PlannedConsumer[] = []
   const thrown = new Map<string, unknown>()
-  const watch = async (messages: readonly Message[], next: () => Promise<void>): Promise<void> => {
+  const watch = async (
+    messages: readonly Message[],
+    { tx, attempt }: Pick<HandlerContext, 'tx' | 'attempt'>,
+    next: () => Promise<void>,
+  ): Promise<void> => {
+    // A lost connection uses up an attempt, and a lost answer none: where attempts are few, losses alone would make dead letters.
+    if (messages.some(({ channel }) => attempt >= attemptsOf(given, channel))) transactions.spare(tx)
     try {
       await activity.during(next)
     } catch (error) {
@@ -134,8 +141,8 @@ export function createTestWaybill<Handle = unknown>(
     }
   }
   instance.use({
-    consume: (message, _context, next) => watch([message], next),
-    consumeBatch: (messages, _context, next) => watch(messages, next),
+    consume: (message, context, next) => watch([message], context, next),
+    consumeBatch: watch,
   })
   const register = instance.consume.bind(instance) as Register
   const formsOf = (channel: string): ReadonlyMap<string, ConsumerForm> =>
@@ -192,6 +199,10 @@ export function createTestWaybill<Handle = unknown>(
         message: { id, channel, key, headers, createdAt },
       })),
   }) as TestWaybill<Handle>
+}
+
+function attemptsOf({ routes, settings }: ResolvedConfig, name: string): number {
+  return routes.get(name)!.channel.maxAttempts ?? settings.maxAttempts
 }
 
 /** Over a local transport it is the relay that gives up on a message, and so the key may be held. */

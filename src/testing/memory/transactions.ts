@@ -17,6 +17,8 @@ export interface TestTransaction {
 interface Open {
   readonly onCommit: (() => void)[]
   readonly ended: PromiseWithResolvers<void>
+  /** Its connection is not lost. */
+  isSpared: boolean
 }
 
 /** What becomes of a transaction: nothing bad · its connection is lost before its commit · the answer to its commit is lost. */
@@ -27,7 +29,7 @@ export class MemoryTransactions implements TransactionRunner {
   readonly #begin: () => TestTransaction
   readonly #activity: Activity
   readonly #open = new Map<SqlExecutor, Open>()
-  readonly #handles = new Set<unknown>()
+  readonly #handles = new Map<unknown, Open>()
   /** Asked at the end of each. @default nothing bad */
   drawFault: () => TransactionFault = () => 'none'
 
@@ -57,6 +59,12 @@ export class MemoryTransactions implements TransactionRunner {
     await this.#open.get(executor)?.ended.promise
   }
 
+  /** Loses no connection under the transaction of this `tx`. Nothing where it is not open here. */
+  spare(handle: unknown): void {
+    const open = this.#handles.get(handle)
+    if (open !== undefined) open.isSpared = true
+  }
+
   async #run<T>({ signal }: RunOptions, work: (transaction: OpenTransaction) => Promise<T>): Promise<T> {
     const transaction = this.#begin()
     const { tx: handle } = transaction
@@ -66,7 +74,7 @@ export class MemoryTransactions implements TransactionRunner {
         '`begin` gave the `tx` of a transaction that is still open: make a new object for each.',
       )
     }
-    const open: Open = { onCommit: [], ended: Promise.withResolvers() }
+    const open: Open = { onCommit: [], ended: Promise.withResolvers(), isSpared: false }
     const executor: SqlExecutor = {
       execute: async () => {
         throw new WaybillError('WB_STORE_FAILED', 'The in-memory instance runs no statements.')
@@ -74,7 +82,7 @@ export class MemoryTransactions implements TransactionRunner {
       transactionState: () => (this.#open.has(executor) ? 'active' : 'none'),
     }
     this.#open.set(executor, open)
-    this.#handles.add(handle)
+    this.#handles.set(handle, open)
     try {
       const { result, fault } = await this.#commit(transaction, open, async () => {
         const done = await work({ handle, executor })
@@ -99,7 +107,7 @@ export class MemoryTransactions implements TransactionRunner {
     try {
       const result = await work()
       const fault = this.drawFault()
-      if (fault === 'lost') {
+      if (fault === 'lost' && !open.isSpared) {
         throw new WaybillError(
           'WB_STORE_UNREACHABLE',
           'The connection was lost: so the simulation wills it.',
