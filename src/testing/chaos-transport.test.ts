@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { DrainReport } from '../app/drain.ts'
 import { silentLogger } from '../kernel/logger.ts'
 import type { Subscription, Transport } from '../ports/transport.ts'
 import { chaosTransport, type ChaosTransport } from './chaos-transport.ts'
@@ -129,6 +130,50 @@ describe('a chaos transport', () => {
     expect(await older.settle(rest.slice(-1))).toEqual([true])
     expect(definition.isQuiet).toBe(true)
     expect(revoked).toHaveLength(1)
+  })
+
+  it('is waited for until the outbox is empty too, also of what handlers publish', async () => {
+    const definition = chaosTransport({ duplicates: 0, delayMs: 0 })
+    const address = newAddress()
+    const transport = open(definition)
+    const channels = [{ channel: address, address }]
+    const subscription = await transport.subscribe!({ consumer: 'all', channels, onRevoked: () => {} })
+    const publisher = await transport.openPublisher!()
+    const outbox = [...messagesTo(address, ['a'], 3)]
+    let handled = 0
+    const over = new AbortController()
+    const handling = (async () => {
+      for (let all = await subscription.receive(1, over.signal); all.length > 0;) {
+        // The first has one more published before it is settled.
+        if (handled++ === 0) outbox.push(...messagesTo(address, ['a'], 1))
+        await subscription.settle(all)
+        all = await subscription.receive(1, over.signal)
+      }
+    })()
+    expect(definition.isQuiet).toBe(true)
+    await definition.untilQuiet({
+      async drain() {
+        await publisher.publish(outbox.splice(0), 1000)
+        return { remains: [], isCut: false }
+      },
+    })
+    expect({ handled, left: outbox.length, isQuiet: definition.isQuiet }).toEqual({
+      handled: 4,
+      left: 0,
+      isQuiet: true,
+    })
+    over.abort()
+    await handling
+  })
+
+  it('is not quiet while something remains in the outbox', async () => {
+    const remains = [
+      { transport: 'chaos', channel: 'a', why: 'waiting', count: 1, isAtLeast: false, code: null },
+    ] as const
+    const drain = async (): Promise<DrainReport> => ({ remains, isCut: false })
+    await expect(chaosTransport().untilQuiet({ drain }, { timeoutMs: 30 })).rejects.toMatchObject({
+      code: 'WB_TIMED_OUT',
+    })
   })
 
   it('refuses what it cannot do', () => {

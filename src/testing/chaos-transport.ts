@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto'
+import type { Waybill } from '../app/waybill.ts'
 import type { TransportCapabilities } from '../kernel/capabilities.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { WaybillError } from '../kernel/errors.ts'
@@ -14,6 +15,7 @@ import type {
 import { type Chance, chanceOf } from './chance.ts'
 import { Group } from './memory/group.ts'
 import { Records } from './memory/records.ts'
+import { until, type UntilOptions } from './until.ts'
 
 export interface ChaosOptions {
   /** What it does is drawn from it, message by message as they are sent. @default drawn, logged, and told by the transport */
@@ -38,8 +40,18 @@ export interface ChaosCounts {
 export interface ChaosTransport extends TransportDefinition {
   readonly seed: number
   readonly counts: ChaosCounts
-  /** Everything was handed over, copies too, and is settled by every consumer; at most once that is before its handler has run. */
+  /**
+   * Everything that was sent was handed over, copies too, and is settled by every consumer; at most once that is before its handler has
+   * run. What waits in an outbox was not sent yet: see `untilQuiet`.
+   */
   readonly isQuiet: boolean
+  /**
+   * Resolves when it is quiet and nothing is left in the outbox of this instance, nor of what its handlers have published meanwhile. A relay
+   * of it has to run. What is delayed is waited for until its time.
+   *
+   * Rejects as `until` and `drain` do.
+   */
+  untilQuiet(waybill: Pick<Waybill, 'drain'>, options?: UntilOptions): Promise<void>
 }
 
 /**
@@ -83,6 +95,7 @@ export function chaosTransport(options: ChaosOptions = {}): ChaosTransport {
     get isQuiet() {
       return chaos.isQuiet
     },
+    untilQuiet: (waybill, limits) => untilQuiet(chaos, waybill, limits),
     open({ logger }) {
       logger.info(
         { seed, duplicates, delayMs, keepsOrder },
@@ -98,6 +111,21 @@ export function chaosTransport(options: ChaosOptions = {}): ChaosTransport {
       }
     },
   }
+}
+
+async function untilQuiet(
+  chaos: Chaos,
+  waybill: Pick<Waybill, 'drain'>,
+  options: UntilOptions = {},
+): Promise<void> {
+  const { timeoutMs = 60_000, signal } = options
+  const isOver = async (): Promise<boolean> => {
+    const { isQuiet, counts } = chaos
+    const { remains } = await waybill.drain({ limitMs: timeoutMs, ...(signal && { signal }) })
+    // What handlers publish is in the outbox before their messages are settled: if nothing came of that, there is none.
+    return isQuiet && remains.length === 0 && chaos.counts.sent === counts.sent
+  }
+  await until('the end of all that was published', isOver, { ...options, timeoutMs })
 }
 
 function refuse(sentence: string): never {

@@ -94,15 +94,17 @@ async function played(transport: ChaosTransport, choice: Choice): Promise<readon
   await waybill.migrate()
   await waybill.start()
   const events = await publish()
+  await transport.untilQuiet(waybill)
   const isOver = async (): Promise<boolean> => {
     const { rows } = await client.query<{ left: number; done: number }>(
       `select (select count(*) from waybill.outbox)::int + (select count(*) from waybill.taken)::int as left,
          (select count(distinct id) from effects)::int as done`,
     )
-    // What is settled before its handler runs is not over then.
     return rows[0]!.left === 0 && transport.isQuiet && rows[0]!.done === keys * perKey
   }
-  await until('the end of all', isOver)
+  // What is settled before its handler runs is not over then.
+  if (choice.guarantee === 'at-most-once') await until('the last handlers', isOver)
+  else expect(await isOver()).toBe(true)
   const add = (type: HistoryEvent['type'], f: HistoryEvent['f'], row: Record<string, unknown>): void => {
     const { id, key = null, seq = null } = row as { id: string; key?: string; seq?: number }
     events.push({ process: 'database', type, f, id, key, seq, t: events.length })
@@ -159,6 +161,26 @@ describe('over a broker that duplicates, delays and reorders (F26)', () => {
     const history = await played(transport, { guarantee: 'at-most-once' })
     const results = [...resultsOf(history, transport), singleRuns(history)]
     expect(judge(results, 'none'), `seed ${transport.seed}`).toEqual({ verdict: 'valid', anomalies: [] })
+  })
+
+  it('has each effect once where a second instance takes over, and the first again at its end', async () => {
+    const transport = chaosTransport()
+    const first = await service(transport, { guarantee: 'exactly-once' })
+    const second = await service(transport, { guarantee: 'exactly-once' })
+    await using waybill = first.waybill
+    await waybill.migrate()
+    await waybill.start()
+    const events = await first.publish()
+    await second.waybill.start()
+    events.push(...(await first.publish()))
+    await second.waybill[Symbol.asyncDispose]()
+    events.push(...(await first.publish()))
+    await transport.untilQuiet(waybill)
+    const { rows } = await client.query<{ all: number; different: number }>(
+      'select count(*)::int as all, count(distinct id)::int as different from effects',
+    )
+    const count = new Set(events.map(({ id }) => id)).size
+    expect(rows, `seed ${transport.seed}`).toEqual([{ all: count, different: count }])
   })
 
   it.each<[string, Choice, ChaosOptions]>([
