@@ -217,6 +217,24 @@ describe('a consumer of a broker', () => {
     expect(store.effects).toEqual(['a', 'b', 'c'])
   })
 
+  it('waits for nothing of a stream that was taken away meanwhile', async () => {
+    const started = Promise.withResolvers<void>()
+    const gate = Promise.withResolvers<void>()
+    const { broker, consumer } = setUp({
+      handle: async () => {
+        started.resolve()
+        await gate.promise
+      },
+    })
+    broker.put(delivery('a', 0, 'A'))
+    await consumer.start()
+    await started.promise
+    const left = broker.requests[0]!.onRevoking!(['orders/0'])
+    broker.requests[0]!.onRevoked(['orders/0'])
+    await left
+    gate.resolve()
+  })
+
   it('lets its streams go at once where nothing runs, and when it has stopped', async () => {
     const { broker, consumer } = setUp()
     await consumer.start()
@@ -239,6 +257,28 @@ describe('a consumer of a broker', () => {
     await until('the end of the trouble', () => events.some(({ type }) => type === 'recovered'))
     expect(events.map(({ type }) => type)).toEqual(['handled', 'unavailable', 'recovered'])
     expect(broker.settled).toEqual([])
+  })
+
+  it('does not say that it is well while another handler is with a store that hangs', async () => {
+    const gate = Promise.withResolvers<void>()
+    let runs = 0
+    const { broker, consumer, events, clock } = setUp({
+      entry: { concurrency: 2 },
+      handle: async () => {
+        runs += 1
+        if (runs === 1) throw new WaybillError('WB_STORE_UNREACHABLE', 'no', { retryable: 'yes' })
+        await gate.promise
+      },
+    })
+    broker.put(delivery('a', 0, 'A'))
+    await consumer.start()
+    await until('the second try', () => runs === 2)
+    const slept = clock.slept.length
+    // Turns of the one that has nothing to do.
+    await until('idle turns', () => clock.slept.length > slept + 20)
+    expect(events.map(({ type }) => type)).not.toContain('recovered')
+    gate.resolve()
+    await broker.settledUpTo('orders/0@0')
   })
 
   it('runs the first messages of an assignment alone and counted (O6)', async () => {
