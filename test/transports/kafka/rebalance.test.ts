@@ -79,6 +79,8 @@ describeWithKafka('a Kafka subscription whose group or topic changes', () =>
         },
       })
       const inHand = await receiveCount(one, messages.length)
+      // As before each handler of a key: a heartbeat has been answered.
+      expect(await one.stillHolds!(inHand[0]!)).toBe(true)
       const two = await subscribe(openTransport(kafka.brokers, calm), [topic], { consumer })
       const streams = new Set<string>()
       const seen: string[] = []
