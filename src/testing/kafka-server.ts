@@ -1,6 +1,6 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { WaybillError } from '../kernel/errors.ts'
 import { kafkaClasspath } from './kafka-jars.ts'
 import { askMetadata, askToCreateTopic } from './kafka-wire.ts'
@@ -89,6 +89,19 @@ function brokerSettings(
 
 const javaFlags = ['-Xms128m', '-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto']
 
+/** An empty log folder, for the brokers after this one: to make one takes a JVM of its own. Where the cache is not ours to write each makes its own. */
+function keepFormatted(data: string, formatted: string): void {
+  try {
+    const copy = mkdtempSync(`${formatted}-`)
+    cpSync(data, copy, { recursive: true })
+    // Of two that do so at once one wins.
+    if (existsSync(formatted)) rmSync(copy, { recursive: true })
+    else renameSync(copy, formatted)
+  } catch {
+    // The next broker formats its own.
+  }
+}
+
 /**
  * Starts a real Kafka broker from jars that Maven fetches once. It cannot outlive this process.
  *
@@ -175,10 +188,16 @@ export async function startKafka(options: StartKafkaOptions = {}): Promise<Kafka
         .map(([name, value]) => `${name}=${value}\n`)
         .join(''),
     )
-    const clusterId = Buffer.from('waybill-testing!').toString('base64url')
-    server = await launch('kafka.tools.StorageTool', ['format', '-t', clusterId, '-c', properties])
-    if ((await server.waitForExit(60_000)) !== 0)
-      throw failed('The log folder of Kafka could not be formatted.')
+    const data = join(folder, 'data')
+    const formatted = `${dirname(classpath)}-formatted`
+    if (existsSync(formatted)) cpSync(formatted, data, { recursive: true })
+    else {
+      const clusterId = Buffer.from('waybill-testing!').toString('base64url')
+      server = await launch('kafka.tools.StorageTool', ['format', '-t', clusterId, '-c', properties])
+      if ((await server.waitForExit(60_000)) !== 0)
+        throw failed('The log folder of Kafka could not be formatted.')
+      keepFormatted(data, formatted)
+    }
     await start()
     return {
       brokers: [`127.0.0.1:${port}`],

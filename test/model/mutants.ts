@@ -140,6 +140,7 @@ export const mutants: readonly NamedMutant[] = [
   },
   {
     name: 'forgets what it passed by while a line was being written, on a key',
+    from: 2559,
     breaks: [stuck, others, order],
     patch: patch({
       reset(partition) {
@@ -155,6 +156,7 @@ export const mutants: readonly NamedMutant[] = [
   {
     name: 'believes what a server acknowledged that is not read any more',
     seed: 12,
+    from: 10_909,
     breaks: [stuck, others, order],
     patch: patch({
       gain(partition, epoch, until) {
@@ -178,11 +180,13 @@ export const mutants: readonly NamedMutant[] = [
   },
   {
     name: 'lets the key of a parked head go on',
+    from: 1475,
     breaks: [order, lost],
     flaws: { parksNothing: true },
   },
   {
     name: 'takes the line of a parked head away when a confirm of it comes late',
+    from: 6108,
     breaks: [order, beside],
     flaws: { removesParkedLines: true },
   },
@@ -223,6 +227,7 @@ export const mutants: readonly NamedMutant[] = [
   },
   {
     name: 'leaves the letter of a skipped head that arrives',
+    from: 2451,
     breaks: ['what a skip gave up is delivered or dead'],
     flaws: { keepsSkipped: true },
   },

@@ -11,6 +11,8 @@ export interface NamedMutant extends Mutant {
   readonly patch?: () => () => void
   /** Of the search, where the usual one takes long to come to it. @default 7 */
   readonly seed?: number
+  /** The first schedule of that seed that tells it: the search begins there, where it would take long to come to it. @default 0 */
+  readonly from?: number
 }
 
 type Tap = ReturnType<NonNullable<Seams['tap']>>

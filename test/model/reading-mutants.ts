@@ -42,6 +42,7 @@ export const readingMutants: readonly NamedMutant[] = [
   },
   {
     name: 'lists what was open, but not what began at or above xmax',
+    from: 739,
     breaks: [stuck, others, order],
     ...tap(() => ({
       request: ({ last, ...request }) => ({
@@ -119,6 +120,7 @@ export const readingMutants: readonly NamedMutant[] = [
   },
   {
     name: 'takes a server for the one before it',
+    from: 1597,
     breaks: [stuck, others, order],
     ...tap(() => ({ result: (result) => ({ ...result, server: 'server' }) })),
   },

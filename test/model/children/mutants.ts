@@ -12,12 +12,12 @@ export interface Found {
   readonly error: string | null
 }
 
-for (const { name, patch, seed = 7, ...mutant } of mutants) {
+for (const { name, patch, seed = 7, from = 0, ...mutant } of mutants) {
   const restore = patch?.()
   // A fixed seed: whether a flaw is found must not be a matter of luck from one run to the next.
   const { errorInstance } = fc.check(
     fc.property(runs, (run) => check(run, new Coverage(), mutant)),
-    { seed, numRuns: 40_000, endOnFailure: true },
+    { seed, path: String(from), numRuns: 40_000, endOnFailure: true },
   )
   restore?.()
   const found: Found = {
