@@ -19,6 +19,7 @@ import { Gate } from './gate.ts'
 import { groupClient } from './group-client.ts'
 import { GroupMember } from './group-member.ts'
 import { kafkaErrorName } from './kafka-error.ts'
+import { leaveGroup } from './leave-group.ts'
 import type { KafkaSettings } from './options.ts'
 import { Beats, ClassicSession } from './group-session.ts'
 import type { TopicDesk } from './topic-desk.ts'
@@ -52,6 +53,8 @@ export class KafkaSubscription implements Subscription {
   #assignment: Assignment | undefined
   #assignments = 0
   #handBack: Promise<void> | undefined
+  /** A JoinGroup may be under way, which is answered when all members have joined. */
+  #isJoining = false
   #failures = 0
 
   constructor(options: SubscriptionOptions) {
@@ -145,6 +148,12 @@ export class KafkaSubscription implements Subscription {
       else await this.#belongAsMember(group)
     } finally {
       void this.#end()
+      const { memberId } = client
+      if (this.#isJoining && memberId) {
+        const left = leaveGroup(kafka, settings, applicationName, request.consumer, memberId)
+        await withDeadline(left, closeMs, 'Leaving a group').catch(() => {})
+      }
+      this.#isJoining = false
       await withDeadline(client.close(true), closeMs, 'Leaving a group').catch(() => {})
     }
   }
@@ -154,6 +163,7 @@ export class KafkaSubscription implements Subscription {
     client.on('consumer:group:rebalance', () => void this.#giveBack())
     const beats = new Beats(client)
     client.on('consumer:group:join', ({ memberId, generationId = -1, assignments = [] }) => {
+      this.#isJoining = false
       const membership: Membership = { memberId, generationId, outlastsAssignments: false }
       // Joining again is enough to be in another generation, and the place in the group is kept.
       const onDoubt = (): void => {
@@ -213,6 +223,7 @@ export class KafkaSubscription implements Subscription {
   async #beforeJoin(): Promise<void> {
     if (this.#handBack === undefined) void this.#end()
     else await this.#handBack
+    this.#isJoining = true
   }
 
   /**
