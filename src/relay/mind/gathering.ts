@@ -69,14 +69,17 @@ export class Gathering {
     return partition.until - now >= this.#core.options.sendTimeoutMs
   }
 
-  /** Back to the head of their keys, in the order they had. */
+  /**
+   * Back to the head of their keys, in the order they had. Where their channel is held meanwhile they leave memory as its others have: what
+   * fills it would let no read be made, and only a read ends the hold.
+   */
   giveBack(entries: readonly Entry[]): void {
     const runs = new Map<KeyState, Entry[]>()
     const loose = new Map<Lot, Entry[]>()
     for (const entry of entries) {
       entry.state = 'waiting'
       entry.partition.busy -= 1
-      if (entry.partition.isDraining) {
+      if (entry.partition.isDraining || entry.channel.heldUntil !== null) {
         this.#core.drop(entry)
         continue
       }

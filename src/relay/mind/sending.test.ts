@@ -183,6 +183,40 @@ describe('a destination that fails for everyone', () => {
   })
 })
 
+describe('a channel that is held while more of it is under way', () => {
+  const large = (seq: number, key: string | null) => row(seq, key, { payload: new Uint8Array(4000) })
+
+  it.each([
+    ['fails for everyone too', unreachable, 'a'],
+    ['had no time to be tried', untried, 'a'],
+    ['has no keys', unreachable, null],
+  ] as const)('reads again after the hold, where what fills its memory %s', (_what, fate, key) => {
+    const hand = new ByHand({ maxInFlightBytes: 10_000 })
+    const keyOf = (name: string): string | null => (key === null ? null : name)
+    hand.read([row(1, keyOf('a'))])
+    const first = hand.take('send')
+    hand.read([large(2, keyOf('b')), large(3, keyOf('c')), large(4, keyOf('d'))])
+    const second = hand.take('send')
+    for (const [{ send, rows }, told] of [
+      [first, unreachable],
+      [second, fate],
+    ] as const)
+      hand.mind.sendEnded(
+        send,
+        rows.map(() => told),
+        hand.now,
+      )
+    hand.until('read')
+    while (hand.floor() !== 0n) {
+      hand.read()
+      hand.until('read')
+    }
+    hand.read([row(1, keyOf('a')), large(2, keyOf('b'))])
+    expect(hand.send(confirmed)).toEqual(['m1'])
+    expect(hand.send(confirmed)).toEqual(['m2'])
+  })
+})
+
 describe('leases', () => {
   it('deletes what the broker confirms after the lease was lost, and counts it', () => {
     const hand = new ByHand()
