@@ -84,6 +84,42 @@ describe('a message that is sent through the store', () => {
     expect(writer.appended).toHaveLength(3)
   })
 
+  it('stays in doubt where a later try is refused for good', async () => {
+    const refused = new WaybillError('WB_SCHEMA_MISSING', 'no schema', { retryable: 'no' })
+    await expect(over([unknown, refused]).outlet.send([message], limits)).rejects.toMatchObject({
+      code: 'WB_PUBLISH_OUTCOME_UNKNOWN',
+    })
+    await expect(over([refused]).outlet.send([message], limits)).rejects.toBe(refused)
+  })
+
+  it('is in no doubt where only something else than its COMMIT was not answered', async () => {
+    const silent = new WaybillError('WB_TIMED_OUT', 'no connection', { retryable: 'unknown' })
+    const short = { deadlineMs: 100, signal: undefined }
+    const busy = over(Array.from({ length: 50 }, () => silent))
+    await expect(busy.outlet.send([message], short)).rejects.toMatchObject({ code: 'WB_PUBLISH_REJECTED' })
+    const once = over([silent], true)
+    await once.outlet.send([message], limits)
+    expect([once.dropped, once.stored()]).toEqual([['WB_TIMED_OUT'], 0])
+  })
+
+  it('keeps its deadline while a try waits for something', async () => {
+    const outlet = storeOutlet({
+      writer: new FakeWriter(),
+      transactions: {
+        run: async ({ signal }) => {
+          await new Promise((resolve) => signal!.addEventListener('abort', resolve, { once: true }))
+          throw signal!.reason
+        },
+      },
+      ...{ idleTimeoutMs: 1000, retry: { initialMs: 10, maxMs: 100 }, random: () => 0.5 },
+      ...{ onDropped: undefined, onStored: () => {}, clock: new FakeClock() },
+    })
+    await expect(outlet.send([message], { deadlineMs: 20, signal: undefined })).rejects.toMatchObject({
+      code: 'WB_PUBLISH_REJECTED',
+      message: expect.stringContaining('WB_TIMED_OUT'),
+    })
+  })
+
   it('is tried once at most once, and told as dropped only where it is certainly not there (A5)', async () => {
     const refused = over([down], true)
     await refused.outlet.send([message], limits)

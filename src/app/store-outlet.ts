@@ -1,5 +1,11 @@
 import type { Clock, Random } from '../kernel/clock.ts'
-import { describeError, isWaybillError, PublishOutcomeUnknownError, WaybillError } from '../kernel/errors.ts'
+import {
+  CommitOutcomeUnknownError,
+  describeError,
+  isWaybillError,
+  PublishOutcomeUnknownError,
+  WaybillError,
+} from '../kernel/errors.ts'
 import { backoffMs, type Backoff } from '../kernel/retry.ts'
 import type { Outlet } from '../outbox/send.ts'
 import type { OutboxWriter } from '../ports/outbox-writer.ts'
@@ -43,7 +49,10 @@ export function storeOutlet(options: StoreOutletOptions): Outlet {
     },
     async send(messages, { deadlineMs, signal: own }) {
       const until = clock.now() + deadlineMs
-      const signal = own === undefined ? givenUp.signal : AbortSignal.any([own, givenUp.signal])
+      // Also where a try waits for a connection, or for a key that another transaction holds. At most once there is one, and no deadline.
+      const late = AbortSignal.timeout(deadlineMs)
+      const ends = [givenUp.signal, ...(own === undefined ? [] : [own])]
+      const signal = AbortSignal.any(options.onDropped === undefined ? [...ends, late] : ends)
       let doubt: string | undefined
       for (let failures = 1; ; failures++) {
         try {
@@ -52,7 +61,8 @@ export function storeOutlet(options: StoreOutletOptions): Outlet {
           return
         } catch (error) {
           const { code } = describeError(error)
-          const isUnknown = isWaybillError(error) && error.retryable === 'unknown'
+          // Whatever else a transaction ends with, it has rolled back.
+          const isUnknown = error instanceof CommitOutcomeUnknownError
           if (options.onDropped !== undefined) {
             // It may be there: then nobody may be told that it is not (A5).
             if (isUnknown) options.onStored(messages.length)
@@ -60,8 +70,9 @@ export function storeOutlet(options: StoreOutletOptions): Outlet {
             return
           }
           if (isUnknown) doubt = code
-          const mayTryAgain = isUnknown || (isWaybillError(error) && error.retryable === 'yes')
-          if (!mayTryAgain) throw error
+          if (signal.aborted) throw ended(messages, doubt, late.aborted ? 'WB_TIMED_OUT' : 'WB_ABORTED')
+          const mayTryAgain = isWaybillError(error) && error.retryable !== 'no'
+          if (!mayTryAgain) throw doubt === undefined ? error : ended(messages, doubt, code)
           const pauseMs = backoffMs(failures, retry, random)
           if (clock.now() + pauseMs < until) await clock.sleep(pauseMs, signal)
           else throw ended(messages, doubt, code)

@@ -1,4 +1,5 @@
 import type { Clock, Random } from '../kernel/clock.ts'
+import { withDeadline } from '../kernel/deadline.ts'
 import { describeError, isWaybillError, PublishOutcomeUnknownError, WaybillError } from '../kernel/errors.ts'
 import { backoffMs, type Backoff } from '../kernel/retry.ts'
 import type { Fate, OutboundMessage, Publisher } from '../ports/transport.ts'
@@ -158,17 +159,11 @@ export class ConfirmOutlet implements Outlet {
   async #fly(taken: readonly { readonly line: Line; readonly entries: readonly Entry[] }[]): Promise<void> {
     const { open, timeoutMs, clock, retry, random } = this.#options
     const batch = taken.flatMap(({ entries }) => entries.map(({ message }) => message))
-    let fates: readonly Fate[]
-    try {
-      const publisher = await open()
-      fates = await publisher.publish(batch, timeoutMs)
-    } catch (error) {
-      fates = batch.map(() => neverLeft(error))
-    }
+    const fates = await publish(open, batch, timeoutMs)
     let at = 0
     for (const { line, entries } of taken) {
       let isFailing = false
-      for (const entry of entries) if (!judge(entry, fates[at++]!)) isFailing = true
+      for (const entry of entries) if (!judge(entry, fates[at++] ?? silence)) isFailing = true
       line.isBusy = false
       line.failures = isFailing ? line.failures + 1 : 0
       line.notBefore = isFailing ? clock.now() + backoffMs(line.failures, retry, random) : 0
@@ -180,6 +175,34 @@ export class ConfirmOutlet implements Outlet {
     this.#lines.delete(line)
     if (line.key !== null) this.#keyed.delete(line.key)
   }
+}
+
+/** Never rejects, whatever the publisher does; what it does not answer is silence. */
+async function publish(
+  open: ConfirmOutletOptions['open'],
+  batch: readonly OutboundMessage[],
+  timeoutMs: number,
+): Promise<readonly Fate[]> {
+  let publisher: Publisher
+  try {
+    publisher = await open()
+  } catch (error) {
+    return batch.map(() => neverLeft(error))
+  }
+  try {
+    return await withDeadline(publisher.publish(batch, timeoutMs), timeoutMs + graceMs, 'A publisher')
+  } catch {
+    return []
+  }
+}
+
+/** A publisher answers within its time and a little. */
+const graceMs = 500
+
+const silence: Fate = {
+  outcome: 'unknown',
+  code: 'NO_ANSWER',
+  reason: 'the transport gave no answer for it',
 }
 
 /** `false`: it is to be tried again. */

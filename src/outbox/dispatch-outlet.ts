@@ -36,7 +36,7 @@ export function dispatchOutlet(options: DispatchOutletOptions): Outlet {
 
   return {
     send(messages) {
-      waiting.push(...messages)
+      for (const message of messages) waiting.push(message)
       flushing ??= flush()
       return flushing
     },

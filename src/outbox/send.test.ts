@@ -1,5 +1,6 @@
 import { describe, expect, expectTypeOf, it, onTestFinished } from 'vitest'
 import { VirtualClock } from '../../test/fakes/clock.ts'
+import { systemClock } from '../kernel/clock.ts'
 import { PublishOutcomeUnknownError, WaybillError } from '../kernel/errors.ts'
 import type { Dispatch, Fate, OutboundMessage } from '../ports/transport.ts'
 import { defineChannel } from './channel.ts'
@@ -186,6 +187,25 @@ describe('send', () => {
     expect(calls.at(-1)).toEqual(['id-2'])
   })
 
+  it('goes on behind a publisher that answers too little, or never', async () => {
+    const calls: string[][] = []
+    const answers = [() => Promise.resolve([]), () => new Promise<never>(() => {})]
+    const outlet = new ConfirmOutlet({
+      open: async () => ({
+        publish: async (batch: readonly OutboundMessage[]) => {
+          calls.push(batch.map(({ envelope }) => envelope.id))
+          return (await answers.shift()?.()) ?? batch.map(() => ({ outcome: 'confirmed' as const }))
+        },
+        close: async () => {},
+      }),
+      ...{ timeoutMs: 10, retry: { initialMs: 1, maxMs: 1 }, batchSize: 3, ordersBatch: true },
+      ...{ isOrdered: () => true, clock: systemClock, random: () => 0.5 },
+    })
+    const send = sendOver(outlet)
+    await send(ordered, { id: 'a' }, { deadlineMs: 60_000 })
+    expect(calls).toEqual([['id-1'], ['id-1'], ['id-1']])
+  })
+
   it('gives up waiting when its signal aborts', async () => {
     const { send, calls } = confirming(['hang'])
     const giveUp = new AbortController()
@@ -301,6 +321,24 @@ describe('send at most once', () => {
     await send(plain, 4)
     expect(calls).toHaveLength(2)
   })
+})
+
+it('hands over at most once however many there are', async () => {
+  let count = 0
+  const outlet = dispatchOutlet({
+    open: async () => ({
+      dispatch: async (batch: readonly OutboundMessage[]) => batch.map(() => ({ outcome: 'dispatched' })),
+      isReady: async () => true,
+      close: async () => {},
+    }),
+    timeoutMs: 100,
+    onDropped: () => {},
+    onDispatched: (more) => {
+      count += more
+    },
+  })
+  await sendOver(outlet)(plain, many(Array.from({ length: 200_000 }, () => 1)))
+  expect(count).toBe(200_000)
 })
 
 describe('send() without a place to wait', () => {
