@@ -53,3 +53,31 @@ describe.each([
     ])
   })
 })
+
+describe('closing', () => {
+  it('does not wait for a server that does not answer, and ends what is connected later', async () => {
+    const answered = Promise.withResolvers<void>()
+    const ended = Promise.withResolvers<void>()
+    const client = {
+      connect: () => answered.promise,
+      on: () => {},
+      query: async () => ({ rows: [], rowCount: 0, command: '' }),
+      end: async () => ended.resolve(),
+      connection: { stream: { destroy: () => ended.resolve() } },
+    }
+    const connection = new Connection({
+      create: async () => client as unknown as PgConnection,
+      settings: {},
+      setUp: 'setup',
+      pooling: { judge: async () => false },
+      timeoutMs: 60_000,
+    })
+    const asked = connection.query({ text: 'select' }, 'ask').catch((error: unknown) => error)
+    // Once it is at the server.
+    await new Promise((resolve) => setImmediate(resolve))
+    await connection.close()
+    answered.resolve()
+    await ended.promise
+    await asked
+  })
+})

@@ -169,11 +169,15 @@ export class Connection {
     this.#client = null
     if (connecting === null) return
     try {
-      const client = await withDeadline(connecting, this.#options.timeoutMs, 'PostgreSQL')
+      const client = await Promise.race([connecting, undefined])
+      if (client === undefined) {
+        // Not there yet. Who has given it up would wait for as long as a server may take that does not answer, beside its own time.
+        connecting.then(destroy).catch(() => {})
+        return
+      }
       await withDeadline(client.end(), 1000, 'PostgreSQL').catch(() => destroy(client))
     } catch {
-      // It is gone already, or is not there yet.
-      connecting.then(destroy).catch(() => {})
+      // It could not be made.
     }
   }
 
