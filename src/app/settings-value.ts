@@ -61,9 +61,12 @@ function hasControl(value: string): boolean {
   return /\p{Cc}/u.test(value)
 }
 
-/** A duration as flags take it, `7d` or `2h`, in milliseconds; a number alone is one of milliseconds. `undefined`: it is none. */
+/**
+ * A duration as people give it, `7d` or `2h`, in milliseconds. `undefined`: it is none. Nor is a number alone: whoever gives
+ * `--older-than 30` means days, and of milliseconds it would take everything.
+ */
 export function durationOf(text: string): number | undefined {
-  return parse('duration', text)
+  return /[a-z]/iu.test(text) ? parse('duration', text) : undefined
 }
 
 function parse(kind: 'duration' | 'size' | 'count', text: string): number | undefined {

@@ -159,6 +159,11 @@ describe('waybill migrate', () => {
     expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining('Did you mean "local"?') })
   })
 
+  it('refuses a wait without its unit', async () => {
+    const { code, stderr } = await runWaybill(['migrate', '--partitions', '4', '--wait', '60'])
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('a time such as 90s') })
+  })
+
   it.each([
     ['broken.config.ts', 'throw new Error("no such luck")', 'no such luck'],
     ['empty.config.ts', 'export const config = {}', 'no default export'],

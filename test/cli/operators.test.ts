@@ -322,6 +322,8 @@ describe('waybill unsubscribe', () => {
 it.each([
   [['dead', 'list', '--limit', '0'], 'a whole number from 1 to 1000'],
   [['dead', 'list', '--older-than', 'soon'], 'a time such as 7d'],
+  [['dead', 'purge', '--older-than', '30', '--yes'], 'a time such as 7d'],
+  [['keys', 'list', '--newer-than', '30'], 'a time such as 7d'],
   [['dead', 'list', '--older-than', '99999999d'], '100 years at most'],
   [['dead', 'list', '--reason', 'bored'], 'attempts-exhausted'],
   [['dead', 'list', '--id', 'ann'], 'a number from'],

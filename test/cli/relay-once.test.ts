@@ -151,6 +151,11 @@ describe('waybill relay --once', () => {
     await client.query('truncate waybill.outbox')
   })
 
+  it('refuses a time limit without its unit', async () => {
+    const { code, stderr } = await once('--time-limit', '50')
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('a time such as 50s') })
+  })
+
   it('refuses a time limit where it is not to end', async () => {
     const { code, stderr } = await runWaybill(['relay', '--config', config, '--time-limit', '5s'])
     expect(code).toBe(2)

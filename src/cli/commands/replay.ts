@@ -134,7 +134,7 @@ const dated = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}
 function moment(text: string): Moment {
   const at = new Date(text)
   if (dated.test(text) && !Number.isNaN(at.getTime())) return at
-  const agoMs = /^\d+$/u.test(text.trim()) ? undefined : durationOf(text)
+  const agoMs = durationOf(text)
   if (agoMs !== undefined && agoMs <= longestAgoMs) return { agoMs }
   throw new InvalidArgumentError(
     'It takes a time with its zone such as 2026-11-27T08:00Z, or how long ago: 7d, 2h, 30min.',
