@@ -3,7 +3,7 @@ import type { Output } from './output.ts'
 
 /**
  * Work in several steps that Ctrl-C or SIGTERM ends between two of them, so that what it has done can be told. The exit code is then
- * the signal's.
+ * the signal's, whatever `work` gave before.
  */
 export async function stoppable<T>(
   output: Output,

@@ -4,13 +4,15 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Client } from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { until } from '../../src/testing.ts'
 import { postgresDatabase } from '../setup/servers.ts'
-import { runWaybill } from './waybill-command.ts'
+import { type CommandResult, runWaybill, startWaybill } from './waybill-command.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'waybill-replay-'))
 const source = fileURLToPath(new URL('../../src', import.meta.url))
 const config = join(folder, 'waybill.config.ts')
 let client: Client
+let observer: Client
 
 beforeAll(async () => {
   const { url } = await postgresDatabase()
@@ -27,7 +29,9 @@ beforeAll(async () => {
      })`,
   )
   client = new Client(url)
+  observer = new Client(url)
   await client.connect()
+  await observer.connect()
   await runWaybill(['migrate', '--config', config])
 })
 
@@ -37,6 +41,7 @@ beforeEach(async () => {
 
 afterAll(async () => {
   await client.end()
+  await observer.end()
   rmSync(folder, { recursive: true, force: true })
 })
 
@@ -98,12 +103,57 @@ describe('waybill replay', () => {
     [['--since', 'yesterday'], 'a time with its zone'],
     [['--since', '2026-11-27T08:00'], 'a time with its zone'],
     [['--until', '5'], 'a time with its zone'],
+    [['--since', '2h ago'], 'a time with its zone'],
   ])('refuses %j as a usage error', async (args, message) => {
     const { code, stdout, stderr } = await waybill('replay', ...args)
     expect({ code, stdout, stderr }).toEqual({
       code: 2,
       stdout: '',
       stderr: expect.stringContaining(message),
+    })
+  })
+})
+
+describe('a step that Ctrl-C or SIGTERM ends', () => {
+  /** Runs a command until it waits for what is locked here, and tells it to stop then. */
+  async function stopped(
+    name: 'SIGINT' | 'SIGTERM',
+    locked: string,
+    ...args: string[]
+  ): Promise<CommandResult> {
+    await client.query('begin')
+    try {
+      await client.query(locked)
+      const command = startWaybill([...args, '--config', config])
+      await until('it waits for the lock', async () => {
+        const { rows } = await observer.query(
+          `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+        )
+        return rows.length > 0
+      })
+      command.process.kill(name)
+      await command.sees('what is under way ends first')
+      await client.query('commit')
+      return await command.ended
+    } finally {
+      await client.query('rollback')
+    }
+  }
+
+  it('ends waybill replay with the code of the signal, and tells what was done', async () => {
+    await sent(1, ['ann'])
+    const lock = 'lock table waybill.outbox in share mode'
+    expect(await stopped('SIGINT', lock, 'replay', '--all', '--yes')).toMatchObject({
+      code: 130,
+      stdout: 'Replayed: 1 message.\n',
+    })
+  })
+
+  it('ends waybill cleanup likewise', async () => {
+    const lock = 'lock table waybill.inbox in share mode'
+    expect(await stopped('SIGTERM', lock, 'cleanup')).toMatchObject({
+      code: 143,
+      stdout: expect.stringContaining('Deleted: 0 of the inbox'),
     })
   })
 })

@@ -2,10 +2,9 @@ import type { Command } from 'commander'
 import type { Cleaned, CleanupPlan } from '../../app/cleanup.ts'
 import { createWaybill } from '../../app/create-waybill.ts'
 import { loadConfig } from '../config-file.ts'
-import { exitCodes } from '../failure.ts'
-import { listenForInterruption } from '../interruption.ts'
 import { Output } from '../output.ts'
 import { addSettingFlags, settingFlags } from '../settings-flags.ts'
+import { stoppable } from '../stoppable.ts'
 import { tableText } from '../table.ts'
 
 interface CleanupFlags extends Record<string, unknown> {
@@ -51,20 +50,14 @@ async function cleanup(
     output.result({ found: plan, changed: false })
     return
   }
-  const interruption = listenForInterruption(() => output.note('Stopping after this batch.'))
-  try {
-    const onProgress = ({ inbox, sentDays, sent }: Cleaned): void =>
-      output.note(`inbox ${inbox}, days ${sentDays}, sent ${sent}`)
-    const cleaned = await waybill.cleanup.run({ signal: interruption.signal, onProgress })
-    output.say(
-      `Deleted: ${cleaned.inbox} of the inbox, ${cleaned.sentDays} days and ${cleaned.sent} messages of what was sent, ` +
-        `${cleaned.relays} registrations.`,
-    )
-    output.result({ found: plan, changed: true, cleaned })
-    if (interruption.signal.aborted) onExitCode(exitCodes.failed)
-  } finally {
-    interruption.dispose()
-  }
+  const onProgress = ({ inbox, sentDays, sent }: Cleaned): void =>
+    output.note(`inbox ${inbox}, days ${sentDays}, sent ${sent}`)
+  const cleaned = await stoppable(output, onExitCode, (signal) => waybill.cleanup.run({ signal, onProgress }))
+  output.say(
+    `Deleted: ${cleaned.inbox} of the inbox, ${cleaned.sentDays} days and ${cleaned.sent} messages of what was sent, ` +
+      `${cleaned.relays} registrations.`,
+  )
+  output.result({ found: plan, changed: true, cleaned })
 }
 
 function planText(plan: CleanupPlan, output: Output): string {

@@ -258,12 +258,13 @@ async function change(
       return
     }
     const wanted = { ...filter, upTo: found.upTo }
-    const { report, said } = await stoppable(output, onExitCode, (signal) =>
-      apply(waybill, wanted, { limit, signal }),
-    )
+    const { report, said } = await stoppable(output, onExitCode, async (signal) => {
+      const done = await apply(waybill, wanted, { limit, signal })
+      if (done.report.left.length > 0) onExitCode(exitCodes.failed)
+      return done
+    })
     output.say([said, ...report.left.map(({ why, count }) => leftText(why, count))].join('\n'))
     output.result({ found, changed: true, ...report })
-    if (report.left.length > 0) onExitCode(exitCodes.failed)
   })
 }
 

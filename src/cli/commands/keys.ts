@@ -180,12 +180,13 @@ async function change(
     }
     // Those that were counted: a key that is held only since then nobody has seen.
     const ids = held.map(({ id }) => id)
-    const { report, said, isWhole } = await stoppable(output, onExitCode, (signal) =>
-      run(keys, { ...filter, ids }, { limit: count, signal }),
-    )
+    const { report, said } = await stoppable(output, onExitCode, async (signal) => {
+      const done = await run(keys, { ...filter, ids }, { limit: count, signal })
+      if (!done.isWhole) onExitCode(exitCodes.failed)
+      return done
+    })
     output.say(said.join('\n'))
     output.result({ found: count, changed: true, ...report })
-    if (!isWhole) onExitCode(exitCodes.failed)
   })
 }
 

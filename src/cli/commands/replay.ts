@@ -5,8 +5,8 @@ import { durationOf } from '../../app/settings-value.ts'
 import { addConfirmFlags, type ConfirmFlags, confirmed } from '../confirm.ts'
 import { exitCodes } from '../failure.ts'
 import { mustName } from '../filter-flags.ts'
-import { listenForInterruption } from '../interruption.ts'
 import { Output } from '../output.ts'
+import { stoppable } from '../stoppable.ts'
 import { withWaybill } from '../with-waybill.ts'
 
 interface ReplayFlags extends ConfirmFlags, Record<string, unknown> {
@@ -29,11 +29,14 @@ export function addReplay(program: Command, onExitCode: (code: number) => void):
     .option('--channel <name>', 'of this channel')
     .option('--key <text>', 'of this key')
     .addOption(
-      new Option('--since <when>', 'sent at that time or later: 2026-11-27T08:00Z, or 2h ago').argParser(
-        moment,
-      ),
+      new Option(
+        '--since <when>',
+        'sent at that time or later: 2026-11-27T08:00Z, or 2h for so long ago',
+      ).argParser(moment),
     )
-    .addOption(new Option('--until <when>', 'sent before that time (default: now)').argParser(moment))
+    .addOption(
+      new Option('--until <when>', 'sent before that time, given likewise (default: now)').argParser(moment),
+    )
     .optionsGroup('How:')
     .option('--as-new', 'copies with new ids, the old one in the header waybill-replay-of')
   addConfirmFlags(command)
@@ -82,20 +85,14 @@ async function replay(
       onExitCode(exitCodes.failed)
       return
     }
-    const interruption = listenForInterruption(() => output.note('Stopping after this batch.'))
-    try {
-      const onProgress = ({ replayed }: SentReplayReport): void => output.note(`${replayed} of ${count}`)
-      const report = await sent.replay(selection, {
-        asNew: flags.asNew,
-        signal: interruption.signal,
-        onProgress,
-      })
-      output.say(said(report).join('\n'))
-      output.result({ found: count, changed: report.replayed > 0, ...report })
-      if (report.unroutable > 0 || interruption.signal.aborted) onExitCode(exitCodes.failed)
-    } finally {
-      interruption.dispose()
-    }
+    const onProgress = ({ replayed }: SentReplayReport): void => output.note(`${replayed} of ${count}`)
+    const report = await stoppable(output, onExitCode, async (signal) => {
+      const done = await sent.replay(selection, { asNew: flags.asNew, signal, onProgress })
+      if (done.unroutable > 0) onExitCode(exitCodes.failed)
+      return done
+    })
+    output.say(said(report).join('\n'))
+    output.result({ found: count, changed: report.replayed > 0, ...report })
   })
 }
 
