@@ -11,12 +11,21 @@ const placeholders = {
   text: 'text',
 } as const
 
-/** Gives a command a flag for each line of the settings table. How they go together is judged where all sources meet. */
-export function addSettingFlags(command: Command): Command {
+/**
+ * Gives a command a flag for each line of the settings table. How they go together is judged where all sources meet. `others`: what a
+ * flag does in this command, where it is more than the setting's own text says.
+ */
+export function addSettingFlags(
+  command: Command,
+  others: Readonly<Partial<Record<SettingName, string>>> = {},
+): Command {
   command.optionsGroup('Settings (also WAYBILL_* variables and the configuration file; a flag counts first):')
   for (const name of settingNames) {
     const setting = settingOf(name)
-    const option = new Option(`${flagOf(name)} <${placeholders[setting.kind]}>`, describe(name))
+    const option = new Option(
+      `${flagOf(name)} <${placeholders[setting.kind]}>`,
+      others[name] ?? describe(name),
+    )
     if (setting.kind === 'choice') option.choices(setting.choices)
     else option.argParser((text: string) => judged(name, text))
     command.addOption(option)

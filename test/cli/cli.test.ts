@@ -159,6 +159,16 @@ describe('waybill migrate', () => {
     expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining('Did you mean "local"?') })
   })
 
+  it('says in its help what --partitions does here, and one default of --wait', async () => {
+    const { stdout } = await runWaybill(['migrate', '--help'])
+    const help = stdout.replaceAll(/\s+/gu, ' ')
+    expect(help).toContain(
+      '--partitions <number> Partitions that each transport of the configuration is to have',
+    )
+    expect(help).toMatch(/--wait <duration> [^(]*\(default: 60s\) /u)
+    expect(help).not.toContain('60000)')
+  })
+
   it('refuses a wait without its unit', async () => {
     const { code, stderr } = await runWaybill(['migrate', '--partitions', '4', '--wait', '60'])
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('a time such as 90s') })

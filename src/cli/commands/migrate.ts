@@ -16,7 +16,7 @@ interface MigrateOptions extends Record<string, unknown> {
   readonly print?: boolean
   readonly partitions?: string
   readonly transport?: readonly string[]
-  readonly wait: number
+  readonly wait?: number
 }
 
 const help = `
@@ -55,13 +55,15 @@ export function addMigrate(program: Command, onExitCode: (code: number) => void)
       '--wait <duration>',
       'with --partitions: how long to wait for the older partitions (default: 60s)',
       duration,
-      60_000,
     )
     .addHelpText('after', help)
     .action(async (_own: unknown, self: Command) => {
       await migrate(self.optsWithGlobals<MigrateOptions>(), onExitCode)
     })
-  addSettingFlags(command)
+  addSettingFlags(command, {
+    partitions:
+      'Partitions that each transport of the configuration is to have from now on; without it none are changed.',
+  })
 }
 
 function duration(text: string): number {
@@ -101,7 +103,7 @@ async function migrate(options: MigrateOptions, onExitCode: (code: number) => vo
 async function change(
   waybill: Waybill,
   partitions: number,
-  { transport, wait }: MigrateOptions,
+  { transport, wait = 60_000 }: MigrateOptions,
   output: Output,
 ): Promise<{ readonly changes: readonly PartitionsChange[]; readonly exitCode: number | undefined }> {
   const interruption = listenForInterruption(() => {
