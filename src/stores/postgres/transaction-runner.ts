@@ -1,5 +1,5 @@
 import { withDeadline } from '../../kernel/deadline.ts'
-import { WaybillError } from '../../kernel/errors.ts'
+import { isWaybillError, WaybillError } from '../../kernel/errors.ts'
 import type { OpenTransaction, RunOptions, TransactionRunner } from '../../ports/transaction-runner.ts'
 import type { PgPooledClient } from './driver.ts'
 import { storeError } from './errors.ts'
@@ -23,9 +23,20 @@ export function createTransactionRunner(
       } catch (error) {
         // One that comes too late goes back unused.
         borrowing.then((late) => late.release()).catch(() => {})
+        if (isWaybillError(error) && error.code === 'WB_TIMED_OUT') throw noneFree(limits.statementTimeoutMs)
         throw storeError(error, 'begin a transaction')
       }
       return await new Transaction(client, options, limits).run(work)
     },
   }
+}
+
+/** It looks like a database that does not answer, and mostly is none: the pool is what the caller can look at first. */
+function noneFree(ms: number): WaybillError {
+  return new WaybillError(
+    'WB_TIMED_OUT',
+    `The transaction was not begun: no connection of the pool was free within ${ms} ms. Look for transactions that stay open, or give ` +
+      'the store a larger `pool`; where none is open, see that PostgreSQL takes connections.',
+    { retryable: 'yes' },
+  )
 }
