@@ -24,7 +24,7 @@ export function registrationOf(
     const hint = didYouMean(channel?.name ?? '', config.routes.keys())
     throw new WaybillError(
       'WB_UNKNOWN_CHANNEL',
-      `Channel "${channel?.name}" is not in the configuration.${hint}`,
+      `Consumer "${checked.facts.name}" takes channel "${channel?.name}", which is not in the configuration.${hint} List it in \`channels\`.`,
     )
   }
   const targets = outputTargets(config, route, checked.transform ?? [])
@@ -38,7 +38,9 @@ export function refuseRegistration(
 ): void {
   const isTaken = before.some((other) => other.consumer === consumer && other.route === route)
   if (!isTaken && !isRunning) return
-  const why = isTaken ? 'already has a handler for it in this process' : 'was registered after start()'
+  const why = isTaken
+    ? 'already has a handler for it in this process: give this one a consumer of another name'
+    : 'was registered after start(): call consume() before it'
   throw new WaybillError(
     'WB_INVALID_OPTION',
     `Consumer "${consumer}" of channel "${route.channel.name}" ${why}.`,

@@ -92,7 +92,9 @@ export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
     remedy: 'Messages wait in the outbox and are sent when one does; see that the broker runs.',
   },
   WB_INVALID_OPTION: {
-    means: 'An option is unknown, or its value is of the wrong kind or out of its limits.',
+    means:
+      'An option is unknown, or its value is of the wrong kind or out of its limits: of a setting, or of a call such as `publish`, `send` ' +
+      'or `consume`.',
     remedy: 'The message names the option, where it came from and what it must be.',
   },
   WB_INVALID_CONFIG: {
@@ -101,8 +103,8 @@ export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   },
   WB_GUARANTEE_UNSUPPORTED: {
     means:
-      'A channel promises what its store, its transport or its settings cannot hold: nothing was started. Or a dead letter cannot be ' +
-      'run again within what its channel promises.',
+      'A channel promises what its store, its transport or its settings cannot hold: nothing was started, or the `publish` or `send` was ' +
+      'refused. Or a dead letter cannot be run again within what its channel promises.',
     remedy:
       'Take the nearest choice that the message names; `waybill explain` shows it too (docs/guarantees.md). Of a dead letter: do as ' +
       'the message says.',

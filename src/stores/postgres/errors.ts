@@ -45,7 +45,7 @@ export function storeError(error: unknown, what: string): WaybillError {
   if (code === '42501') {
     return new WaybillError(
       'WB_STORE_FAILED',
-      `Could not ${what}: the role it is connected as lacks a right (SQLSTATE ${code}). SECURITY.md lists what to grant to whom.`,
+      `Could not ${what}: the role it is connected as lacks a right (SQLSTATE ${code}). SECURITY.md in the package lists what to grant to whom.`,
       { cause: error },
     )
   }
@@ -68,7 +68,8 @@ export function storeError(error: unknown, what: string): WaybillError {
   }
   return new WaybillError(
     'WB_STORE_FAILED',
-    `Could not ${what}: PostgreSQL refused it (SQLSTATE ${code ?? 'unknown'}).`,
+    `Could not ${what}: PostgreSQL refused it (SQLSTATE ${code ?? 'unknown'}). Read the cause: a full disk, say, or a ` +
+      'schema that was changed by hand.',
     { cause: error, retryable: 'unknown' },
   )
 }
