@@ -143,6 +143,17 @@ describe('warnings', () => {
     ])
   })
 
+  it.each<[Partial<CensusReport>, RegExp]>([
+    [{ lanes: [lane({ parked: 1 })] }, /waybill dead replay --channel orders --key … /u],
+    [
+      { dead: [{ channel: 'orders', consumer: '', count: 1, isAtLeast: false }] },
+      /waybill dead replay or waybill dead purge, with --id/u,
+    ],
+  ])('name the command for dead letters, which waybill replay is not: %j', (more, command) => {
+    const [warning] = summarise(report(more), new Set(['orders'])).warnings
+    expect(warning?.action).toMatch(command)
+  })
+
   it.each<[string, Partial<CensusReport>]>([
     ['unknown-channel', { lanes: [lane({ channel: 'strange', delayed: 1 })] }],
     ['pooler', { relays: [relay({ isPooled: true })] }],

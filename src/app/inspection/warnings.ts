@@ -113,7 +113,8 @@ function stopped({ relays }: Status): Untold[] {
         code: 'exactly-once-stopped' as const,
         subject: transport,
         message: `Exactly-once has stopped on partition ${report.stopped.join(', ')} of transport "${transport}" (${host}, pid ${pid}): database and broker do not fit.`,
-        action: 'The relay’s log says why (WB_FENCED_MISMATCH in docs/errors.md has the way out).',
+        action:
+          'The relay’s log says why (WB_FENCED_MISMATCH in the package’s docs/errors.md has the way out).',
       },
     ]
   })
@@ -196,7 +197,7 @@ function failing({ channels }: Status): Untold[] {
         code: 'parked-keys',
         subject: channel,
         message: `${counted(parked, 'key')} of channel "${channel}" ${parked === 1 ? 'is' : 'are'} parked among the dead letters.`,
-        action: `See them with waybill keys list --channel ${channel}; then replay each in its order.`,
+        action: `See them with waybill keys list --channel ${channel}; then waybill dead replay --channel ${channel} --key … brings one back in its order.`,
       })
     }
     return warnings
@@ -216,7 +217,7 @@ function dead({ channels, brokerDead }: Status): Untold[] {
             code: 'dead-letters' as const,
             subject: channel,
             message: `Channel "${channel}" has ${counted(count, 'dead letter')}.`,
-            action: `See why with waybill dead list --channel ${channel}; then replay or purge them.`,
+            action: `See why with waybill dead list --channel ${channel}; then waybill dead replay or waybill dead purge, with --id.`,
           },
         ],
   )
