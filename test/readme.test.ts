@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Client } from 'pg'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { blocksOf, type Block } from './readme/blocks.ts'
@@ -98,6 +99,14 @@ describe('README.md', () => {
   it('has files, commands and the two commands of the repository', () => {
     const kinds = blocks.map((block) => block.kind.name)
     expect(kinds).toEqual(expect.arrayContaining(['file', 'run', 'repository']))
+  })
+
+  it('links to pages that the package brings, where errors send their readers too', () => {
+    const page = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+    const links = [...page.matchAll(/\]\(([\w/-]+\.md)\)/gu)].map(([, path]) => path!)
+    expect(links).toEqual(expect.arrayContaining(['SECURITY.md', 'docs/errors.md']))
+    const brought = join(sandbox.folder, 'node_modules', 'waybill')
+    expect(links.filter((path) => !existsSync(join(brought, path)))).toEqual([])
   })
 
   it('has code that compiles against the published types', async () => {
