@@ -36,7 +36,7 @@ const introduction = `<!-- Written by "npm run docs" from src/app/settings-table
 # Configuration
 
 Every setting has a default. A flag of the command line is stronger than an environment variable, a variable stronger than
-the configuration file. An unknown name, a value of the wrong type and a value out of its limits are refused with
+the configuration file. Every command that reads the configuration takes the flags: all but \`demo\` and \`advise\`. An unknown name, a value of the wrong type and a value out of its limits are refused with
 \`WB_INVALID_OPTION\`, which names the option, what it must be, and where it came from.
 
 In code and in the configuration file a duration is a number of milliseconds and a size a number of bytes. Flags and

@@ -352,4 +352,26 @@ it.each([
   const { code, stdout } = await run(...name.split(' '), '--help')
   expect(code).toBe(0)
   expect(stdout).toContain(`$ waybill ${name}`)
+  expect(stdout.includes('--statement-timeout-ms')).toBe(name !== 'dead' && name !== 'keys')
+})
+
+it('takes the settings as flags', async () => {
+  await die(['ann', 'bob'])
+  const loud = await run('dead', 'purge', '--key', 'ann', '--yes')
+  expect(loud).toMatchObject({ code: 0, stderr: expect.stringContaining('"action":"dead.purge"') })
+  const quiet = await run('dead', 'purge', '--key', 'bob', '--yes', '--log-level', 'silent')
+  expect(quiet).toMatchObject({ code: 0, stderr: expect.not.stringContaining('"action"') })
+  for (const args of [
+    ['dead', 'list'],
+    ['dead', 'show', '1'],
+    ['keys', 'list'],
+    ['replay', '--all', '--dry-run'],
+    ['unsubscribe', 'gone'],
+  ]) {
+    const { code, stderr } = await run(...args, '--statement-timeout-ms', '1ms')
+    expect({ args, code, stderr }).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('from --statement-timeout-ms'),
+    })
+  }
 })

@@ -14,6 +14,7 @@ import {
 } from '../filter-flags.ts'
 import { Output } from '../output.ts'
 import { payloadText } from '../payload-text.ts'
+import { addSettingFlags } from '../settings-flags.ts'
 import { stoppable } from '../stoppable.ts'
 import { visible } from '../visible.ts'
 import { withWaybill } from '../with-waybill.ts'
@@ -70,6 +71,7 @@ function addList(dead: Command): void {
       ),
     )
     .option('--payload', 'print the beginning of each payload too')
+  addSettingFlags(command)
     .addHelpText(
       'after',
       '\nExamples:\n  $ waybill dead list\n  $ waybill dead list --channel orders.placed --newer-than 2h\n' +
@@ -78,7 +80,7 @@ function addList(dead: Command): void {
     .action(async (_own: unknown, self: Command) => {
       const flags = self.optsWithGlobals<ListFlags>()
       const output = new Output(flags.json === true)
-      await withWaybill(flags.config, async ({ deadLetters }) => list(output, deadLetters, flags, self))
+      await withWaybill(flags, async ({ deadLetters }) => list(output, deadLetters, flags, self))
     })
 }
 
@@ -110,10 +112,11 @@ async function payloadsOf(
 }
 
 function addShow(dead: Command, onExitCode: (code: number) => void): void {
-  withConfig(dead.command('show'))
+  const command = withConfig(dead.command('show'))
     .description('show one in full: payload, headers, errors, and what to do next')
     .argument('<id>', 'its number from the list, or the id of its message')
     .option('--full', 'the whole payload, however long')
+  addSettingFlags(command)
     .addHelpText(
       'after',
       '\nControl characters are written out, so that nothing of a message reaches the terminal as a command.\n' +
@@ -123,7 +126,7 @@ function addShow(dead: Command, onExitCode: (code: number) => void): void {
       const flags = self.optsWithGlobals<ShowFlags>()
       const { ids, numbers } = deadLetterSelection({ id: [idOf(id, self)] }, self)
       const output = new Output(flags.json === true)
-      await withWaybill(flags.config, async ({ deadLetters }) => {
+      await withWaybill(flags, async ({ deadLetters }) => {
         const found = await deadLetters.show(numbers?.[0] ?? ids![0]!)
         const mostBytes = flags.full === true ? Infinity : shownBytes
         if (found.length === 0) {
@@ -230,7 +233,7 @@ async function change(
   const { limit } = flags
   const filter = deadLetterSelection(flags, self)
   mustName(filter, self)
-  await withWaybill(flags.config, async (waybill) => {
+  await withWaybill(flags, async (waybill) => {
     const desk = waybill.deadLetters
     const found = await desk.count(filter, { limit })
     if (found.messages === 0) {
@@ -275,7 +278,7 @@ function addChange(command: Command): Command {
       wholeNumber(Number.MAX_SAFE_INTEGER),
     ),
   )
-  return addConfirmFlags(command)
+  return addSettingFlags(addConfirmFlags(command))
 }
 
 function withConfig(command: Command): Command {

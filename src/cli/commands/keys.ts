@@ -9,6 +9,7 @@ import { addFilterFlags, type FilterFlags, keySelection, mustName, wholeNumber }
 import { heldKeysText, keySteps } from '../key-text.ts'
 import { point } from '../lines.ts'
 import { Output } from '../output.ts'
+import { addSettingFlags } from '../settings-flags.ts'
 import { stoppable } from '../stoppable.ts'
 import { withWaybill } from '../with-waybill.ts'
 
@@ -40,12 +41,14 @@ export function addKeys(program: Command, onExitCode: (code: number) => void): v
 }
 
 function addList(keys: Command): void {
-  addFilterFlags(withConfig(keys.command('list').description('list the keys that are held')), 'keys')
+  const command = withConfig(keys.command('list').description('list the keys that are held'))
+  addFilterFlags(command, 'keys')
     .optionsGroup('How much:')
     .addOption(new Option('--limit <number>', 'so many at most').argParser(wholeNumber(page)).default(50))
     .addOption(
       new Option('--after <place>', 'only those after this place: the next page').argParser(lineNameOf),
     )
+  addSettingFlags(command)
     .addHelpText(
       'after',
       '\nWhere a channel is not ordered a line is one message that is tried again.\n' +
@@ -55,7 +58,7 @@ function addList(keys: Command): void {
       const flags = self.optsWithGlobals<KeysFlags>()
       const output = new Output(flags.json === true)
       const limit = flags.limit ?? 50
-      await withWaybill(flags.config, async (waybill) => {
+      await withWaybill(flags, async (waybill) => {
         const held = await waybill.keys.list(keySelection(flags), { limit, after: flags.after })
         const last = held.length === limit ? placeOf(held.at(-1)!) : null
         if (held.length === 0) output.say('No key is held.')
@@ -157,7 +160,7 @@ async function change(
   const { limit = Infinity } = flags
   const filter = keySelection(flags)
   mustName(filter, self)
-  await withWaybill(flags.config, async ({ keys }) => {
+  await withWaybill(flags, async ({ keys }) => {
     const count = Math.min(limit, await keys.count(filter))
     if (count === 0) {
       output.say('No key fits: nothing to do.')
@@ -207,7 +210,7 @@ function addChange(command: Command): Command {
   addFilterFlags(command, 'keys').addOption(
     new Option('--limit <number>', 'the first so many that fit').argParser(wholeNumber(1_000_000)),
   )
-  return addConfirmFlags(command)
+  return addSettingFlags(addConfirmFlags(command))
 }
 
 function withConfig(command: Command): Command {

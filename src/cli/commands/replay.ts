@@ -6,6 +6,7 @@ import { addConfirmFlags, type ConfirmFlags, confirmed } from '../confirm.ts'
 import { exitCodes } from '../failure.ts'
 import { mustName } from '../filter-flags.ts'
 import { Output } from '../output.ts'
+import { addSettingFlags } from '../settings-flags.ts'
 import { stoppable } from '../stoppable.ts'
 import { withWaybill } from '../with-waybill.ts'
 
@@ -39,7 +40,7 @@ export function addReplay(program: Command, onExitCode: (code: number) => void):
     )
     .optionsGroup('How:')
     .option('--as-new', 'copies with new ids, the old one in the header waybill-replay-of')
-  addConfirmFlags(command)
+  addSettingFlags(addConfirmFlags(command))
     .addHelpText(
       'after',
       '\nMessages go again with their ids, each key in its old order, under new numbers: behind what waits already. A consumer with an\n' +
@@ -64,7 +65,7 @@ async function replay(
 ): Promise<void> {
   const selection = selectionOf(flags)
   mustName(selection, self)
-  await withWaybill(flags.config, async ({ sent }) => {
+  await withWaybill(flags, async ({ sent }) => {
     const count = await sent.count(selection)
     if (count === 0) {
       output.say(

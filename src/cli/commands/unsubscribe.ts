@@ -3,11 +3,12 @@ import type { EndedSubscription } from '../../ports/schema.ts'
 import { addConfirmFlags, type ConfirmFlags, confirmed } from '../confirm.ts'
 import { exitCodes } from '../failure.ts'
 import { Output } from '../output.ts'
+import { addSettingFlags } from '../settings-flags.ts'
 import { tableText } from '../table.ts'
 import { visible } from '../visible.ts'
 import { withWaybill } from '../with-waybill.ts'
 
-interface UnsubscribeFlags extends ConfirmFlags {
+interface UnsubscribeFlags extends ConfirmFlags, Record<string, unknown> {
   readonly json?: boolean
   readonly config?: string
 }
@@ -18,7 +19,7 @@ export function addUnsubscribe(program: Command, onExitCode: (code: number) => v
     .description('end a local consumer that has gone for good: nothing waits for it any more')
     .argument('<consumer>', 'its name')
     .option('--config <file>', 'configuration file (default: waybill.config.ts in this folder)')
-  addConfirmFlags(command, 'by name')
+  addSettingFlags(addConfirmFlags(command, 'by name'))
     .addHelpText(
       'after',
       '\nA consumer over "local" stays subscribed while none of its processes runs: each message waits in the outbox until it has it.\n' +
@@ -39,7 +40,7 @@ async function unsubscribe(
   const flags = self.optsWithGlobals<UnsubscribeFlags>()
   const output = new Output(flags.json === true)
   const name = visible(JSON.stringify(consumer))
-  await withWaybill(flags.config, async ({ subscriptions }) => {
+  await withWaybill(flags, async ({ subscriptions }) => {
     const found = await subscriptions.look(consumer)
     if (found.length === 0) {
       output.say(
