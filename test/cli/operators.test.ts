@@ -195,6 +195,28 @@ it('stops between two steps at SIGTERM, and tells what it has done', async () =>
   expect([await count('dead'), await count('outbox')]).toEqual([2, 2])
 })
 
+it('ends with the code of the signal, also where not all could be done', async () => {
+  await client.query(`select waybill.publish('orders', '{}', 'ann'), waybill.publish('orders', '{}', 'bob')`)
+  await hold('ann', 'blocked')
+  await hold('bob', 'parked')
+  await client.query('begin')
+  await client.query(`select from waybill.blocked for update`)
+  const unblock = startWaybill(['keys', 'unblock', '--all', '--yes'], { cwd: folder })
+  await until('it waits for a key', async () => {
+    const { rows } = await observer.query(
+      `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    )
+    return rows.length > 0
+  })
+  unblock.process.kill('SIGINT')
+  await unblock.sees('what is under way ends first')
+  await client.query('commit')
+  expect(await unblock.ended).toMatchObject({
+    code: 130,
+    stdout: expect.stringContaining('1 parked and left'),
+  })
+})
+
 describe('waybill keys', () => {
   it('lists, unblocks and skips what is held', async () => {
     await client.query(
