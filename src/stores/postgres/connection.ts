@@ -169,7 +169,7 @@ export class Connection {
     this.#client = null
     if (connecting === null) return
     try {
-      const client = await Promise.race([connecting, undefined])
+      const client = await Promise.race([connecting, Promise.resolve(undefined)])
       if (client === undefined) {
         // Not there yet. Who has given it up would wait for as long as a server may take that does not answer, beside its own time.
         connecting.then(destroy).catch(() => {})

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { beforeAll, expect, it, onTestFinished } from 'vitest'
 import type { Delivery } from '../../../src/ports/transport.ts'
 import { describeWithKafka, kafkaBrokers } from '../../setup/servers.ts'
-import { committedOffsets, lastOf, publish } from './broker-desk.ts'
+import { until } from '../../../src/testing/until.ts'
+import { admin, committedOffsets, createTopic, lastOf, publish } from './broker-desk.ts'
 import { messagesTo, newTopic, openTransport, receiveCount, receiveUntil, subscribe } from './scene.ts'
 
 describeWithKafka('the members of a Kafka consumer', () => {
@@ -65,5 +66,35 @@ describeWithKafka('the members of a Kafka consumer', () => {
     await receiveUntil(one, (deliveries) => deliveries.some(({ assignment }) => assignment > 1))
     await one.settle(lastOf(stale))
     expect(new Set(await committedOffsets(brokers, consumer, topic, 4))).toEqual(new Set([-1n]))
+  })
+
+  it('leaves at once although its group waits for another that hands back', async () => {
+    const [topic, consumer] = [await createTopic(brokers, 2), randomUUID()]
+    // Half of them in each partition.
+    const messages = messagesTo(topic, ['k0', 'k1', 'k3', 'k4'], 20)
+    await publish(brokers, messages)
+    // So long that nobody waits for its end here.
+    const slow = { sessionTimeoutMs: 60_000 }
+    let handsBack = false
+    const one = await subscribe(openTransport(brokers, slow), [topic], {
+      consumer,
+      onRevoking: () => (handsBack ? new Promise(() => {}) : Promise.resolve()),
+    })
+    await receiveCount(one, messages.length)
+    const joins = Promise.withResolvers<void>()
+    const two = await subscribe(openTransport(brokers, slow), [topic], {
+      consumer,
+      onRevoking: async () => joins.resolve(),
+    })
+    await receiveCount(two, messages.length / 2)
+    const members = async (): Promise<number> =>
+      (await admin(brokers).describeGroups({ groups: [consumer] })).get(consumer)?.members.size ?? 0
+    await until('both members', async () => (await members()) === 2)
+    handsBack = true
+    await subscribe(openTransport(brokers, slow), [topic], { consumer })
+    await joins.promise
+    await until('all members', async () => (await members()) === 3)
+    await two.close()
+    expect(await members()).toBe(2)
   })
 })

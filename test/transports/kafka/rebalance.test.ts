@@ -126,35 +126,6 @@ describeWithKafka('a Kafka subscription whose group or topic changes', () =>
       expect(await one.stillHolds!(first!)).toBe(false)
     })
 
-    // With the other one no heartbeat waits for others.
-    if (groupProtocol === 'classic')
-      it('leaves at once although its group waits for another that hands back', async () => {
-        const { topic, consumer, messages } = await setUpTwoStreams()
-        // So long that nobody waits for its end here.
-        const slow = { groupProtocol, sessionTimeoutMs: 60_000 }
-        let handsBack = false
-        const one = await subscribe(openTransport(kafka.brokers, slow), [topic], {
-          consumer,
-          onRevoking: () => (handsBack ? new Promise(() => {}) : Promise.resolve()),
-        })
-        await receiveCount(one, messages.length)
-        const joins = Promise.withResolvers<void>()
-        const two = await subscribe(openTransport(kafka.brokers, slow), [topic], {
-          consumer,
-          onRevoking: async () => joins.resolve(),
-        })
-        await receiveCount(two, messages.length / 2)
-        const members = async (): Promise<number> =>
-          (await admin(kafka.brokers).describeGroups({ groups: [consumer] })).get(consumer)?.members.size ?? 0
-        await until('both members', async () => (await members()) === 2)
-        handsBack = true
-        await subscribe(openTransport(kafka.brokers, slow), [topic], { consumer })
-        await joins.promise
-        await until('all members', async () => (await members()) === 3)
-        await two.close()
-        expect(await members()).toBe(2)
-      })
-
     it('gives its streams away although what is in hand does not end, and says so', async () => {
       const { topic, consumer, messages } = await setUpTwoStreams()
       const warnings: unknown[] = []
