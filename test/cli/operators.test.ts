@@ -172,6 +172,16 @@ describe('waybill dead', () => {
   })
 })
 
+/** A command waits for a row that the test has locked. */
+async function untilItWaits(): Promise<void> {
+  await until('a command that waits', async () => {
+    const { rows } = await observer.query(
+      `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    )
+    return rows.length > 0
+  })
+}
+
 it('stops between two steps at SIGTERM, and tells what it has done', async () => {
   await die(['ann', 'ann', 'bob', 'bob'])
   await hold('ann', 'parked')
@@ -179,12 +189,7 @@ it('stops between two steps at SIGTERM, and tells what it has done', async () =>
   await client.query('begin')
   await client.query(`select from waybill.blocked where key = 'ann' for update`)
   const replay = startWaybill(['dead', 'replay', '--all', '--yes'], { cwd: folder })
-  await until('it waits for the first key', async () => {
-    const { rows } = await observer.query(
-      `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
-    )
-    return rows.length > 0
-  })
+  await untilItWaits()
   replay.process.kill('SIGTERM')
   await replay.sees('what is under way ends first')
   await client.query('commit')
@@ -202,12 +207,7 @@ it('ends with the code of the signal, also where not all could be done', async (
   await client.query('begin')
   await client.query(`select from waybill.blocked for update`)
   const unblock = startWaybill(['keys', 'unblock', '--all', '--yes'], { cwd: folder })
-  await until('it waits for a key', async () => {
-    const { rows } = await observer.query(
-      `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
-    )
-    return rows.length > 0
-  })
+  await untilItWaits()
   unblock.process.kill('SIGINT')
   await unblock.sees('what is under way ends first')
   await client.query('commit')
