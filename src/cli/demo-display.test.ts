@@ -10,6 +10,7 @@ const view: DemoView = {
   seconds: 15,
   orders: 1234,
   shipments: 1200,
+  copies: 0,
   depth: 12,
   lagMs: 34,
   kills: 4,

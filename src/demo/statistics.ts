@@ -6,6 +6,8 @@ export interface Statistics {
   /** Committed. */
   readonly orders: number
   readonly shipments: number
+  /** Shipments beyond the first of their order. */
+  readonly copies: number
   /** Messages that wait in the outbox. */
   readonly depth: number
   /** Age of the oldest of them; 0 where none waits. */
@@ -17,14 +19,17 @@ export async function readStatistics(query: Query, schemas: DemoSchemas): Promis
   const [row] = await query(`
     select
       (select coalesce(sum(placed), 0) from ${schemas.shop}.customers) as orders,
-      (select count(*) from ${schemas.shop}.shipments) as shipments,
-      count(*) as depth,
+      s.shipments, s.copies,
+      count(o.id) as depth,
       coalesce(extract(epoch from clock_timestamp() - min(o.created_at)) * 1000, 0) as lag_ms
-    from ${schemas.waybill}.outbox o`)
+    from (select count(*) as shipments, count(*) - count(distinct order_id) as copies from ${schemas.shop}.shipments) s
+    left join ${schemas.waybill}.outbox o on true
+    group by s.shipments, s.copies`)
   const at = (name: string): number => Number(row?.[name])
   return {
     orders: at('orders'),
     shipments: at('shipments'),
+    copies: at('copies'),
     depth: at('depth'),
     lagMs: Math.max(0, Math.round(at('lag_ms'))),
   }

@@ -111,7 +111,7 @@ function control(child: ChildProcess, pid: number, onLine: SpawnChildOptions['on
   // `close` comes after the last line was read, so nothing it said is missed.
   child.once('close', (code, signalName) => {
     const how = signalName ?? `code ${code}`
-    const tail = lines.seen.slice(-10).join('\n')
+    const tail = lines.seen.slice(-30).join('\n')
     const reason = new WaybillError(
       'WB_NOT_RUNNING',
       `Process ${pid} ended (${how}). Its last lines:\n${tail}`,
