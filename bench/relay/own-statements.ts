@@ -57,7 +57,7 @@ export async function drainByOwnStatements(
         xmax,
         ...[share, batch, batch, [channelName], ''],
         ...[[...floors].map(() => null), [...floors].map(() => null)],
-        ...[1_000_000, 1_000_000 * share, 1000],
+        ...[1_000_000, 1_000_000 * share, 1000, [], []],
       ]
       const { rows } = await client.query<unknown[]>({ ...read, values })
       const { snapshot } = JSON.parse(rows[0]![column.said] as string) as { readonly snapshot: string }

@@ -86,6 +86,14 @@ export interface ReadRequest {
   readonly partitionBytes: number
   /** Only rows of these channels are returned; what has no route here stays where it is (P15). */
   readonly channels: readonly string[]
+  /**
+   * Due retries of these channels are left out in these partitions, as nothing of theirs can be sent: no floor passes a retry, so they would
+   * come with every read, and take the place of others. @default none
+   */
+  readonly withoutRetries?: {
+    readonly partitions: readonly number[]
+    readonly channels: readonly string[]
+  }
 }
 
 /** For a relay that has everything that was committed and eligible in `last`. */

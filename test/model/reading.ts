@@ -89,7 +89,7 @@ export function read(database: Database, request: ReadRequest, now: number): Rea
   const asked = new Set(request.partitions.map(({ partition }) => partition))
   const due = [...tables.lines.values()]
     .filter((line) => asked.has(line.partition) && channels.includes(line.channel) && line.retryAt <= now)
-    .filter((line) => !stands(tables.lines.values(), line))
+    .filter((line) => !isLeftOut(line, request) && !stands(tables.lines.values(), line))
     .sort((a, b) => a.retryAt - b.retryAt || bySeq(a, b))
   const orphans: RowRef[] = []
   let retries = 0
@@ -136,6 +136,11 @@ export function readNews(database: Database, request: NewsRequest, now: number):
     rows: rows.map((row) => found(row, row.seq <= floors.get(row.partition)! ? 'late' : 'upper', 0)),
     orphans: [],
   }
+}
+
+/** See `ReadRequest.withoutRetries`. */
+function isLeftOut({ partition, channel }: StoredLine, { withoutRetries: out }: ReadRequest): boolean {
+  return out !== undefined && out.partitions.includes(partition) && out.channels.includes(channel)
 }
 
 /** Whether it stands behind another line of its key. */

@@ -1,5 +1,5 @@
 import { backoffMs } from '../../kernel/retry.ts'
-import type { OutboxRow, ReadResult, Snapshot } from '../../ports/outbox.ts'
+import type { OutboxRow, ReadRequest, ReadResult, Snapshot } from '../../ports/outbox.ts'
 import type { MindCore } from './core.ts'
 import { type Entry, keysOf, newChannel, noDoubt, type PartitionState } from './state.ts'
 import type { Command } from './types.ts'
@@ -112,6 +112,7 @@ export class Reading {
         ),
         partitionBytes,
         channels,
+        withoutRetries: this.#passedBy(read, held),
       },
     }
   }
@@ -161,6 +162,16 @@ export class Reading {
       // By the database's clock, and from the answer on: too late by a round trip at most, and never too early.
       if (result.nextDueInMs !== null)
         core.nextReadAt = Math.min(core.nextReadAt, now + Math.max(result.nextDueInMs, 1))
+    }
+  }
+
+  /** Where the fence is not ready: what this read brings there of channels that go through it is passed by. */
+  #passedBy(read: number, held: readonly PartitionState[]): ReadRequest['withoutRetries'] & object {
+    const partitions = held.filter(({ fence }) => fence !== null && read < fence.acceptsFromRead)
+    const channels = [...this.#core.channels.values()].filter(({ rules }) => rules.form === 'fence')
+    return {
+      partitions: partitions.map(({ partition }) => partition),
+      channels: partitions.length === 0 ? [] : channels.map(({ name }) => name),
     }
   }
 

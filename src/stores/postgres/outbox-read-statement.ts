@@ -6,8 +6,8 @@ export const origins = { meta: 0, late: 1, upper: 2, retry: 3, delayed: 4, passe
 /**
  * One read of a lane: everything in it is of one snapshot (PROTOCOLS 4), and it takes no locks. Parameters: partitions, floors,
  * open transactions and xmax of the last snapshot, limits of upper (and delayed), late and retry, channels, consumer, each
- * partition's mark: microseconds since the epoch, and number; how many bytes a payload always may have, and those of a partition; and how
- * many rows above a floor are looked at where some are held.
+ * partition's mark: microseconds since the epoch, and number; how many bytes a payload always may have, and those of a partition; how
+ * many rows above a floor are looked at where some are held; and partitions with channels whose due retries are left out there.
  *
  * - upper walks the primary key from each floor, so that dead rows behind it cost nothing (P10). While lines are there it looks at so many
  *   rows and no more: the last of them is marked, and comes as `passed` where it is nothing to be sent. Their order is asked for at each level,
@@ -80,6 +80,7 @@ due as materialized (
   select d.* from p cross join lateral (
     select b.partition, b.seq, b.id, b.attempts, b.retry_at from ${s}.blocked b
     where b.consumer = $9 and b.partition = p.partition and b.retry_at <= now() and b.channel = any($8::text[])
+      and not (p.partition = any($15::int[]) and b.channel = any($16::text[]))
       and (select true from ${s}.blocked h where h.consumer = $9 and h.channel = b.channel
         and h.key = b.key and h.seq < b.seq limit 1) is null
     order by b.retry_at limit $7::int) d

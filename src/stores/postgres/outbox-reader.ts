@@ -62,6 +62,8 @@ export class OutboxReader {
       Math.floor(request.partitionBytes / Math.max(request.upperLimit, 1)),
       request.partitionBytes,
       request.lookLimit,
+      request.withoutRetries?.partitions ?? [],
+      request.withoutRetries?.channels ?? [],
     ]
     const [answer] = await this.#connection.query<Answer>({ ...this.#query, values }, 'read the outbox')
     return resultOf(answer![0], request)

@@ -154,6 +154,8 @@ export function outboxCases(options: StoreConformanceOptions): readonly Conforma
         due.map(({ id, attempts }) => ({ id, attempts })),
         [{ id: ids[0], attempts: 1 }],
       )
+      const withoutRetries = { partitions: [head.partition], channels: [street.channel] }
+      assert.deepEqual(idsOf((await desk.reader.look({ withoutRetries })).rows), [])
       await desk.outbox.remove([head])
       assert.deepEqual(await desk.outbox.block([line]), ['gone'])
       assert.deepEqual(idsOf(await fromZero()).toSorted(), ids.slice(1).toSorted())

@@ -308,6 +308,26 @@ describe('a read', () => {
     expect(idsOf(found)).toEqual([rows[0]!.id])
   })
 
+  test('is not starved of due retries by those of a fence that is not ready (P7)', async () => {
+    const street = await openStreet(url, store, { partitions: 2 })
+    const desk = await openDesk(store, street)
+    const keys = Array.from({ length: 20 }, (_, i) => message(`key ${i}`))
+    await publish(store, observer, street.channel, ...keys)
+    const rows = await desk.reader.read()
+    const [stopped, other] = street.partitions as [number, number]
+    const held = rows.filter(({ partition }) => partition === stopped)
+    const free = rows.find(({ partition }) => partition === other)!
+    expect(held.length).toBeGreaterThan(2)
+    await desk.outbox.block(held.map((row) => lineOf(row, desk)))
+    await desk.outbox.block([lineOf(free, desk)])
+    const due = async (channel: string): Promise<string[]> => {
+      const withoutRetries = { partitions: [stopped], channels: [channel] }
+      return idsOf((await desk.reader.look({ retryLimit: 2, withoutRetries })).rows)
+    }
+    expect(await due(street.channel)).toEqual([free.id])
+    expect(await due('another')).not.toContain(free.id)
+  })
+
   test('returns the rewind counter of each partition asked for', async () => {
     const { street, desk, rows } = await scene('a')
     expect([...(await desk.reader.look()).rewinds]).toEqual([[street.first, 0n]])

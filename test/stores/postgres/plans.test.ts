@@ -62,7 +62,7 @@ test.for([
         consumer,
         street.partitions.map(() => 0),
         street.partitions.map(() => 0),
-        ...[1000, 1_000_000, 5000],
+        ...[1000, 1_000_000, 5000, [], []],
       ]
       if (made.includes('empty')) await read(request(0, '1'))
       await client.query(
@@ -182,7 +182,7 @@ test('the late part looks into lines only for what lies below the floors', async
       '',
       [0],
       [0],
-      ...[1000, 1_000_000, 5000],
+      ...[1000, 1_000_000, 5000, [], []],
     ])
     // 20,000 rows are new since the snapshot and above the floor: two looks into lines for each would be 80,000 pages and more.
     expect(blocks(plan)).toBeGreaterThan(100)
@@ -217,7 +217,7 @@ test.for(['while the tables were empty and analysed', 'before the tables were ev
         '',
         [0],
         [0],
-        ...[1000, 1_000_000, looks],
+        ...[1000, 1_000_000, looks, [], []],
       ]
       if (made.includes('empty')) await read(request(1000))
       await client.query(
@@ -275,7 +275,7 @@ test.for([
         consumer,
         street.partitions.map(() => time),
         street.partitions.map(() => 0),
-        ...[1000, 1_000_000, 5000],
+        ...[1000, 1_000_000, 5000, [], []],
       ]
       if (made.includes('empty')) await read(request(0, '0', 50))
       // 40 an hour overdue, 400 due since the last read, all others later.
