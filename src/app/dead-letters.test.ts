@@ -38,6 +38,7 @@ class Letters implements DeadLetters {
   async list(filter: DeadLetterFilter, page: { after?: number | undefined; limit: number }) {
     this.filters.push(filter)
     return this.letters
+      .filter(({ key }) => filter.key === undefined || key === filter.key)
       .filter(({ number }) => number > (page.after ?? 0) && number <= (filter.upTo ?? Infinity))
       .slice(0, page.limit)
   }
@@ -130,7 +131,7 @@ describe('the desk of dead letters', () => {
       left: [{ why: 'key-parked', count: 2 }],
     })
     expect(await desk.purge({ channel: 'orders', key: 'p', reason: 'follower' })).toMatchObject({ keys: 0 })
-    expect(letters.targets).toEqual([{ numbers: [2] }, { numbers: [1001] }])
+    expect(letters.targets).toEqual([{ numbers: [2] }])
     expect(await desk.purge({ channel: 'orders', key: 'p', upTo: 1000 })).toMatchObject({ keys: 1, left: [] })
   })
 
@@ -142,6 +143,24 @@ describe('the desk of dead letters', () => {
     })
     expect(letters.targets).toEqual([{ numbers: [1, 2, 4] }])
     expect(await desk.purge({ numbers: [3] })).toMatchObject({ left: [] })
+  })
+
+  it('leaves a parked key as a whole where a relay would let some of it expire', async () => {
+    const keys = [...many(1200, 'p'), 'a']
+    const { desk, letters } = setUp(keys, 1_200_500)
+    letters.letters.push({ ...letters.letters[0]!, number: 5000, ageMs: 1_200_501 })
+    expect(await desk.replay({ channel: 'orders', key: 'p' })).toMatchObject({
+      returned: 0,
+      keys: 0,
+      left: [{ why: 'key-expired', count: 1201 }],
+    })
+    expect(letters.targets).toEqual([])
+    letters.letters.pop()
+    expect(await desk.replay({ channel: 'orders', key: 'p' })).toMatchObject({
+      returned: 1200,
+      keys: 1,
+      left: [],
+    })
   })
 
   it('says who changed what, without a payload, also where it failed', async () => {

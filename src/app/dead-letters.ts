@@ -7,6 +7,7 @@ import type {
   DeadLetterSummary,
   DeadLetterTarget,
   FullDeadLetter,
+  KeyName,
 } from '../ports/dead-letters.ts'
 import { audit } from './audit.ts'
 import { type Left, LeftCounts, plain } from './left.ts'
@@ -62,8 +63,8 @@ export interface DeadLetterDesk {
    * Delivers again, with the same ids: what stood in the outbox goes back to its old place, and what came from a broker is run by
    * its consumer's process. A message of a parked key brings its whole key back, head and followers, in their old order.
    *
-   * One that is older than its channel lets be sent (`expiresAfterMs`) is left: a relay would delete it and count it as lost. Of a
-   * parked key such messages come back with the others, and expire then.
+   * One that is older than its channel lets be sent (`expiresAfterMs`, from when it was published or its delay ended) is left: a relay would
+   * delete it and count it as lost. A parked key that has one is left as a whole.
    */
   replay(filter: DeadLetterSelection, options?: OperationOptions): Promise<ReplayReport>
   /**
@@ -119,7 +120,11 @@ export function createDeadLetterDesk(parts: DeskParts): DeadLetterDesk {
             if (expired.length > 0) report.left.add([{ why: 'expired', count: expired.length }])
             if (live.length > 0) await apply({ numbers: numbersOf(live) })
           },
-          parked: oncePerKey(apply, options.signal),
+          parked: oncePerKey(async (target) => {
+            const { messages, expired } = await lookAt(port(), target.key, parts.expiresAfterMs)
+            if (expired > 0) report.left.add([{ why: 'key-expired', count: messages }])
+            else await apply(target)
+          }, options.signal),
         })
       } finally {
         audit(parts.logger, 'dead.replay', own, plain(report))
@@ -197,9 +202,27 @@ function isExpired(
   return !isFromBroker && ageMs > (expiresAfterMs(channel) ?? Infinity)
 }
 
+/** What a parked key has, and how much of it a relay would let expire. */
+async function lookAt(
+  port: DeadLetters,
+  { consumer, channel, key }: KeyName,
+  expiresAfterMs: DeskParts['expiresAfterMs'],
+): Promise<{ readonly messages: number; readonly expired: number }> {
+  const found = { messages: 0, expired: 0 }
+  if (expiresAfterMs(channel) === undefined) return found
+  for (let after = 0; ;) {
+    const page = await port.list({ consumer, channel, key }, { after, limit: mostListed })
+    const parked = page.filter((letter) => letter.isKeyParked)
+    found.messages += parked.length
+    found.expired += parked.filter((letter) => isExpired(letter, expiresAfterMs)).length
+    if (page.length < mostListed) return found
+    after = page.at(-1)!.number
+  }
+}
+
 /** Each parked key is dealt with as a whole, and so once. */
 function oncePerKey(
-  apply: (target: DeadLetterTarget) => Promise<void>,
+  apply: (target: { readonly key: KeyName }) => Promise<void>,
   signal: AbortSignal | undefined,
 ): Steps['parked'] {
   const met = new Set<string>()

@@ -137,6 +137,9 @@ const leftWords: Readonly<Record<LeftReason, string>> = {
     'that another consumer has still to get, from other partitions than those of now (`waybill migrate --partitions`). Again when it has.',
   expired:
     'older than their channel lets be sent (`expiresAfterMs`): they would be deleted unsent. Raise it, or purge them.',
+  'key-expired':
+    'of a parked key with messages older than their channel lets be sent (`expiresAfterMs`), which would be deleted unsent. Raise it; or ' +
+    '`waybill keys skip` with --channel and --key brings back what stands behind the head, but for what is too old.',
   'asked-already': "asked for already. Their consumer's process takes them when it looks next.",
   busy: 'being run or changed at this moment. Look again in a while.',
 }

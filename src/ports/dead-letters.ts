@@ -42,7 +42,7 @@ export interface DeadLetterSummary extends Pick<Envelope, 'id' | 'channel' | 'ke
   readonly errorCode: string
   readonly error: string
   readonly diedAt: Date
-  /** Since it was published, by the database's clock. */
+  /** Since it was published or, where it was delayed, since that ended, by the database's clock: what its expiry is reckoned from. */
   readonly ageMs: number
   /** A replay is run by a process of its consumer; else it goes back into the outbox, where it stood. */
   readonly isFromBroker: boolean
@@ -96,7 +96,8 @@ export type DeadLetterTarget =
 /**
  * Why a dead letter was left where it is. `key-parked`: its whole key comes back, or none of it · `no-channel`: its channel is
  * not registered · `no-consumer`: its consumer has no subscription any more · `no-place`: its row still waits for another consumer, in
- * partitions of another layout than its own consumer's · `expired`: older than its channel lets be sent · `asked-already` · `busy`: its consumer is running it at this moment.
+ * partitions of another layout than its own consumer's · `expired`: older than its channel lets be sent · `key-expired`: one of its
+ * parked key is · `asked-already` · `busy`: its consumer is running it at this moment.
  */
 export type LeftReason =
   | 'key-parked'
@@ -104,6 +105,7 @@ export type LeftReason =
   | 'no-consumer'
   | 'no-place'
   | 'expired'
+  | 'key-expired'
   | 'asked-already'
   | 'busy'
 

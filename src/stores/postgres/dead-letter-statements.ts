@@ -33,7 +33,8 @@ function isParked(s: string): string {
 
 function columns(s: string): string {
   return `d.number::text, d.consumer, d.id, d.channel, d.key, d.reason, d.attempts, d.error_code, d.error, d.created_at,
-  d.died_at, d.replay_at, d.partition is null as is_from_broker, (date_part('epoch', clock_timestamp() - d.created_at) * 1000)::float8 as age_ms, ${isParked(s)} as is_key_parked`
+  d.died_at, d.replay_at, d.partition is null as is_from_broker, ${isParked(s)} as is_key_parked,
+  (date_part('epoch', clock_timestamp() - greatest(d.created_at, d.not_before)) * 1000)::float8 as age_ms`
 }
 
 /** By the primary key, from the last number of the page before. */
@@ -248,9 +249,9 @@ with placed as materialized (${placedText(s, text)}),
 d as materialized (
   select p.* from placed p where p.new_partition is not null and not ${isLeftBehind(s, 'p.consumer', 'p.stands_in')}),
 back as (
-  insert into ${s}.outbox (partition, seq, id, channel, key, payload, content_type, headers, created_at)
+  insert into ${s}.outbox (partition, seq, id, channel, key, payload, content_type, headers, created_at, not_before)
   overriding system value
-  select e.new_partition, e.seq, e.id, e.channel, e.key, e.payload, e.content_type, e.headers, e.created_at from (
+  select e.new_partition, e.seq, e.id, e.channel, e.key, e.payload, e.content_type, e.headers, e.created_at, e.not_before from (
     select distinct on (d.partition, d.seq, d.id) d.* from d where d.stands_in is null order by d.partition, d.seq, d.id) e
   order by e.seq),
 noted as (

@@ -91,9 +91,9 @@ gone as (
   delete from ${s}.outbox x using o where $1 = '' and x.partition = o.partition and x.seq = o.seq and x.id = o.id
   returning x.id),
 letter as (
-  insert into ${s}.dead (consumer, id, channel, key, payload, content_type, headers, created_at, partition, seq, attempts,
-    reason, error_code, error, first_error_code, first_error, first_failed_at)
-  select $1, o.id, o.channel, o.key, o.payload, o.content_type, o.headers, o.created_at, o.partition, o.seq, l.attempts,
+  insert into ${s}.dead (consumer, id, channel, key, payload, content_type, headers, created_at, not_before, partition, seq,
+    attempts, reason, error_code, error, first_error_code, first_error, first_failed_at)
+  select $1, o.id, o.channel, o.key, o.payload, o.content_type, o.headers, o.created_at, o.not_before, o.partition, o.seq, l.attempts,
     'skipped', l.error_code, l.error, l.first_error_code, l.first_error, l.first_failed_at
   from o cross join l where o.id in (select id from noted union all select id from gone)
   returning 1),

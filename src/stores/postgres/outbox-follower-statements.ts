@@ -29,9 +29,9 @@ behind as materialized (
     where b.consumer = $4 and b.channel = o.channel and b.key = o.key and b.state = 'parked' limit 1) h),
 ${ended},
 letter as (
-  insert into ${s}.dead (consumer, id, channel, key, payload, content_type, headers, created_at, partition, seq, attempts,
-    reason, error_code, error, first_error_code, first_error, first_failed_at)
-  select $4, o.id, o.channel, o.key, o.payload, o.content_type, o.headers, o.created_at, o.partition, o.seq,
+  insert into ${s}.dead (consumer, id, channel, key, payload, content_type, headers, created_at, not_before, partition, seq,
+    attempts, reason, error_code, error, first_error_code, first_error, first_failed_at)
+  select $4, o.id, o.channel, o.key, o.payload, o.content_type, o.headers, o.created_at, o.not_before, o.partition, o.seq,
     coalesce(b.attempts, 0), 'follower', 'KEY_PARKED', 'its key is parked: it stands behind message ' || o.head,
     b.first_error_code, b.first_error, b.first_failed_at
   from behind o join ended e using (id) ${ownLine(s)}

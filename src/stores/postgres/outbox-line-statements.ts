@@ -120,9 +120,9 @@ with d as materialized (
 ${checked(s, lane, lock)},
 ${ended},
 letter as (
-  insert into ${s}.dead (consumer, id, channel, key, payload, content_type, headers, created_at, partition, seq, attempts,
-    reason, error_code, error, first_error_code, first_error, first_failed_at)
-  select $4, o.id, o.channel, o.key, o.payload, o.content_type, o.headers, o.created_at, o.partition, o.seq, d.attempts,
+  insert into ${s}.dead (consumer, id, channel, key, payload, content_type, headers, created_at, not_before, partition, seq,
+    attempts, reason, error_code, error, first_error_code, first_error, first_failed_at)
+  select $4, o.id, o.channel, o.key, o.payload, o.content_type, o.headers, o.created_at, o.not_before, o.partition, o.seq, d.attempts,
     d.reason, d.error_code, d.error, coalesce(b.first_error_code, d.error_code), coalesce(b.first_error, d.error),
     coalesce(b.first_failed_at, clock_timestamp())
   from d join locked o using (partition, seq, id) join ended e using (id) ${ownLine(s)}

@@ -98,6 +98,23 @@ describe('a replay', () => {
     expect(await town.ids('dead', street)).toEqual([])
   })
 
+  test('leaves a delayed message as old as it is: its expiry is reckoned from the end of its delay', async () => {
+    const { street, desk, rows } = await town.scene(['a'])
+    const [id, hour] = [rows[0]!.id, 3_600_000]
+    await town.observer.query(
+      `update waybill.outbox set created_at = now() - interval '30 days', not_before = now() - interval '1 hour' where id = $1`,
+      [id],
+    )
+    await desk.outbox.bury([letterOf(rows[0]!, desk)])
+    const [letter] = await town.store.deadLetters.list({ channel: street.channel }, { limit: 1 })
+    expect(Math.round(letter!.ageMs / hour)).toBe(1)
+    await town.store.deadLetters.replay({ numbers: [letter!.number] })
+    const partitions = street.partitions.map((partition) => ({ partition, floor: 0n, mark: null }))
+    const [again] = (await desk.reader.look({ last: null, partitions })).rows
+    expect(again!.id).toBe(id)
+    expect(again!.dueAt.getTime() - again!.createdAt.getTime()).toBe((30 * 24 - 1) * hour)
+  })
+
   test('does nothing the second time (F40)', async () => {
     const { street, desk, rows } = await town.scene(['a'])
     await desk.outbox.bury([letterOf(rows[0]!, desk)])

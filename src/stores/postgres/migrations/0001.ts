@@ -191,6 +191,8 @@ create table ${s}.dead (
   content_type text not null,
   headers jsonb not null,
   created_at timestamptz not null,
+  -- The end of its delay, where its age begins: after a replay too.
+  not_before timestamptz,
   -- Not written by Waybill: a replay must judge it as its first delivery did.
   is_foreign boolean not null default false,
   partition int,
