@@ -20,6 +20,7 @@ function channel(more: Partial<ChannelSummary> = {}): ChannelSummary {
     retrying: 0,
     blocked: 0,
     parked: 0,
+    isFailingAtLeast: false,
     dead: 0,
     isDeadAtLeast: false,
     ...more,
@@ -34,6 +35,7 @@ function status(more: Partial<StatusSummary> = {}): StatusSummary {
     relays: [],
     partitions: [],
     taken: 0,
+    isTakenAtLeast: false,
     losses: [],
     transactions: [],
     warnings: [],
@@ -52,6 +54,7 @@ const huge = channel({
   retrying: 10_000,
   blocked: 1000,
   parked: 1000,
+  isFailingAtLeast: true,
   dead: 100_000,
   isDeadAtLeast: true,
   delayed: 7,
@@ -61,7 +64,7 @@ describe('the status for people', () => {
   it('fits into 80 columns, whatever names and figures', () => {
     const full = status({
       channels: [huge, channel()],
-      brokerDead: [{ channel: 'orders.placed', consumer: 'billing', count: 12 }],
+      brokerDead: [{ channel: 'orders.placed', consumer: 'billing', count: 12, isAtLeast: true }],
       relays: [
         {
           id: 'a',
@@ -107,6 +110,16 @@ describe('the status for people', () => {
   it('counts keys as people do', () => {
     const text = statusText(status({ channels: [channel({ blocked: 1, parked: 2 })] }), page)
     expect(text).toContain('1 blocked key, 2 parked keys')
+  })
+
+  it('marks as lower limits what was counted up to a limit', () => {
+    const failing = channel({ retrying: 20_000, blocked: 3, isFailingAtLeast: true })
+    const brokerDead = [{ channel: 'orders.placed', consumer: 'billing', count: 12, isAtLeast: true }]
+    const whole = status({ channels: [failing], brokerDead, taken: 5, isTakenAtLeast: true })
+    const text = statusText(whole, page)
+    for (const words of ['≥ 20,000', '≥ 3 blocked keys', '≥ 12', 'ended yet: ≥ 5.'])
+      expect(text).toContain(words)
+    expect(text).toMatch(/≥ 20,000 +≥ 3 /u)
   })
 
   it('says so where nothing is to be done', () => {

@@ -32,19 +32,19 @@ function channelsText({ channels, brokerDead }: StatusSummary, page: Page): stri
   const rows = channels.map((each) => ({
     name: laneName(each.channel, each.consumer),
     figures: [
-      `${each.isAtLeast ? '≥ ' : ''}${number(each.pending)}`,
+      number(each.pending, each.isAtLeast),
       each.inFlight === null ? '?' : number(each.inFlight),
-      number(each.retrying),
-      number(each.blocked + each.parked),
-      `${each.isDeadAtLeast ? '≥ ' : ''}${number(each.dead)}`,
+      number(each.retrying, each.isFailingAtLeast),
+      number(each.blocked + each.parked, each.isFailingAtLeast),
+      number(each.dead, each.isDeadAtLeast),
       each.lagMs === null ? '-' : ageText(each.lagMs),
       each.perSecond === null ? '?' : number(each.perSecond),
     ],
     note: noteOf(each),
   }))
-  const far = brokerDead.map(({ channel, consumer, count }) => ({
+  const far = brokerDead.map(({ channel, consumer, count, isAtLeast }) => ({
     name: laneName(channel, consumer),
-    figures: ['', '', '', '', number(count), '', ''],
+    figures: ['', '', '', '', number(count, isAtLeast), '', ''],
     note: '',
   }))
   return figuresText('channel', channelTitles, [...rows, ...far], page)
@@ -53,18 +53,18 @@ function channelsText({ channels, brokerDead }: StatusSummary, page: Page): stri
 const channelTitles = ['pending', 'flight', 'retry', 'held', 'dead', 'lag', 'per s'] as const
 
 /** What has no column, because it is rare. */
-function noteOf({ delayed, blocked, parked }: ChannelSummary): string {
+function noteOf({ delayed, blocked, parked, isAtLeast, isFailingAtLeast }: ChannelSummary): string {
   return [
-    delayed > 0 ? `${number(delayed)} delayed` : '',
-    keysText(blocked, 'blocked'),
-    keysText(parked, 'parked'),
+    delayed > 0 ? `${number(delayed, isAtLeast)} delayed` : '',
+    keysText(blocked, 'blocked', isFailingAtLeast),
+    keysText(parked, 'parked', isFailingAtLeast),
   ]
     .filter((text) => text !== '')
     .join(', ')
 }
 
-function keysText(count: number, how: string): string {
-  return count === 0 ? '' : `${number(count)} ${how} ${count === 1 ? 'key' : 'keys'}`
+function keysText(count: number, how: string, isAtLeast: boolean): string {
+  return count === 0 ? '' : `${number(count, isAtLeast)} ${how} ${count === 1 ? 'key' : 'keys'}`
 }
 
 interface FiguresRow {
@@ -125,7 +125,7 @@ function relaysText({ relays, partitions, at }: StatusSummary, page: Page): stri
   )
 }
 
-function lossesText({ losses, taken }: StatusSummary, page: Page): string {
+function lossesText({ losses, taken, isTakenAtLeast }: StatusSummary, page: Page): string {
   const isNumber = true
   const table =
     losses.length === 0
@@ -139,7 +139,8 @@ function lossesText({ losses, taken }: StatusSummary, page: Page): string {
           ]),
           page,
         )
-  const open = taken === 0 ? '' : `Taken for their one send, and not ended yet: ${number(taken)}.`
+  const open =
+    taken === 0 ? '' : `Taken for their one send, and not ended yet: ${number(taken, isTakenAtLeast)}.`
   return [table, open].filter((text) => text !== '').join('\n')
 }
 
@@ -151,6 +152,7 @@ function laneName(name: string, consumer: string): string {
   return consumer === '' ? name : `${name} › ${consumer}`
 }
 
-function number(value: number): string {
-  return value.toLocaleString('en', { maximumFractionDigits: value < 10 ? 1 : 0 })
+function number(value: number, isAtLeast = false): string {
+  const text = value.toLocaleString('en', { maximumFractionDigits: value < 10 ? 1 : 0 })
+  return isAtLeast ? `≥ ${text}` : text
 }

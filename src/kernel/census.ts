@@ -15,6 +15,8 @@ export interface CensusReport {
   readonly partitions: readonly CensusPartitions[]
   /** At-most-once messages that were taken and whose end nobody has noted yet. */
   readonly taken: number
+  /** There are more than were looked at. */
+  readonly isTakenAtLeast: boolean
   /** Certainly or possibly lost, since the schema was made. */
   readonly losses: readonly CensusLoss[]
   /** Transactions that have been open for long: they hold vacuum back, and the keys they published on. Oldest first. */
@@ -42,6 +44,8 @@ export interface CensusLane {
   readonly blocked: number
   /** Keys whose messages stand among the dead letters, to be replayed in order. */
   readonly parked: number
+  /** More has failed, of whatever channel, than was looked at: `retrying`, `blocked` and `parked` are lower limits. */
+  readonly isFailingAtLeast: boolean
 }
 
 export interface CensusDead {

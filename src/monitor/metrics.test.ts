@@ -24,12 +24,21 @@ function laneOf(more: Partial<CensusLane> = {}): CensusLane {
     retrying: 0,
     blocked: 0,
     parked: 0,
+    isFailingAtLeast: false,
   }
   return { channel: 'orders', transport: 'kafka', consumer: '', ...none, ...more }
 }
 
 function report(more: Partial<CensusReport> = {}): CensusReport {
-  const none = { dead: [], relays: [], partitions: [], taken: 0, losses: [], transactions: [] }
+  const none = {
+    dead: [],
+    relays: [],
+    partitions: [],
+    taken: 0,
+    isTakenAtLeast: false,
+    losses: [],
+    transactions: [],
+  }
   return { at: new Date(0), lanes: [laneOf()], ...none, ...more }
 }
 
@@ -209,6 +218,16 @@ describe('metrics of the store', () => {
     const letters = (await lines()).filter((line) => line.startsWith('waybill_dead_letters{'))
     expect(letters).toHaveLength(1)
     expect(letters[0]).toContain('20000')
+  })
+
+  it('say where more has failed than was looked at, and not that a channel has none', async () => {
+    const { lines } = scene(async () => report({ lanes: [laneOf({ retrying: 7, isFailingAtLeast: true })] }))
+    const found = await lines()
+    const own = 'channel="orders",consumer=""'
+    expect(found).toEqual(
+      expect.arrayContaining([`waybill_outbox_truncated{${own}} 1`, `waybill_outbox_retrying{${own}} 7`]),
+    )
+    expect(found.filter((line) => /_(?:blocked|parked)_keys\{/u.test(line))).toEqual([])
   })
 
   it('are looked for once in five seconds, however many ask', async () => {

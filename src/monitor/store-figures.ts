@@ -79,17 +79,20 @@ function figuresOf(report: CensusReport): readonly Figure[] {
   const add = (metric: MetricName, value: number, labels: LabelValues): void => {
     figures.push({ metric, value, labels })
   }
-  // Only the newest are looked at: where there are more, none of a channel was found, which is not to say that there is none.
+  // Only so many are looked at: where there are more, none of a channel was found, which is not to say that there is none.
   const isCut = report.dead.some(({ isAtLeast }) => isAtLeast)
   for (const { channel, consumer, ...lane } of report.lanes ?? []) {
     const labels = { channel, consumer }
     add('waybill.outbox.lag', (lane.oldestMs ?? 0) / 1000, labels)
     add('waybill.outbox.pending', lane.pending, labels)
     add('waybill.outbox.delayed', lane.delayed, labels)
-    add('waybill.outbox.truncated', lane.isAtLeast ? 1 : 0, labels)
-    add('waybill.outbox.retrying', lane.retrying, labels)
-    add('waybill.outbox.blocked_keys', lane.blocked, labels)
-    add('waybill.outbox.parked_keys', lane.parked, labels)
+    add('waybill.outbox.truncated', lane.isAtLeast || lane.isFailingAtLeast ? 1 : 0, labels)
+    const failing = [
+      ['waybill.outbox.retrying', lane.retrying],
+      ['waybill.outbox.blocked_keys', lane.blocked],
+      ['waybill.outbox.parked_keys', lane.parked],
+    ] as const
+    for (const [metric, count] of failing) if (count > 0 || !lane.isFailingAtLeast) add(metric, count, labels)
     const hasLetters = report.dead.some((each) => each.channel === channel && each.consumer === consumer)
     if (!hasLetters && !isCut) add('waybill.dead_letters', 0, labels)
   }

@@ -17,6 +17,7 @@ function lane(more: Partial<CensusLane> = {}): CensusLane {
     retrying: 0,
     blocked: 0,
     parked: 0,
+    isFailingAtLeast: false,
     ...more,
   }
 }
@@ -48,6 +49,7 @@ function report(more: Partial<CensusReport> = {}): CensusReport {
       { transport: 'kafka', consumer: '', total: 16, isChanging: false, unownedCount: 0, unowned: [] },
     ],
     taken: 0,
+    isTakenAtLeast: false,
     losses: [],
     transactions: [],
     ...more,
@@ -82,7 +84,7 @@ describe('a summary', () => {
     ]
     const summary = summarise(report({ dead }), new Set(['orders']))
     expect(summary.channels).toEqual([expect.objectContaining({ dead: 2, isDeadAtLeast: false })])
-    expect(summary.brokerDead).toEqual([{ channel: 'orders', consumer: 'billing', count: 5 }])
+    expect(summary.brokerDead).toEqual([dead[1]])
     expect(summary.warnings).toEqual([
       expect.objectContaining({ code: 'dead-letters', message: expect.stringContaining('7 dead letters') }),
     ])
@@ -92,6 +94,21 @@ describe('a summary', () => {
     const dead = [{ channel: 'others', consumer: '', count: 100, isAtLeast: true }]
     const { channels } = summarise(report({ dead }), new Set(['orders']))
     expect(channels).toEqual([expect.objectContaining({ dead: 0, isDeadAtLeast: true })])
+  })
+})
+
+describe('what is counted up to a limit', () => {
+  it('is said to be at least so much, also where nothing was found of what needs an operator', () => {
+    const [found, none] = [lane({ blocked: 2, parked: 1 }), lane({ channel: 'mail' })]
+    const lanes = [found, none].map((each) => ({ ...each, isFailingAtLeast: true }))
+    const dead = [{ channel: 'orders', consumer: 'billing', count: 5, isAtLeast: true }]
+    const { warnings } = summarise(report({ lanes, dead }), new Set(['orders', 'mail']))
+    expect(warnings.map(({ code, message }) => [code, message])).toEqual([
+      ['not-counted', expect.stringContaining('More has failed than is counted')],
+      ['blocked-keys', expect.stringMatching(/^At least 2 keys/u)],
+      ['parked-keys', expect.stringMatching(/^At least 1 key/u)],
+      ['dead-letters', expect.stringContaining('has at least 5 dead letters')],
+    ])
   })
 })
 

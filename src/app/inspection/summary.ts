@@ -38,10 +38,12 @@ export interface StatusSummary {
     readonly channel: string
     readonly consumer: string
     readonly count: number
+    readonly isAtLeast: boolean
   }[]
   readonly relays: readonly CensusRelay[]
   readonly partitions: readonly CensusPartitions[]
   readonly taken: number
+  readonly isTakenAtLeast: boolean
   readonly losses: readonly CensusLoss[]
   readonly transactions: readonly CensusTransaction[]
   readonly warnings: readonly StatusWarning[]
@@ -49,14 +51,12 @@ export interface StatusSummary {
 
 /** What a census means, with what to do about it. `known` are the channels of the configuration. */
 export function summarise(report: CensusReport, known: ReadonlySet<string>): StatusSummary {
-  const { at, relays, partitions, taken, losses, transactions } = report
+  const { lanes: _lanes, dead: _dead, ...rest } = report
   const channels = report.lanes?.map((lane) => channelSummary(lane, report)) ?? null
   const isLane = (channel: string, consumer: string): boolean =>
     channels?.some((each) => each.channel === channel && each.consumer === consumer) === true
-  const brokerDead = report.dead
-    .filter(({ channel, consumer }) => !isLane(channel, consumer))
-    .map(({ channel, consumer, count }) => ({ channel, consumer, count }))
-  const summary = { at, channels, brokerDead, relays, partitions, taken, losses, transactions }
+  const brokerDead = report.dead.filter(({ channel, consumer }) => !isLane(channel, consumer))
+  const summary = { ...rest, channels, brokerDead }
   return { ...summary, warnings: warningsOf(summary, known) }
 }
 

@@ -52,6 +52,17 @@ type Status = Omit<StatusSummary, 'warnings'>
 type Untold = Omit<StatusWarning, 'level'>
 
 function notCounted({ channels }: Status): Untold[] {
+  if (channels?.some(({ isFailingAtLeast }) => isFailingAtLeast) === true) {
+    return [
+      {
+        code: 'not-counted',
+        subject: 'failing messages',
+        message:
+          'More has failed than is counted: how many messages are tried again, and how many keys wait for an operator, are lower limits for every channel.',
+        action: 'Mend what most of them fail with: waybill keys list shows each with its cause.',
+      },
+    ]
+  }
   if (channels !== null) return []
   return [
     {
@@ -182,13 +193,14 @@ function notes({ channels, partitions, relays }: Status, known: ReadonlySet<stri
 }
 
 function failing({ channels }: Status): Untold[] {
-  return (channels ?? []).flatMap(({ channel, blocked, parked }) => {
+  return (channels ?? []).flatMap(({ channel, blocked, parked, isFailingAtLeast }) => {
+    const limit = isFailingAtLeast ? 'At least ' : ''
     const warnings: Untold[] = []
     if (blocked > 0) {
       warnings.push({
         code: 'blocked-keys',
         subject: channel,
-        message: `${counted(blocked, 'key')} of channel "${channel}" ${blocked === 1 ? 'waits' : 'wait'} for an operator.`,
+        message: `${limit}${counted(blocked, 'key')} of channel "${channel}" ${blocked === 1 ? 'waits' : 'wait'} for an operator.`,
         action: `See them with waybill keys list --channel ${channel}; then unblock or skip each.`,
       })
     }
@@ -196,7 +208,7 @@ function failing({ channels }: Status): Untold[] {
       warnings.push({
         code: 'parked-keys',
         subject: channel,
-        message: `${counted(parked, 'key')} of channel "${channel}" ${parked === 1 ? 'is' : 'are'} parked among the dead letters.`,
+        message: `${limit}${counted(parked, 'key')} of channel "${channel}" ${parked === 1 ? 'is' : 'are'} parked among the dead letters.`,
         action: `See them with waybill keys list --channel ${channel}; then waybill dead replay --channel ${channel} --key … brings one back in its order.`,
       })
     }
@@ -209,6 +221,9 @@ function dead({ channels, brokerDead }: Status): Untold[] {
   for (const { channel, dead: count } of channels ?? [])
     counts.set(channel, (counts.get(channel) ?? 0) + count)
   for (const { channel, count } of brokerDead) counts.set(channel, (counts.get(channel) ?? 0) + count)
+  // One look for all of them.
+  const isCut =
+    brokerDead.some((each) => each.isAtLeast) || channels?.some((each) => each.isDeadAtLeast) === true
   return [...counts].flatMap(([channel, count]) =>
     count === 0
       ? []
@@ -216,7 +231,7 @@ function dead({ channels, brokerDead }: Status): Untold[] {
           {
             code: 'dead-letters' as const,
             subject: channel,
-            message: `Channel "${channel}" has ${counted(count, 'dead letter')}.`,
+            message: `Channel "${channel}" has ${isCut ? 'at least ' : ''}${counted(count, 'dead letter')}.`,
             action: `See why with waybill dead list --channel ${channel}; then waybill dead replay or waybill dead purge, with --id.`,
           },
         ],

@@ -49,12 +49,13 @@ from known k left join counted c on c.channel = k.channel and c.consumer = k.con
 group by 1, 2, 3 order by 1, 3`
 }
 
-/** Lines by channel, lane and state. At most $1 are counted, by the primary key. */
+/** Lines by channel, lane and state. At most $1 are counted, by the primary key: those of any channel may be behind them. */
 export function linesText(s: string): string {
   return `
-select channel, consumer, state, count(*)::int as count from (
-  select channel, consumer, state from ${s}.blocked order by consumer, partition, seq limit $1) b
-group by 1, 2, 3`
+with line as materialized (
+  select channel, consumer, state from ${s}.blocked order by consumer, partition, seq limit $1)
+select channel, consumer, state, count(*)::int as count, (select count(*) from line) >= $1 as is_at_least
+from line group by 1, 2, 3`
 }
 
 /** The $1 newest dead letters, by the primary key. */
@@ -107,7 +108,8 @@ select channel, consumer, cause, count::float8 from ${s}.losses order by channel
 /** Lines in \`taken\` are few: each is a batch whose one send is under way, or whose owner died. */
 export function takenText(s: string): string {
   return `
-select coalesce(sum(cardinality(ids)), 0)::float8 as taken from (select ids from ${s}.taken limit 10000) t`
+select coalesce(sum(cardinality(ids)), 0)::float8 as taken, count(*) >= $1 as is_at_least
+from (select ids from ${s}.taken limit $1) t`
 }
 
 /**

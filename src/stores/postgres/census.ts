@@ -37,6 +37,7 @@ interface LineRow {
   readonly consumer: string
   readonly state: 'retrying' | 'blocked' | 'parked'
   readonly count: number
+  readonly is_at_least: boolean
 }
 
 interface RelayRow {
@@ -98,7 +99,7 @@ export function createCensus({ census, health }: CensusConnections, s: string): 
         unowned: readonly number[] | null
       }>(partitionsText(s))
       const losses = await ask<CensusLoss>(lossesText(s))
-      const [taken] = await ask<{ taken: number }>(takenText(s))
+      const [taken] = await ask<{ taken: number; is_at_least: boolean }>(takenText(s), [mostRows])
       const transactions = await ask<{
         kind: CensusTransaction['kind']
         name: string
@@ -127,6 +128,7 @@ export function createCensus({ census, health }: CensusConnections, s: string): 
           }),
         ),
         taken: taken!.taken,
+        isTakenAtLeast: taken!.is_at_least,
         losses,
         transactions: transactions.map(
           ({ age_ms: ageMs, has_written: hasWritten, ...row }): CensusTransaction => ({
@@ -145,7 +147,12 @@ function laneOf(row: LaneRow, lines: readonly LineRow[]): CensusLane {
   const count = (state: LineRow['state']): number =>
     lines.find((line) => line.channel === channel && line.consumer === consumer && line.state === state)
       ?.count ?? 0
-  const failing = { retrying: count('retrying'), blocked: count('blocked'), parked: count('parked') }
+  const failing = {
+    retrying: count('retrying'),
+    blocked: count('blocked'),
+    parked: count('parked'),
+    isFailingAtLeast: lines.some((line) => line.is_at_least),
+  }
   return { channel, transport, consumer, pending, delayed, isAtLeast, oldestMs, ...failing }
 }
 

@@ -19,7 +19,16 @@ function laneOf(report: CensusReport, { channel }: Street, consumer = ''): Censu
   return lane!
 }
 
-const idle = { pending: 0, delayed: 0, isAtLeast: false, oldestMs: null, retrying: 0, blocked: 0, parked: 0 }
+const idle = {
+  pending: 0,
+  delayed: 0,
+  isAtLeast: false,
+  oldestMs: null,
+  retrying: 0,
+  blocked: 0,
+  parked: 0,
+  isFailingAtLeast: false,
+}
 
 test('a channel without messages has a line, and no lag', async () => {
   const street = await openStreet(url, store)
@@ -130,6 +139,25 @@ test('lines, dead letters and losses are counted by channel and consumer', async
     cause: 'not-begun',
     count: 2,
   })
+})
+
+test('where more has failed, or was taken, than may be looked at it tells lower limits, of every channel', async () => {
+  const street = await openStreet(url, store, { partitions: 1 })
+  const desk = await openDesk(store, street)
+  await publish(store, observer, street.channel, message('a'), message('b'), message('c'), message('d'))
+  const [a, b, c, d] = await desk.reader.read()
+  const failure = { epoch: desk.epoch(street.first), attempts: 1, errorCode: 'E', error: 'e' }
+  await desk.outbox.block([
+    { ...a!, ...failure, retryInMs: 60_000 },
+    { ...b!, ...failure, retryInMs: null },
+  ])
+  for (const row of [c!, d!]) await desk.outbox.take(randomUUID(), [{ ...row, epoch: failure.epoch }])
+  const { rows } = await observer.query('select count(*)::int as n from waybill.blocked')
+  const [cut, whole] = [await look(rows[0].n), await look(rows[0].n + 1)]
+  expect(laneOf(cut, street)).toMatchObject({ retrying: 1, blocked: 1, isFailingAtLeast: true })
+  expect(laneOf(whole, street)).toMatchObject({ retrying: 1, blocked: 1, isFailingAtLeast: false })
+  expect(await look(1)).toMatchObject({ taken: 1, isTakenAtLeast: true })
+  expect(await look(3)).toMatchObject({ taken: 2, isTakenAtLeast: false })
 })
 
 test('partitions of a transport with local consumers are theirs alone: no relay holds any for the transport', async () => {
