@@ -120,7 +120,9 @@ export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   WB_TIMED_OUT: {
     means:
       'Something took longer than its time-out. Where `retryable` is `unknown` it may have had its effect.',
-    remedy: 'Look for what is slow; raise the time-out where the work is that long.',
+    remedy:
+      'Look for what is slow; raise the time-out where the work is that long. Where no connection of a pool was free, look for transactions ' +
+      'that stay open, or make the pool larger.',
   },
   WB_ABORTED: {
     means: 'It was given up because its signal aborted, or because Waybill is stopping.',

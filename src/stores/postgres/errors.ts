@@ -86,6 +86,14 @@ export function isConnectionLoss(error: unknown): boolean {
   return code.startsWith('08') || code.startsWith('57P') || code === '53300' || code === '25P03'
 }
 
+/**
+ * Whether a pool has had no client free for as long as it was made to wait. Its error has no code and nothing but its text to go by, which
+ * is the pool's own and no server's: in other words it reads as a lost connection again.
+ */
+export function isPoolTimeOut(error: unknown): boolean {
+  return error instanceof Error && error.message === 'timeout exceeded when trying to connect'
+}
+
 /** Whether a new connection would do what this one cannot. */
 export function isStaleSession(error: unknown): boolean {
   const code = codeOf(error)

@@ -2,7 +2,7 @@ import { withDeadline } from '../../kernel/deadline.ts'
 import { isWaybillError, WaybillError } from '../../kernel/errors.ts'
 import type { OpenTransaction, RunOptions, TransactionRunner } from '../../ports/transaction-runner.ts'
 import type { PgPooledClient } from './driver.ts'
-import { storeError } from './errors.ts'
+import { isPoolTimeOut, storeError } from './errors.ts'
 import { Transaction, type TransactionLimits } from './transaction.ts'
 
 /** Transactions on clients of the pool; BEGIN and COMMIT travel with their neighbours where the client pipelines. */
@@ -23,7 +23,9 @@ export function createTransactionRunner(
       } catch (error) {
         // One that comes too late goes back unused.
         borrowing.then((late) => late.release()).catch(() => {})
-        if (isWaybillError(error) && error.code === 'WB_TIMED_OUT') throw noneFree(limits.statementTimeoutMs)
+        if (isWaybillError(error) && error.code === 'WB_TIMED_OUT')
+          throw noneFree(`${limits.statementTimeoutMs} ms`)
+        if (isPoolTimeOut(error)) throw noneFree("the pool's connectionTimeoutMillis", error)
         throw storeError(error, 'begin a transaction')
       }
       return await new Transaction(client, options, limits).run(work)
@@ -32,11 +34,11 @@ export function createTransactionRunner(
 }
 
 /** It looks like a database that does not answer, and mostly is none: the pool is what the caller can look at first. */
-function noneFree(ms: number): WaybillError {
+function noneFree(within: string, cause?: unknown): WaybillError {
   return new WaybillError(
     'WB_TIMED_OUT',
-    `The transaction was not begun: no connection of the pool was free within ${ms} ms. Look for transactions that stay open, or give ` +
+    `The transaction was not begun: no connection of the pool was free within ${within}. Look for transactions that stay open, or give ` +
       'the store a larger `pool`; where none is open, see that PostgreSQL takes connections.',
-    { retryable: 'yes' },
+    { retryable: 'yes', cause },
   )
 }

@@ -201,23 +201,6 @@ describe.for([{ pipeline: true }, { pipeline: false }])(
       expect(await stored()).toContain(a)
     })
 
-    test('says that no connection of the pool was free, and that it may be run again', async () => {
-      const single = new pg.Pool({ connectionString: url, max: 1, pipeline })
-      onTestFinished(() => single.end())
-      const own = openStore({ pool: single }, { statementTimeoutMs: 50 })
-      const held = await single.connect()
-      try {
-        const begun = own.transactions.run(options, () => Promise.resolve())
-        await expect(begun).rejects.toMatchObject({
-          code: 'WB_TIMED_OUT',
-          message: expect.stringMatching(/no connection of the pool was free within 50 ms\..*larger `pool`/u),
-          retryable: 'yes',
-        })
-      } finally {
-        held.release()
-      }
-    })
-
     test.for(['deallocate all', 'set default_transaction_read_only = on'])(
       'leaves no session behind on which the next one would fail as it has: %s',
       async (reset) => {
