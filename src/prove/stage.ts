@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Guarantee, Waybill, WaybillError } from '../index.ts'
 import type { Client, Query } from '../demo/database.ts'
-import type { HistoryEvent } from '../testing.ts'
+import type { HistoryEvent, PostgresServer } from '../testing.ts'
 import type { InTransaction, Scratch } from '../testing/idempotency-scratch.ts'
 import { type FakeClock, fakeClock, findFaketime } from '../testing/faults/clock-jump.ts'
 import type { Missing } from './catalog.ts'
@@ -25,6 +25,8 @@ import { hopsOf, type Judged, type Track, tracksOf } from './tracks.ts'
 export interface StageOptions {
   /** `null`: as the user's configuration says. */
   readonly databaseUrl: string | null
+  /** Where it was started for the run: it goes with all it has. */
+  readonly server: PostgresServer | null
   /** What of the user's own is proven; `null`: nothing, the load is the run's own. */
   readonly subject: Subject | null
   /** `null`: the `local` transport. */
@@ -116,11 +118,11 @@ export class Stage implements AsyncDisposable {
   }
 
   async set(): Promise<void> {
-    const { databaseUrl, kafka, subject } = this.#options
+    const { databaseUrl, server, kafka, subject } = this.#options
     const { schema, loadSchema, copies } = this.settings
-    // Also where it fails half-way.
     const schemas = [...(copies === null ? [] : [copies]), loadSchema, schema]
-    this.#removals.push(() => dropSchemas(this.query, schemas))
+    // Also where it fails half-way. One of the run's own may be killed when the run is stopped, and goes with all it has.
+    if (server === null) this.#removals.push(() => dropSchemas(this.query, schemas))
     try {
       await this.office.migrate()
     } catch (error) {

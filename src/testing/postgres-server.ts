@@ -18,7 +18,7 @@ export interface StartPostgresOptions {
   readonly durable?: boolean
   /** Where the folder of its data is made. @default the system's place for temporary files */
   readonly parent?: string
-  /** Gives the start up and removes what it left. */
+  /** Gives the start up and removes what it left. A restart is given up too: what is thrown away next need not be mended. */
   readonly signal?: AbortSignal
 }
 

@@ -3,6 +3,7 @@ import { expect, it, onTestFinished } from 'vitest'
 import type { Remnants } from '../../src/prove/remnants.ts'
 import { type ProofOptions, runProof } from '../../src/prove/run.ts'
 import { sessionsOf } from '../../src/prove/settings.ts'
+import { startPostgres } from '../../src/testing.ts'
 import { postgresDatabase } from '../setup/servers.ts'
 
 /** Rejects as a proof does whose processes load this module first, and with what it left behind. */
@@ -44,6 +45,27 @@ it('a proof that is stopped while its processes start waits for none of them', a
     },
   })
   await expect(proof).rejects.toMatchObject({ code: 'WB_ABORTED' })
+})
+
+it('a proof that is stopped while its own server is killed leaves nothing there to be removed', async () => {
+  const stop = new AbortController()
+  await using server = await startPostgres({ durable: false })
+  const left: string[] = []
+  let killing: Promise<void> | undefined
+  const proof = proofWith('await new Promise(() => setInterval(() => {}, 60_000))', {
+    databaseUrl: server.url,
+    server,
+    signal: stop.signal,
+    onLeftBehind: (what) => left.push(what),
+    onView: ({ processes }) => {
+      if (!processes.some(({ pid }) => pid !== null)) return
+      killing ??= server.kill().then(() => {
+        stop.abort()
+      })
+    },
+  })
+  await expect(proof).rejects.toMatchObject({ code: 'WB_ABORTED' })
+  expect([await killing, server.isRunning(), left]).toEqual([undefined, false, []])
 })
 
 it('a proof tells of schemas that killed ones have left, and of none whose processes live', async () => {
