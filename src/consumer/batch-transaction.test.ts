@@ -119,6 +119,15 @@ describe('a store that cannot be reached', () => {
     expect(store.starts.get(idOf('a'))).toBe(1)
   })
 
+  it('counts where it is lost behind the handler and before its COMMIT, for a statement that nobody awaited may be why', async () => {
+    const { store, ran, process } = setUp()
+    store.beforeCommit.push(() => {
+      throw new WaybillError('WB_STORE_UNREACHABLE', 'the connection was lost')
+    })
+    expect(await process([alone('a')])).toEqual(['unavailable'])
+    expect([ran, store.effects, store.starts.get(idOf('a'))]).toEqual([['a'], [], 1])
+  })
+
   it('in the middle of a batch that is redone one by one keeps what is done', async () => {
     const { store, failing, process } = setUp()
     failing.set('b', new Error('no'))

@@ -39,7 +39,10 @@ export type TransactionResult =
   | {
       readonly kind: FailureKind | 'stale' | 'reassigned' | 'passed-over'
       readonly error: unknown
-      /** No handler can be why: none had begun, all had ended well, or they were told to stop. */
+      /**
+       * No handler can be why: none had begun, or they were told to stop; of a transform, whose handlers ask nothing of what commits, also
+       * where all had ended well. In a transaction of the store's one that had may have left a statement that ends its session.
+       */
       readonly isBlameless?: boolean
     }
 
