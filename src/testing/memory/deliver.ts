@@ -26,7 +26,7 @@ export interface DeliverOptions {
   /**
    * Whether something goes wrong now and then, as `seed` has it (1 where there is none): the connection of a handler's transaction is lost
    * before its commit, or the answer to its commit is; a message comes again later, where `copies` would bring it again. No connection is
-   * lost at a message's last attempt, so that faults alone make no dead letter.
+   * lost where that would use up a message's last attempt, so that faults alone make no dead letter.
    * At-most-once messages may be lost by it, which is no failure then.
    * @default false
    */

@@ -1,3 +1,4 @@
+import { idempotencyKey } from '../../kernel/ids.ts'
 import type { CheckpointMove, Checkpoints } from '../../ports/checkpoints.ts'
 import type { Inbox } from '../../ports/inbox.ts'
 import type { SqlExecutor } from '../../ports/sql.ts'
@@ -7,7 +8,7 @@ import type { MemoryTransactions } from './transactions.ts'
 /** What each consumer has handled, in memory. */
 export function memoryInbox(transactions: MemoryTransactions, records: Records): Inbox {
   const handled = new Set<string>()
-  const starts = new Map<string, number>()
+  const { starts } = records
   /** Which transaction is just noting an id. */
   const noting = new Map<string, SqlExecutor>()
   const nameOf = (consumer: string, id: string): string => `${consumer}\0${id}`
@@ -44,13 +45,13 @@ export function memoryInbox(transactions: MemoryTransactions, records: Records):
         rows.map(({ id }) => id),
       ),
     async countStart(consumer, id) {
-      const name = nameOf(consumer, id)
+      const name = idempotencyKey(consumer, id)
       const count = (starts.get(name) ?? 0) + 1
       starts.set(name, count)
       return count
     },
     async takeBackStart(consumer, id) {
-      const name = nameOf(consumer, id)
+      const name = idempotencyKey(consumer, id)
       starts.set(name, (starts.get(name) ?? 1) - 1)
     },
     async bury(consumer, message, transaction) {

@@ -13,10 +13,12 @@ export interface GivenUp extends Omit<RefusedMessage, 'reason'> {
 /** What becomes of an ordered key whose head was given up, where anything does. */
 export type Holding = 'block' | 'park'
 
-/** What was given up, what was lost, and which keys are held by it. */
+/** What was given up, what was lost, which keys are held by it, and how often messages were begun. */
 export class Records {
   readonly givenUp: GivenUp[] = []
   readonly losses: { readonly consumer: string; readonly loss: Loss }[] = []
+  /** How often a message was begun alone, which counts as an attempt, by its idempotency key at the consumer. */
+  readonly starts: Map<string, number> = new Map()
   readonly #held = new Map<string, Holding>()
   readonly #policyOf: (channel: string) => Holding | null
 

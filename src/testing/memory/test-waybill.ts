@@ -10,7 +10,7 @@ import { plansOf, type PlannedConsumer } from '../../app/plans.ts'
 import { registrationOf } from '../../app/registration.ts'
 import type { Waybill } from '../../app/waybill.ts'
 import { decode } from '../../consumer/decode.ts'
-import type { HandlerContext } from '../../consumer/handler.ts'
+import type { BatchContext } from '../../consumer/handler.ts'
 import type { ConsumerForm } from '../../guarantees/plan.ts'
 import type { WaybillError } from '../../kernel/errors.ts'
 import { silentLogger } from '../../kernel/logger.ts'
@@ -128,11 +128,13 @@ export function createTestWaybill<Handle = unknown>(
   const thrown = new Map<string, unknown>()
   const watch = async (
     messages: readonly Message[],
-    { tx, attempt }: Pick<HandlerContext, 'tx' | 'attempt'>,
+    { tx, idempotencyKeys }: Pick<BatchContext, 'tx' | 'idempotencyKeys'>,
     next: () => Promise<void>,
   ): Promise<void> => {
-    // A lost connection uses up an attempt, and a lost answer none: where attempts are few, losses alone would make dead letters.
-    if (messages.some(({ channel }) => attempt >= attemptsOf(given, channel))) transactions.spare(tx)
+    // A lost connection uses up the attempt of a message that runs alone, and a lost answer none: where attempts are few, losses alone
+    // would make dead letters. With others, or before it has failed, it runs uncounted.
+    const starts = (i: number): number => records.starts.get(idempotencyKeys[i]!) ?? 0
+    if (messages.some(({ channel }, i) => starts(i) >= attemptsOf(given, channel))) transactions.spare(tx)
     try {
       await activity.during(next)
     } catch (error) {
@@ -141,7 +143,8 @@ export function createTestWaybill<Handle = unknown>(
     }
   }
   instance.use({
-    consume: (message, context, next) => watch([message], context, next),
+    consume: (message, { tx, idempotencyKey }, next) =>
+      watch([message], { tx, idempotencyKeys: [idempotencyKey] }, next),
     consumeBatch: watch,
   })
   const register = instance.consume.bind(instance) as Register
