@@ -25,6 +25,7 @@ beforeAll(async () => {
      import { countingBroker } from '${broker}'
      const { capabilities: plain, kind } = countingBroker('none')
      const capabilities = { ...plain, dispatches: true }
+     const close = async () => {}
      const fates = {
        good: { outcome: 'confirmed' },
        slow: { outcome: 'confirmed' },
@@ -39,12 +40,19 @@ beforeAll(async () => {
        }
        return batch.map(({ address }) => fates[address])
      }
-     // Longer than it takes to see that nothing waits.
+     // What a monitor is told: that the stop has begun, since nothing waits any more.
+     let notReady = () => null
+     const monitor = {
+       listens: false,
+       open: async (source) => {
+         notReady = source.notReady
+         return { close }
+       },
+     }
      const dispatch = async (batch) => {
-       await setTimeout(1000)
+       while (notReady() === null) await setTimeout(5)
        return batch.map(() => ({ outcome: 'dropped', code: 'GONE', reason: 'nobody there' }))
      }
-     const close = async () => {}
      const transport = {
        kind, capabilities, close,
        openPublisher: async () => ({ publish, close }),
@@ -58,7 +66,7 @@ beforeAll(async () => {
          channel('good', false), channel('slow', false), channel('poor', true), channel('gone', false),
          defineChannel({ name: 'viewed', guarantee: 'at-most-once' }),
        ],
-       leaseMs: 1000, publishTimeoutMs: 200, retryInitialMs: 600_000, retryMaxMs: 600_000, logLevel: 'error',
+       monitor, leaseMs: 1000, publishTimeoutMs: 200, retryInitialMs: 600_000, retryMaxMs: 600_000, logLevel: 'error',
      })`,
   )
   await runWaybill(['migrate', '--config', config])
@@ -163,12 +171,13 @@ describe('waybill relay --once', () => {
   })
 
   it('does not count as delivered what was taken, and then could not be sent while it stopped', async () => {
+    const patient = ['--lease-ms', '30s', '--publish-timeout-ms', '20s']
     await publish('viewed', null)
-    const { code, stdout } = await once('--json')
+    const { code, stdout } = await once('--json', ...patient)
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject({ remains: [], relays: [{ taken: 1, lost: 1 }] })
     await publish('viewed', null)
-    expect((await once()).stdout).toBe('0 messages delivered; nothing is left.\n')
+    expect((await once(...patient)).stdout).toBe('0 messages delivered; nothing is left.\n')
   })
 })
 
