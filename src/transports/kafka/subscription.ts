@@ -139,7 +139,8 @@ export class KafkaSubscription implements Subscription {
     const { promise: lost, reject: lose, resolve } = Promise.withResolvers<void>()
     // It may be rejected when nobody waits any more.
     lost.catch(() => {})
-    this.#closed.signal.addEventListener('abort', () => resolve(), { once: true })
+    const onClosed = (): void => resolve()
+    this.#closed.signal.addEventListener('abort', onClosed, { once: true })
     client.on('error' as never, lose as never)
     const group: Group = { client, coordinator, lost, lose }
     try {
@@ -147,6 +148,8 @@ export class KafkaSubscription implements Subscription {
       if (settings.groupProtocol === 'classic') await this.#belongClassically(group)
       else await this.#belongAsMember(group)
     } finally {
+      // It joins anew for as long as it lives: a listener that stayed would keep each client it ever had.
+      this.#closed.signal.removeEventListener('abort', onClosed)
       void this.#end()
       const { memberId } = client
       if (this.#isJoining && memberId) {
