@@ -28,7 +28,7 @@ import { plansOf } from './plans.ts'
 import { registeredOf, warnOfPartitions } from './registered.ts'
 import { refuseRegistration, registrationOf } from './registration.ts'
 import { startRelays } from './relays.ts'
-import type { Running, TransactionOptions, WaybillStatus } from './running.ts'
+import type { PartStatus, Running, TransactionOptions, WaybillStatus } from './running.ts'
 import { Sends } from './sends.ts'
 import { createSentDesk, type SentDesk } from './sent.ts'
 import { createSubscriptionDesk, type SubscriptionDesk } from './subscriptions.ts'
@@ -55,12 +55,16 @@ export interface Time {
   readonly random: Random
 }
 
-/** The same of a configuration that was judged already; with another clock for what it runs, as tests need. */
+/**
+ * The same of a configuration that was judged already; with another clock for what it runs, as tests need. `onStopped` is told how each part
+ * is when it has been stopped: `status()` has none any more, and what ended meanwhile is in no status from before.
+ */
 export function assembleWaybill<Handle>(
   config: ResolvedConfig<Handle>,
   time: Time = { clock: systemClock, random: systemRandom },
+  onStopped: (part: PartStatus) => void = () => {},
 ): Waybill<Handle> {
-  return new Instance(config, time)
+  return new Instance(config, time, onStopped)
 }
 
 class Instance<Handle> implements Waybill<Handle> {
@@ -75,6 +79,7 @@ class Instance<Handle> implements Waybill<Handle> {
   readonly drain: Drain
   readonly #config: ResolvedConfig<Handle>
   readonly #time: Time
+  readonly #onStopped: (part: PartStatus) => void
   readonly #registrations: Registration[] = []
   readonly #lifecycle: Lifecycle
   readonly #middleware = new MiddlewareStack()
@@ -86,9 +91,10 @@ class Instance<Handle> implements Waybill<Handle> {
   #store: Store | null = null
   #running: Running[] = []
 
-  constructor(config: ResolvedConfig<Handle>, time: Time) {
+  constructor(config: ResolvedConfig<Handle>, time: Time, onStopped: (part: PartStatus) => void) {
     this.#config = config
     this.#time = time
+    this.#onStopped = onStopped
     const { clock } = time
     this.#lifecycle = new Lifecycle(
       () => this.#start(),
@@ -285,7 +291,10 @@ class Instance<Handle> implements Waybill<Handle> {
       const others = part.isWorker === true ? this.#running.filter(({ isWorker }) => isWorker === true) : []
       for (const other of others) this.#running.splice(this.#running.indexOf(other), 1)
       await Promise.all(
-        [part, ...others].map((each) => each.stop().catch((error: unknown) => failures.push(error))),
+        [part, ...others].map(async (each) => {
+          await each.stop().catch((error: unknown) => failures.push(error))
+          this.#onStopped(each.status())
+        }),
       )
     }
     // After everything that uses them.

@@ -107,7 +107,7 @@ export async function startRelay(parts: Parts, work: LaneWork, running: Running[
       if (isCommitted) relay.wake()
       else relay.hint()
     },
-    status: () => ({ kind: 'relay', relay: relay.status() }),
+    status: () => ({ kind: 'relay', relay: relay.status() ?? relay.last }),
     checks: () => [check],
   })
   return relay

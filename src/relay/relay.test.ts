@@ -5,6 +5,7 @@ import { silentLogger } from '../kernel/logger.ts'
 import type { Outbox, OutboxRow, ReadRequest, ReadResult } from '../ports/outbox.ts'
 import type { LeaseSession } from '../ports/leases.ts'
 import type { Store } from '../ports/store.ts'
+import type { Fate } from '../ports/transport.ts'
 import { Relay, type RelayOptions } from './relay.ts'
 
 const leases: LeaseSession = {
@@ -150,4 +151,26 @@ it('gives up no partition, and not its session, while what it sent once may stil
   flushed!.resolve()
   await stopping
   expect(steps).toEqual(['flushed', 'released', 'closed'])
+})
+
+it('tells how its counters are, and once more when all that was under way has ended', async () => {
+  const rows = rowsOf(1)
+  const sent = Promise.withResolvers<void>()
+  const outbox = {
+    read: async (request: ReadRequest) => resultOf(request, rows.splice(0)),
+    remove: async () => ({ removed: 1 }),
+    close: async () => {},
+  } satisfies Partial<Outbox>
+  const send = async (): Promise<readonly Fate[]> => {
+    sent.resolve()
+    return [{ outcome: 'confirmed' }]
+  }
+  const relay = relayWith(outbox, leases, 'confirm', { sender: { send } })
+  await relay.start()
+  const before = relay.status()!
+  await sent.promise
+  const during = relay.status()!
+  await relay.stop()
+  expect([before.counters.sent, during.counters.sent, during.counters.confirmed]).toEqual([0, 1, 0])
+  expect([relay.status(), relay.last!.counters]).toMatchObject([null, { sent: 1, confirmed: 1 }])
 })

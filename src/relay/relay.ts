@@ -14,6 +14,7 @@ import { LeaseKeeper } from './lease-keeper.ts'
 import { RelayMind } from './mind/mind.ts'
 import type { Command, MindCounters, MindOptions, StoppedFencing } from './mind/types.ts'
 import { FencingHands } from './fencing-hands.ts'
+import { areFew } from './few-rows.ts'
 import { notedSession, peersOf } from './peers.ts'
 import type { FencedSender, OnceSender, Sender } from './sender.ts'
 import { TakingHands } from './taking-hands.ts'
@@ -42,6 +43,7 @@ export interface RelayStatus {
   readonly lane: Lane
   readonly partitions: readonly number[]
   readonly inMemory: number
+  /** A copy: how they were when it was asked for. */
   readonly counters: Readonly<MindCounters>
   /** Partitions whose exactly-once channels wait for an operator. */
   readonly stopped: readonly StoppedFencing[]
@@ -60,6 +62,7 @@ export class Relay {
   readonly #options: RelayOptions
   readonly #lifecycle: Lifecycle
   #run: Run | null = null
+  #last: RelayStatus | null = null
 
   constructor(options: RelayOptions) {
     this.#options = options
@@ -70,6 +73,7 @@ export class Relay {
       },
       async () => {
         await this.#run?.stop()
+        this.#last = this.status()
         this.#run = null
       },
     )
@@ -97,6 +101,11 @@ export class Relay {
   status(): RelayStatus | null {
     return this.#run?.status() ?? null
   }
+
+  /** How it was when it had stopped: what ended meanwhile is in no status from before. */
+  get last(): RelayStatus | null {
+    return this.#last
+  }
 }
 
 function checkForms({ mind, once, fenced, lane }: RelayOptions): void {
@@ -109,19 +118,6 @@ function checkForms({ mind, once, fenced, lane }: RelayOptions): void {
       `Channel "${name}" cannot be sent: transport "${lane.transport}" cannot ${cannot}.`,
     )
   }
-}
-
-/** Rows that are sent faster than a read is on its way. */
-const fewRows = 20
-
-/**
- * Whether the sends among them have so few rows that the next read is to come after them, in the next turn of the event loop: to bring
- * it to the socket takes as long as to bring a row to its handler. Of many rows the database works on the read meanwhile.
- */
-function areFew(commands: readonly Command[]): boolean {
-  let rows = 0
-  for (const command of commands) if (command.type === 'send') rows += command.rows.length
-  return rows > 0 && rows <= fewRows
 }
 
 class Run {
@@ -223,7 +219,7 @@ class Run {
       lane: this.#options.lane,
       partitions,
       inMemory: mind.inMemory,
-      counters: mind.counters,
+      counters: { ...mind.counters },
       stopped: mind.stopped,
       vitals: {
         ...this.#watch.vitals(this.#options.clock.now()),

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { InvalidArgumentError, type Command } from 'commander'
-import type { WaybillConfig } from '../../app/config.ts'
+import { resolveConfig, type WaybillConfig } from '../../app/config.ts'
 import { durationOf } from '../../app/settings-value.ts'
-import { createWaybill } from '../../app/create-waybill.ts'
-import type { Waybill } from '../../app/waybill.ts'
+import { assembleWaybill } from '../../app/create-waybill.ts'
+import type { DrainReport } from '../../app/drain.ts'
 import { WaybillError } from '../../kernel/errors.ts'
 import type { MonitorDefinition } from '../../kernel/monitoring.ts'
 import { httpMonitor } from '../../monitor/http.ts'
@@ -11,7 +11,7 @@ import type { RelayStatus } from '../../relay/relay.ts'
 import { loadConfig } from '../config-file.ts'
 import { drainText } from '../drain-text.ts'
 import { exitCodes } from '../failure.ts'
-import { type Interruption, listenForInterruption } from '../interruption.ts'
+import { listenForInterruption } from '../interruption.ts'
 import { Output } from '../output.ts'
 import { addSettingFlags, settingFlags } from '../settings-flags.ts'
 
@@ -68,9 +68,17 @@ async function relay(options: RelayOptions, onExitCode: (code: number) => void):
         'the outbox themselves. Start the service that consumes, or add a broker transport.',
     )
   }
-  const waybill = createWaybill(
-    { ...config, relay: true, monitor: withHttp(config.monitor) },
-    { flags: settingFlags(options), env: process.env },
+  const ended: RelayStatus[] = []
+  const waybill = assembleWaybill(
+    resolveConfig(
+      { ...config, relay: true, monitor: withHttp(config.monitor) },
+      { flags: settingFlags(options), env: process.env },
+    ),
+    undefined,
+    // Not before: what is under way ends while it stops, and counts.
+    (part) => {
+      if (part.kind === 'relay' && part.relay !== null) ended.push(part.relay)
+    },
   )
   const interruption = listenForInterruption(() => {
     output.note('Stopping: what is under way ends first. Once more to stop at once.')
@@ -78,14 +86,19 @@ async function relay(options: RelayOptions, onExitCode: (code: number) => void):
   try {
     await waybill.start()
     if (options.once === true) {
-      onExitCode(await runOnce(waybill, options, interruption, output))
+      const report = await waybill.drain({
+        signal: interruption.signal,
+        ...(options.timeLimit === undefined ? {} : { limitMs: options.timeLimit }),
+      })
+      await waybill.stop()
+      tellOnce(report, ended, output)
+      onExitCode(interruption.exitCode() ?? (report.remains.length > 0 ? exitCodes.failed : 0))
       return
     }
     output.note('The relay is running. Stop it with Ctrl-C or SIGTERM.')
     if (!interruption.signal.aborted) await once(interruption.signal, 'abort')
-    const relays = relaysOf(waybill)
     await waybill.stop()
-    output.result({ relays: countersOf(relays) })
+    output.result({ relays: countersOf(ended) })
   } finally {
     await waybill[Symbol.asyncDispose]()
     interruption.dispose()
@@ -98,32 +111,13 @@ function withHttp(monitor: WaybillConfig['monitor']): readonly MonitorDefinition
   return monitors.some(({ listens }) => listens) ? monitors : [...monitors, httpMonitor()]
 }
 
-async function runOnce(
-  waybill: Waybill,
-  { timeLimit }: RelayOptions,
-  interruption: Interruption,
-  output: Output,
-): Promise<number> {
-  const report = await waybill.drain({
-    signal: interruption.signal,
-    ...(timeLimit === undefined ? {} : { limitMs: timeLimit }),
-  })
-  const relays = relaysOf(waybill)
-  await waybill.stop()
+function tellOnce(report: DrainReport, relays: readonly RelayStatus[], output: Output): void {
   const delivered = relays.reduce(
     (sum, { counters }) => sum + counters.confirmed + counters.taken - counters.lost,
     0,
   )
   output.say(drainText(report, delivered, output.page))
   output.result({ ...report, relays: countersOf(relays) })
-  return interruption.exitCode() ?? (report.remains.length > 0 ? exitCodes.failed : 0)
-}
-
-/** To be asked for before `stop()`, after which a Waybill has no parts; their counters go on until it has ended. */
-function relaysOf(waybill: Waybill): readonly RelayStatus[] {
-  return waybill
-    .status()
-    .parts.flatMap((part) => (part.kind === 'relay' && part.relay !== null ? [part.relay] : []))
 }
 
 function countersOf(relays: readonly RelayStatus[]): readonly object[] {

@@ -149,7 +149,7 @@ export type Command =
   /** Not answered. The database refused an effect of ours: another relay holds the partition. */
   | { readonly type: 'fenced'; readonly partitions: readonly LeasedPartition[] }
 
-/** Running totals since the start. They go on, also with what ends while a relay stops: a copy is how they were at one moment. */
+/** Running totals since the start, with what ends while a relay stops. */
 export interface MindCounters {
   sent: number
   confirmed: number
