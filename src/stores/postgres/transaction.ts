@@ -4,6 +4,7 @@ import type { SqlExecutor, SqlRow } from '../../ports/sql.ts'
 import type { OpenTransaction, RunOptions, TransactionRunner } from '../../ports/transaction-runner.ts'
 import { corkTurn, destroy } from './connection.ts'
 import type { PgNotice, PgPooledClient } from './driver.ts'
+import { lend } from './lent-client.ts'
 import { isConnectionLoss, isStaleSession, storeError } from './errors.ts'
 
 export interface TransactionLimits {
@@ -69,15 +70,17 @@ export class Transaction {
       answered.catch(() => {})
       if (client.pipeline !== true) await answered.catch(this.#failToBegin)
       const { signal } = this.#options
+      const lent = lend(client)
       let result: T
       try {
         signal?.addEventListener('abort', this.#onAbort, { once: true })
-        result = await work({
-          handle: client,
+        const working = work({
+          handle: lent.handle,
           executor: this.#executor(),
           canBeFollowed: this.#canBeFollowed(),
           ...(before !== undefined && { predecessor: before.#committed.promise }),
         })
+        result = await working.finally(lent.takeBack)
         signal?.throwIfAborted()
       } catch (error) {
         await this.#rollBack()

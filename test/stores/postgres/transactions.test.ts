@@ -49,6 +49,11 @@ async function throughProxy(
   return { store: openStore({ connectionString: place.href }, changes), proxy }
 }
 
+/** The server's process behind a client. */
+function processOf(client: pg.ClientBase): unknown {
+  return (client as { processID?: unknown }).processID
+}
+
 /** The inside of a socket. */
 type Writes = Record<'_write' | '_writev', (...given: unknown[]) => unknown>
 
@@ -122,7 +127,7 @@ describe.for([{ pipeline: true }, { pipeline: false }])(
       }
       watched.release()
       await run(async (client) => {
-        expect(client).toBe(watched)
+        expect(processOf(client)).toBe(processOf(watched))
         void insert(client, a)
         void insert(client, b)
       })
@@ -161,6 +166,26 @@ describe.for([{ pipeline: true }, { pipeline: false }])(
           code: 'WB_NO_TRANSACTION',
         })
       }
+    })
+
+    test('has nothing to do with who still holds its handle when the next has its client', async () => {
+      const [kept, a, b] = [{} as { client?: pg.Client }, name(), name()]
+      await run(async (client) => {
+        kept.client = client
+        await insert(client, a)
+      })
+      const late = kept.client!
+      const refusal = expect.objectContaining({ code: 'WB_NO_TRANSACTION' })
+      await run(async (next) => {
+        await insert(next, b)
+        expect(next).not.toBe(late)
+        expect(late.getTransactionStatus()).toBe('I')
+        await expect(insert(late, name())).rejects.toEqual(refusal)
+        const { promise, resolve } = Promise.withResolvers<Error>()
+        late.query('select 1', resolve)
+        expect(await promise).toEqual(refusal)
+      })
+      expect(await stored()).toEqual(expect.arrayContaining([a, b]))
     })
 
     test('gives its client back clean: none is lost, none is in a transaction, none has listeners left', async () => {
