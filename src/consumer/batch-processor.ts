@@ -172,6 +172,9 @@ export class BatchProcessor<Ref> {
       case 'stale':
       case 'reassigned':
       case 'unavailable':
+        // A statement of one of them may have ended the session, and would do so each time: by itself it is counted, and given up at last.
+        // Where the store is away, that shows at the first count, and nobody is charged.
+        if (result.kind === 'unavailable' && result.isBlameless === false) return false
         pass.trouble = notDone(result.kind === 'moved' ? 'unavailable' : result.kind, result.error)
         for (const one of ready) pass.outcomes[one.index] = pass.trouble
         return true

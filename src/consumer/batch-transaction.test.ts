@@ -128,6 +128,23 @@ describe('a store that cannot be reached', () => {
     expect([ran, store.effects, store.starts.get(idOf('a'))]).toEqual([['a'], [], 1])
   })
 
+  it('counts the message of a batch whose statement ends the session each time, gives it up at last, and no other', async () => {
+    const { store, failing, ran, process } = setUp({ maxAttempts: 3 })
+    failing.set('b', new Error('Connection terminated unexpectedly'))
+    store.runnerError = new WaybillError('WB_STORE_UNREACHABLE', 'the connection was lost')
+    const items = [item('b'), item('c')]
+    expect(await process([item('a'), ...items])).toEqual(['handled', 'unavailable', 'unavailable'])
+    expect(store.effects).toEqual(['a'])
+    for (let i = 0; i < 2; i++) expect(await process(items)).toEqual(['unavailable', 'unavailable'])
+    expect(await process(items)).toEqual(['failed', 'handled'])
+    expect([store.effects, store.starts.get(idOf('b')), store.starts.get(idOf('c'))]).toEqual([
+      ['a', 'c'],
+      4,
+      1,
+    ])
+    expect(ran.filter((name) => name === 'b')).toHaveLength(7)
+  })
+
   it('in the middle of a batch that is redone one by one keeps what is done', async () => {
     const { store, failing, process } = setUp()
     failing.set('b', new Error('no'))
@@ -149,9 +166,10 @@ describe('a store that cannot be reached', () => {
       throw violation
     })
     expect(await process([item('a')])).toEqual(['failed'])
-    store.beforeCommit.push(() => {
+    const shutDown = (): void => {
       throw shutdown
-    })
+    }
+    store.beforeCommit.push(shutDown, shutDown)
     expect(await process([item('a')])).toEqual(['unavailable'])
     store.beforeCommit.push(() => {
       throw new WaybillError('WB_TRANSACTION_ROLLED_BACK', 'it rolled back')
@@ -161,13 +179,13 @@ describe('a store that cannot be reached', () => {
 })
 
 describe('a connection that is lost under a handler', () => {
-  it('is the store’s trouble, though the handler threw, and counts as no attempt', async () => {
-    const { store, failing, processor } = setUp()
+  it('is the store’s trouble, though the handler threw, and counts from the second time in a row', async () => {
+    const { store, failing, processor, attempts } = setUp()
     failing.set('a', new Error('Connection terminated unexpectedly'))
     store.runnerError = new WaybillError('WB_STORE_UNREACHABLE', 'the connection was lost')
     const [outcome] = await processor.process([item('a')], never)
     expect(outcome).toMatchObject({ outcome: 'unavailable', code: 'WB_STORE_UNREACHABLE' })
-    expect(store.starts.size).toBe(0)
+    expect([attempts, store.starts.get(idOf('a'))]).toEqual([[1, 1], 1])
   })
 
   it('is the message’s trouble where the handler itself reports another store as lost (O2)', async () => {

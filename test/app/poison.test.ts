@@ -256,6 +256,23 @@ describe('consumers over local', () => {
     )
   })
 
+  it('are not held up by a message whose statement ends its session each time: it is given up (O2)', async () => {
+    const channel = stepsOf({ maxAttempts: 2 })
+    const waybill = instance(channel, 'local')
+    await waybill.migrate()
+    waybill.consume(channel, { consumer: 'shipping' }, async ({ payload }, { tx }) => {
+      if (payload.key === 'b') await tx.query('select pg_terminate_backend(pg_backend_pid())')
+      done.push(nameOf(payload))
+    })
+    await publish(waybill, channel, 'a1', 'b1', 'c1')
+    await waybill.start()
+    await drained()
+    expect(await letters()).toEqual([{ reason: expect.any(String), consumer: 'shipping' }])
+    await publish(waybill, channel, 'b2', 'c2')
+    await until('the other key', () => of('c').includes('c2'))
+    expect(of('b')).toEqual([])
+  })
+
   it('that ask for a pause are asked again, and never run out of attempts', async () => {
     const channel = stepsOf({ onPoison: 'block', maxAttempts: 2 })
     const waybill = instance(channel, 'local')
