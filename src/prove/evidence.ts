@@ -70,7 +70,8 @@ export async function evidenceOf(
       type: 'ok',
       f: 'dead',
       id: String(row['id']),
-      key: String(row['key']),
+      // A load of the user's has its track before each key.
+      key: begun.get(String(row['id']))?.key ?? String(row['key']),
       seq: null,
     })
   return events.sort((a, b) => a.t - b.t)

@@ -12,6 +12,7 @@ import {
   written,
   type Message,
 } from '../../test/fakes/track-evidence.ts'
+import type { HistoryEvent } from '../testing.ts'
 import { noFault, rowsOf, startSpell, type Row, type Spell, type TrackEvidence } from './rows.ts'
 
 test('what is lost is charged to the spell in which it was written, and to no other', () => {
@@ -98,4 +99,21 @@ test('while everything is started a server may be late, so what a guarantee leav
     rowsOf(evidence(guarantee, lost), started, true).map(({ fault, verdict }) => [fault, verdict])[0]
   expect(verdictOf('at-most-once')).toEqual([startSpell, 'valid'])
   expect(verdictOf('at-least-once')).toEqual([startSpell, 'invalid'])
+})
+
+test('what a handler of theirs refuses is told as dead, and leaves no gap under the name its key has in the store', () => {
+  const pair = { channel: 'orders', consumer: 'shipping' }
+  const theirs = (one: HistoryEvent): HistoryEvent =>
+    one.key === 'k' ? { ...one, key: 'orders/shipping k' } : one
+  const refused = [
+    ...well.filter(({ id, f }) => id !== 'm03' || f === 'write').map(theirs),
+    at(messages.find(({ id }) => id === 'm03')!.at + 5, event('ok', 'dead', 'm03', { key: 'k' })),
+  ]
+  const found = rows('exactly-once', refused, { pair })
+  expect(verdicts(found)).toEqual(['valid', 'valid', 'valid'])
+  expect(found.map(({ dead, lost }) => [dead, lost])).toEqual([
+    [1, 0],
+    [0, 0],
+    [0, 0],
+  ])
 })

@@ -14,7 +14,8 @@ export function contiguous(history: readonly HistoryEvent[], f: HistoryOperation
   for (const event of doneOf(history, f, 'dead', 'expired', 'dropped')) {
     const write = writes.get(event.id)
     if (write?.outcome === 'rolled-back') continue
-    const key = event.key ?? write?.key ?? null
+    // The write's own key: the store tells of a dead letter by another name of it, and its number would fill no gap there.
+    const key = write?.key ?? event.key
     const seq = event.seq ?? write?.seq ?? null
     if (key !== null && seq !== null) seen.set(key, (seen.get(key) ?? new Set()).add(seq))
   }
