@@ -22,6 +22,7 @@ import {
   totalQueue,
   type Verdict,
 } from '../testing.ts'
+import { withoutFailedRuns } from './failed-runs.ts'
 import { chargedTo, isUnderWay, livesOf } from './lives.ts'
 import { fellBehind, type Stall } from './stalls.ts'
 import type { Judged, Way } from './tracks.ts'
@@ -110,12 +111,15 @@ export const mostStartMs = 60_000
 /** What the whole history of a track says against its guarantee. */
 function resultsOf({
   guarantee,
+  pair = null,
   history,
   readings,
   money,
   hasFollow,
   counted = null,
 }: TrackEvidence): readonly CheckResult[] {
+  // A handler of theirs may fail, and is tried again; but what is handed over at most once is not.
+  const mayFail = pair !== null && guarantee !== 'at-most-once'
   return [
     totalQueue(history),
     effectLedger(history),
@@ -125,7 +129,7 @@ function resultsOf({
     accounted(history),
     contiguous(history),
     // Of all of them: without a fault no handler runs again, even where it changes nothing.
-    singleRuns(history),
+    singleRuns(mayFail ? withoutFailedRuns(history) : history),
     // A fault and what it takes to recover from it, twice over.
     ...(guarantee === 'at-most-once' ? [lossesEnd(history, 2 * mostRecoveryMs)] : []),
     ...(counted === null ? [] : [countedLosses(history, counted)]),

@@ -6,8 +6,9 @@ import { localTransport } from '../../src/local.ts'
 import { type PgClient, postgresStore } from '../../src/postgres.ts'
 import type { Query } from '../../src/demo/database.ts'
 import { createLoad } from '../../src/prove/load-tables.ts'
-import { Ledger } from '../../src/prove/service/ledger.ts'
+import { Ledger, type LedgerCall } from '../../src/prove/service/ledger.ts'
 import { ledgerTexts } from '../../src/prove/service/ledger-tables.ts'
+import type { HistoryNote } from '../../src/testing/history.ts'
 import { pgExecutor } from '../../src/transactions/pg.ts'
 import { postgresDatabase } from '../setup/servers.ts'
 
@@ -72,4 +73,34 @@ describe('what a handler publishes', () => {
   it('is noted whatever the handle of its transaction is', async () => {
     expect(await numbersOf(pgExecutor(client), [randomUUID()])).toEqual([1])
   })
+})
+
+it('notes once of each run of a handler that it failed, or took longer than its transaction had', async () => {
+  const noted: string[] = []
+  const history = {
+    note: ({ type, f, key, id }: HistoryNote) => void noted.push(`${type} ${f} ${key} ${id}`),
+    close: () => {},
+    [Symbol.dispose]: () => {},
+  }
+  const place = { loadSchema: 'load', copies: null, schema: 'waybill' }
+  const ledger = new Ledger({ ...place, pairs: [pair], history, onLeft: () => {} })
+  const late = new AbortController()
+  const messages = [{ id: 'm1', key: 'k' }] as unknown as LedgerCall['messages']
+  const tx = { query: async () => ({ rows: [] }) } as unknown as LedgerCall['tx']
+  const call = { pair, messages, idempotencyKeys: ['m1'], tx, signal: late.signal }
+  const begun = 'invoke handle orders.placed/shipping k m1'
+  const failed = 'fail handle orders.placed/shipping k m1'
+  await ledger.around(call, () => {})
+  expect(noted.splice(0)).toEqual([begun])
+  await expect(ledger.around(call, () => Promise.reject(new Error('deadlock detected')))).rejects.toThrow(
+    'deadlock',
+  )
+  expect(noted.splice(0)).toEqual([begun, failed])
+  const overtaken = ledger.around(call, async () => {
+    late.abort()
+    expect(noted).toEqual([begun, failed])
+    throw new Error('no connection any more')
+  })
+  await expect(overtaken).rejects.toThrow('no connection')
+  expect(noted).toEqual([begun, failed])
 })

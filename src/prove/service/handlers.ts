@@ -58,17 +58,17 @@ function standIn({ waybill, service, id, ledger }: Parts): Waybill {
     // What stands around a handler works in its transaction, and so on the copies too. More of it may be added later.
     if (given.batch === true) {
       const noted: BatchHandler<unknown, Client> = (messages, context) => {
-        const { tx, idempotencyKeys } = context
+        const { tx, idempotencyKeys, signal } = context
         const inner = around(middleware.consumeBatch, handler as BatchHandler)
-        return ledger.around({ pair, messages, idempotencyKeys, tx }, () => inner(messages, context))
+        return ledger.around({ pair, messages, idempotencyKeys, tx, signal }, () => inner(messages, context))
       }
       waybill.consume(channel, given, noted)
       return
     }
     const noted: Handler<unknown, Client> = (message, context) => {
-      const { tx, idempotencyKey } = context
+      const { tx, idempotencyKey, signal } = context
       const inner = around(middleware.consume, handler as Handler)
-      const call = { pair, messages: [message], idempotencyKeys: [idempotencyKey], tx }
+      const call = { pair, messages: [message], idempotencyKeys: [idempotencyKey], tx, signal }
       return ledger.around(call, () => inner(message, context))
     }
     waybill.consume(channel, given, noted)

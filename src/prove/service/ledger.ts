@@ -24,6 +24,8 @@ export interface LedgerCall {
   readonly messages: readonly Message[]
   readonly idempotencyKeys: readonly string[]
   readonly tx: Client
+  /** Aborts where the handler takes too long: its transaction ends without it. */
+  readonly signal: AbortSignal
 }
 
 /** Notes what handlers do, in their own transactions, and keeps those of the user's on the copies of their tables. */
@@ -36,11 +38,32 @@ export class Ledger {
 
   /** Runs a handler and writes its effect where its transaction commits. */
   async around(call: LedgerCall, handler: () => Promise<void> | void): Promise<void> {
-    const { history, copies, loadSchema } = this.#options
-    const { pair, messages, tx } = call
     // Each run that begins, whatever comes of it.
+    this.#note(call, 'invoke')
+    let hasFailed = false
+    const fail = (): void => {
+      if (!hasFailed) this.#note(call, 'fail')
+      hasFailed = true
+    }
+    call.signal.addEventListener('abort', fail, { once: true })
+    try {
+      await this.#run(call, handler)
+    } catch (error) {
+      fail()
+      throw error
+    } finally {
+      call.signal.removeEventListener('abort', fail)
+    }
+  }
+
+  #note({ pair, messages }: LedgerCall, type: 'invoke' | 'fail'): void {
     for (const { id, key } of messages)
-      history.note({ type: 'invoke', f: 'handle', key: `${pair.name} ${key ?? id}`, id })
+      this.#options.history.note({ type, f: 'handle', key: `${pair.name} ${key ?? id}`, id })
+  }
+
+  async #run(call: LedgerCall, handler: () => Promise<void> | void): Promise<void> {
+    const { copies, loadSchema } = this.#options
+    const { pair, tx } = call
     if (copies === null) {
       await handler()
       await this.#leave(call, null)
