@@ -25,7 +25,7 @@ function row(fault: string, verdict: Row['verdict']): Row {
 const well = ['none', 'a', 'b', 'c'].map((fault) => row(fault, 'valid'))
 const quiet = { relay: ['all is well'] }
 
-const course = { seed: 1, seconds: 60, memory: [], unseen: [], said: quiet, exits: {}, secrets: ['canary'] }
+const course = { seed: 1, seconds: 60, memory: [], said: quiet, exits: {}, secrets: ['canary'] }
 
 function verdict(rows: readonly Row[], said: Readonly<Record<string, readonly string[]>> = quiet): string {
   return reportOf({ ...course, rows, said }).verdict

@@ -32,7 +32,6 @@ export function reportOf(course: {
   readonly seconds: number
   readonly rows: readonly Row[]
   readonly memory: readonly Memory[]
-  readonly unseen: readonly string[]
   readonly said: Readonly<Record<string, readonly string[]>>
   /** How processes ended by themselves while they were at work. */
   readonly exits: Readonly<Record<string, readonly string[]>>
@@ -40,7 +39,7 @@ export function reportOf(course: {
   /** Whether handlers of the user's said some of it. They may tell of an error of their database, which calls it FATAL. */
   readonly handlersSpeak?: boolean
 }): Omit<ProofReport, 'history' | 'said'> {
-  const { seed, seconds, rows, memory, unseen, said, exits, secrets, handlersSpeak = false } = course
+  const { seed, seconds, rows, memory, said, exits, secrets, handlersSpeak = false } = course
   const clean = cleanLogs(said, { secrets, ...(handlersSpeak ? { forbidden: unhandled } : {}) })
   const ended = Object.entries(exits).flatMap(([id, hows]) => hows.map((how) => ({ id, how })))
   // A handler of the user's may end its process on purpose, or keep what it likes, and what holds then holds.
@@ -58,7 +57,7 @@ export function reportOf(course: {
               : 'More classes of --faults have more of them, and so do servers that the run starts itself.'),
         ]
       : []
-  return { verdict, seed, rows, logs, seconds, memory, unseen: [...unseen, ...told, ...few], waiting }
+  return { verdict, seed, rows, logs, seconds, memory, unseen: [...told, ...few], waiting }
 }
 
 function crashed({ id, how }: { readonly id: string; readonly how: string }): Anomaly {

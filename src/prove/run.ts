@@ -25,7 +25,7 @@ import {
   type Spell,
   startSpell,
 } from './rows.ts'
-import { inTurns, type Shares, sharesOf, shuffled } from './schedule.ts'
+import { inTurns, repeatingFirst, type Shares, sharesOf, shuffled } from './schedule.ts'
 import { lendSession } from './service/lent-session.ts'
 import { keysPerTrack, secretsOf, sessionsOf } from './settings.ts'
 import { now, Stage, type Subject } from './stage.ts'
@@ -209,7 +209,7 @@ class Run {
     const seen = new Set<string>()
     for (let fitting = planned; fitting.length > 0;) {
       const fitted: PlannedFault[] = []
-      for (const each of inTurns(shuffled(fitting, chance), (one) => one.class)) {
+      for (const each of this.#ordered(fitting, chance)) {
         const remaining = this.#options.seconds * 1000 - (performance.now() - this.#startedAt) - endMs
         if (each.holdMs + quietMs > remaining) continue
         await this.#suffer(each, quietMs)
@@ -219,6 +219,11 @@ class Run {
       fitting = fitted
     }
     return planned.map(({ fault }) => fault.name).filter((name) => !seen.has(name))
+  }
+
+  #ordered(faults: readonly PlannedFault[], chance: Chance): readonly PlannedFault[] {
+    const order = inTurns(shuffled(faults, chance), (one) => one.class)
+    return this.#stage.wantsRepeats ? repeatingFirst(order, ({ fault }) => fault.name) : order
   }
 
   async #suffer({ fault, holdMs }: PlannedFault, quietMs: number): Promise<void> {
@@ -266,24 +271,21 @@ class Run {
     readonly rows: readonly Row[]
     readonly histories: readonly (readonly HistoryEvent[])[]
     readonly memory: readonly Memory[]
-    readonly unseen: readonly string[]
   }> {
     const { company, tracks } = this.#stage
     const told = company.history()
     const stalls = [...this.#stalls, ...stallsOf(told)]
     const rows: Row[] = []
     const histories: (readonly HistoryEvent[])[] = []
-    const allUnseen: string[] = []
     for (const judged of tracks) {
-      const { unseen = [], ...evidence } = await this.#stage.evidence(judged, told, this.#marks.ids)
-      allUnseen.push(...unseen)
+      const evidence = await this.#stage.evidence(judged, told, this.#marks.ids)
       histories.push(evidence.history)
       const readings = this.#readings.filter(({ key }) => key === judged.name)
       const money = judged.hasMoney ? keysPerTrack * startBalance : null
       rows.push(...rowsOf({ ...judged, ...evidence, readings, money }, this.#spells, isDrained, stalls))
       for (const [fault, why] of left) rows.push(notRun(judged, fault, why))
     }
-    return { rows: mergedRows(rows), histories, memory: memoryOf(told), unseen: allUnseen }
+    return { rows: mergedRows(rows), histories, memory: memoryOf(told) }
   }
 
   #stood(ms: number): void {

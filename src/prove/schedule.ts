@@ -39,3 +39,12 @@ export function inTurns<T>(items: readonly T[], kindOf: (item: T) => string): re
     [...kinds.values()].flatMap((ofKind) => ofKind.slice(turn, turn + 1)),
   ).flat()
 }
+
+/** Of the kinds of faults the one after which messages come again whose effect is there. */
+export const repeatingKind = 'lost commit'
+
+/** What brings messages of consumers again comes first: a short run has no time for all, and would show no handler to be idempotent. */
+export function repeatingFirst<T>(items: readonly T[], nameOf: (item: T) => string): readonly T[] {
+  const repeats = (item: T): boolean => nameOf(item) === `${repeatingKind} consumers-postgres`
+  return [...items.filter(repeats), ...items.filter((item) => !repeats(item))]
+}

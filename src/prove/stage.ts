@@ -16,7 +16,7 @@ import { createLoad, dropSchemas } from './load-tables.ts'
 import { leftSchemas, type Remnants } from './remnants.ts'
 import type { TrackEvidence } from './rows.ts'
 import { type CopiesOptions, makeCopies } from './service/copies.ts'
-import { doubtsOf, rerunsOf, unseenOf } from './service/evidence.ts'
+import { doubtsOf, rerunsOf } from './service/evidence.ts'
 import { ledgerTexts } from './service/ledger-tables.ts'
 import type { Service } from './service/service.ts'
 import { newRunId, type ProveSettings, withoutName } from './settings.ts'
@@ -117,6 +117,12 @@ export class Stage implements AsyncDisposable {
     return this.#offset
   }
 
+  /** Handlers are judged by what they do with messages that come again. */
+  get wantsRepeats(): boolean {
+    const { copies } = this.settings
+    return copies !== null && this.tracks.some(({ guarantee }) => guarantee === 'effectively-once')
+  }
+
   async set(): Promise<void> {
     const { databaseUrl, server, kafka, subject } = this.#options
     const { schema, loadSchema, copies } = this.settings
@@ -179,9 +185,7 @@ export class Stage implements AsyncDisposable {
     track: Judged,
     told: readonly HistoryEvent[],
     marks: ReadonlySet<string>,
-  ): Promise<
-    Pick<TrackEvidence, 'history' | 'doubts' | 'counted'> & { readonly unseen?: readonly string[] }
-  > {
+  ): Promise<Pick<TrackEvidence, 'history' | 'doubts' | 'counted'>> {
     const { query, settings, offset } = this
     const history = await evidenceOf(query, settings, track, told, { offset, marks })
     // What a broker loses, or a client behind it, nobody sees.
@@ -195,9 +199,8 @@ export class Stage implements AsyncDisposable {
         `${name} itself changed during the proof: something else writes to it, or a handler does, on a connection of its own`,
     )
     return {
-      history: [...history, ...reruns].sort((a, b) => a.t - b.t),
-      doubts: [...doubts, ...(await doubtsOf(query, settings, track))],
-      unseen: await unseenOf(query, settings, track),
+      history: [...history, ...reruns.events].sort((a, b) => a.t - b.t),
+      doubts: [...doubts, ...(await doubtsOf(query, settings, track, reruns))],
     }
   }
 

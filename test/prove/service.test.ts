@@ -222,7 +222,7 @@ describe('waybill prove with a configuration of yours', () => {
         '--tables',
         'keyed,states,shipments',
         '--faults',
-        'kill,sessions',
+        'kill,sessions,lost commit consumers-postgres',
       ]
       const { code, report, said } = await prove(...args, '--seconds', '75')
       expect(report, said).toMatchObject({ verdict: 'valid' })

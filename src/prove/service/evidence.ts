@@ -2,10 +2,17 @@ import type { Query } from '../../demo/database.ts'
 import type { HistoryEvent } from '../../testing.ts'
 import type { ProveSettings } from '../settings.ts'
 import type { Judged } from '../tracks.ts'
+import { repeatingKind } from '../schedule.ts'
 import { changesOf } from './copies.ts'
 import { type RepeatedCall, secondEffects } from './repeats.ts'
 
 type Place = Pick<ProveSettings, 'loadSchema' | 'copies'>
+
+export interface Reruns {
+  readonly events: readonly HistoryEvent[]
+  /** Whether a second effect of the handler would have been seen. */
+  readonly wouldShow: boolean
+}
 
 /** Calls with messages whose effect was there already, and what of them was a second effect. `offset`: see `evidenceOf`. */
 export async function rerunsOf(
@@ -13,13 +20,13 @@ export async function rerunsOf(
   { loadSchema, copies }: Place,
   { name }: Pick<Judged, 'name'>,
   offset: number,
-): Promise<readonly HistoryEvent[]> {
+): Promise<Reruns> {
   const rows = await query(
     `select number::float8 as number, id, key, is_latest, run, (extract(epoch from at) * 1e6)::float8 as t
      from ${loadSchema}.reruns where track = $1 order by number`,
     [name],
   )
-  if (rows.length === 0) return []
+  if (rows.length === 0) return { events: [], wouldShow: false }
   const firsts = await query(
     `select number::float8 as number, key from ${loadSchema}.effects where track = $1`,
     [name],
@@ -35,12 +42,12 @@ export async function rerunsOf(
     })),
     changes: of[0]!['run'] === null || changes === null ? null : (changes.get(run) ?? []),
   }))
-  const second = secondEffects(
+  const { second, judged } = secondEffects(
     calls,
     firsts.map((row) => ({ number: Number(row['number']), key: String(row['key']) })),
   )
   const found = new Set([...second].map(({ number }) => number))
-  return rows.flatMap((row): readonly HistoryEvent[] => {
+  const events = rows.flatMap((row): readonly HistoryEvent[] => {
     const event = {
       process: 'database',
       type: 'ok',
@@ -52,27 +59,7 @@ export async function rerunsOf(
     const isSecond = found.has(Number(row['number']))
     return [{ ...event, f: 'handle' }, ...(isSecond ? [{ ...event, f: 'effect' } as const] : [])]
   })
-}
-
-/** What of a track was not seen, although its rows hold. */
-export async function unseenOf(
-  query: Query,
-  { loadSchema, copies }: Place,
-  { name, guarantee, pair }: Judged,
-): Promise<readonly string[]> {
-  if (guarantee !== 'effectively-once' || copies === null) return []
-  const [row] = await query(
-    `select exists (select from ${loadSchema}.reruns where track = $1)
-       or not exists (select from ${loadSchema}.effects where track = $1) as seen`,
-    [name],
-  )
-  const { consumer, channel } = pair!
-  return row!['seen'] === true
-    ? []
-    : [
-        `${consumer} has handled no message of ${channel} a second time to the end, so nothing was seen of its being idempotent: ` +
-          'a longer run may, and waybill check-idempotency does.',
-      ]
+  return { events, wouldShow: judged > 0 }
 }
 
 /** Why a track may show nothing, although all went well. */
@@ -80,6 +67,7 @@ export async function doubtsOf(
   query: Query,
   { schema, loadSchema, copies }: Place & Pick<ProveSettings, 'schema'>,
   { name, guarantee, names, pair }: Judged,
+  { wouldShow }: Pick<Reruns, 'wouldShow'>,
 ): Promise<readonly string[]> {
   const [row] = await query(
     `select exists (select from ${loadSchema}.effects where track = $1) as "hasEffects",
@@ -95,7 +83,15 @@ export async function doubtsOf(
       `${consumer} still fails for ${failing} messages of ${channel} (${String(row!['code'])}), which are tried again`,
     ]
   if (row!['hasEffects'] !== true) return [`${consumer} has handled no message of ${channel} to the end`]
-  return guarantee === 'effectively-once' && copies !== null && row!['hasActed'] !== true
-    ? [`${consumer} changed nothing in the tables that are named (--tables): a second effect would not show`]
-    : []
+  if (guarantee !== 'effectively-once' || copies === null) return []
+  if (row!['hasActed'] !== true)
+    return [
+      `${consumer} changed nothing in the tables that are named (--tables): a second effect would not show`,
+    ]
+  return wouldShow
+    ? []
+    : [
+        `${consumer} has handled no message of ${channel} a second time so that a second effect would show: give more --seconds, and ` +
+          `"${repeatingKind}" among --faults, which brings messages again; waybill check-idempotency shows it without a proof`,
+      ]
 }

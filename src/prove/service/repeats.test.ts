@@ -17,12 +17,21 @@ function call(messages: string, ...changes: readonly string[]): RepeatedCall {
 }
 
 function idsOf(calls: readonly RepeatedCall[], firsts: readonly FirstEffect[] = []): readonly string[] {
-  return [...secondEffects(calls, firsts)].map(({ messages }) => messages.map(({ id }) => id).join(' '))
+  return [...secondEffects(calls, firsts).second].map(({ messages }) =>
+    messages.map(({ id }) => id).join(' '),
+  )
 }
 
 describe('secondEffects', () => {
   it('finds none in a call that changed nothing', () => {
     expect(idsOf([call('k:a!'), call('k:b')])).toEqual([])
+  })
+
+  it('counts the calls of which it can be told', () => {
+    const judgedOf = (...calls: readonly RepeatedCall[]): number => secondEffects(calls, []).judged
+    expect(judgedOf(call('k:a!'), call('k:b!', '+shipped 7'))).toBe(2)
+    expect(judgedOf(call('k:older', '-shipped', '+packed'), call('k:newer!', '-packed', '+shipped'))).toBe(1)
+    expect(judgedOf(call('k:older'), { ...call('k:mixed!'), changes: null })).toBe(0)
   })
 
   it('finds a row that is there twice, and a number that has grown', () => {

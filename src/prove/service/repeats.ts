@@ -26,20 +26,25 @@ interface Sum {
   from: number
 }
 
+export interface Repeats {
+  /** The calls that had a second effect. */
+  readonly second: ReadonlySet<RepeatedCall>
+  /** Calls of which it can be told: everything that they changed is summed up, and no new message came between. */
+  readonly judged: number
+}
+
 /**
- * The calls that had a second effect. A handler that sets a state undoes it for a moment where older messages of a key come again, and the
+ * What repeated calls have changed. A handler that sets a state undoes it for a moment where older messages of a key come again, and the
  * later ones, which come again behind them, set it anew: so changes are summed up for the keys of a call until the latest message of
  * each has been run, and must be nothing then. Nothing is said of keys on which a new message came before that.
  */
-export function secondEffects(
-  calls: readonly RepeatedCall[],
-  firsts: readonly FirstEffect[],
-): ReadonlySet<RepeatedCall> {
+export function secondEffects(calls: readonly RepeatedCall[], firsts: readonly FirstEffect[]): Repeats {
   const newest = Map.groupBy(firsts, ({ key }) => key)
   const isOvertaken = ({ from, behind }: Sum, until: number): boolean =>
     [...behind].some((key) => newest.get(key)?.some(({ number }) => number > from && number < until) === true)
   const sums = new Map<string, Sum>()
-  const found = new Set<RepeatedCall>()
+  const second = new Set<RepeatedCall>()
+  let judged = 0
   for (const call of calls) {
     const { number, messages, changes } = call
     const sum: Sum = { net: new Map(), behind: new Set(), keys: new Set(), from: number }
@@ -63,10 +68,14 @@ export function secondEffects(
       if (isLatest) sum.behind.delete(key)
       else sum.behind.add(key)
     }
-    if (sum.behind.size > 0) for (const key of sum.keys) sums.set(key, sum)
-    else if ([...sum.net.values()].some((net) => net !== 0)) found.add(call)
+    if (sum.behind.size > 0) {
+      for (const key of sum.keys) sums.set(key, sum)
+      continue
+    }
+    judged += 1
+    if ([...sum.net.values()].some((net) => net !== 0)) second.add(call)
   }
-  return found
+  return { second, judged }
 }
 
 function add({ net }: Sum, changes: readonly { readonly row: string; readonly sign: number }[]): void {
