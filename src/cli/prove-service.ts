@@ -39,6 +39,7 @@ the latest message of its key has come again too. Whether a handler does the rig
 channels without an outbox. A handler has a second (--handler-timeout-ms).
 
 Messages, a line each, from which it is drawn: {"channel": "orders.placed", "payload": {"id": 7}, "key": "c-1"}
+Those of channels that are not asked for are left out.
 `
 
 export function addServiceFlags(command: Command): void {
@@ -116,7 +117,8 @@ export async function withSubject<T>(
   })
   for (const note of service.notes) onNote(note)
   // Before anything is made: whether there is something to be published.
-  const { channels } = await Payloads.of(service)
+  const { channels, leftOut } = await Payloads.of(service)
+  if (leftOut !== undefined) onNote(leftOut)
   const names = new Set(service.settings.pairs.map((pair) => pair.channel))
   for (const name of [...names].filter((one) => !channels.includes(one)))
     onNote(`${name} gets only what handlers publish: no payload can be made up for it (--messages).`)

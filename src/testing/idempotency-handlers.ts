@@ -4,7 +4,7 @@ import { WaybillError } from '../kernel/errors.ts'
 import { checkIdempotency, type IdempotencyReport, type IdempotencyVerdict } from './idempotency.ts'
 import { changingColumns, refuseUnknownColumns } from './idempotency-catalog.ts'
 import { Lives } from './idempotency-lives.ts'
-import { readMessages, refuseWithout } from './idempotency-messages.ts'
+import { leftOutSentence, readMessages, refuseWithout } from './idempotency-messages.ts'
 import type { CheckMessage } from './idempotency-protocol.ts'
 import { recordHandlers, type RecordedHandler } from './idempotency-recorder.ts'
 import { outboxColumns, outboxTable, type InTransaction, type Scratch } from './idempotency-scratch.ts'
@@ -58,7 +58,10 @@ export async function checkHandlers(options: CheckHandlersOptions): Promise<Hand
   }
   const handlers = await recordHandlers(config, options.handlers, options)
   const wanted = handlers.map(({ channel }) => channel.name)
-  const messages = await readMessages(options.messages, config.routes, wanted)
+  const read = await readMessages(options.messages, config.routes, wanted)
+  const leftOut = leftOutSentence(read)
+  if (leftOut !== undefined) options.onProgress(leftOut)
+  const { byChannel: messages } = read
   refuseWithout(messages, wanted)
   const { settings, logger } = config
   const store = config.store.open({ logger, ...settings })

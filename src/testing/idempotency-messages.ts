@@ -10,11 +10,18 @@ export interface ExampleMessage extends CheckMessage {
   readonly given: unknown
 }
 
+export interface ReadMessages {
+  readonly byChannel: ReadonlyMap<string, readonly ExampleMessage[]>
+  /** How many were of channels that nobody wants, by their names. */
+  readonly leftOut: ReadonlyMap<string, number>
+}
+
 const fields = ['id', 'channel', 'key', 'payload', 'headers', 'createdAt'] as const
 
 /**
  * Reads lines such as `{"channel": "orders.placed", "payload": {…}, "key": "c-1"}`, each checked as `publish` checks it; `channel`
- * may be left out where only one is `wanted`, and id, key, headers and createdAt always. By channel.
+ * may be left out where only one is `wanted`, and id, key, headers and createdAt always. By channel. One file may be for all of a
+ * service: those of its other channels are counted, and not looked at.
  *
  * Throws `WB_INVALID_OPTION`, or what `publish` would throw, naming the line and never its content.
  */
@@ -22,26 +29,38 @@ export async function readMessages(
   text: string,
   routes: ReadonlyMap<string, ChannelRoute>,
   wanted: readonly string[],
-): Promise<ReadonlyMap<string, readonly ExampleMessage[]>> {
+): Promise<ReadMessages> {
   const names = new Set(wanted)
   const messages = new Map<string, ExampleMessage[]>()
+  const leftOut = new Map<string, number>()
   for (const [index, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue
     const where = `line ${index + 1} of the messages`
     const given = parse(line, where)
     const channel = given['channel'] ?? (names.size === 1 ? [...names][0] : undefined)
-    if (typeof channel !== 'string' || !names.has(channel)) {
-      const hint = typeof channel === 'string' ? didYouMean(channel, names) : ''
+    if (typeof channel !== 'string' || !routes.has(channel)) {
+      const hint = typeof channel === 'string' ? didYouMean(channel, routes.keys()) : ''
       throw refuse(
-        `${where} names no channel of a handler that is checked (${[...names].join(', ')}).${hint}`,
+        `${where} names no channel of the configuration (${[...routes.keys()].join(', ')}).${hint}`,
       )
+    }
+    if (!names.has(channel)) {
+      leftOut.set(channel, (leftOut.get(channel) ?? 0) + 1)
+      continue
     }
     messages.set(channel, [
       ...(messages.get(channel) ?? []),
       await complete(given, routes.get(channel)!, where),
     ])
   }
-  return messages
+  return { byChannel: messages, leftOut }
+}
+
+/** For people; `undefined` where none was left out. */
+export function leftOutSentence({ leftOut }: Pick<ReadMessages, 'leftOut'>): string | undefined {
+  if (leftOut.size === 0) return undefined
+  const counts = [...leftOut].map(([channel, count]) => `${count} of ${channel}`).join(', ')
+  return `Messages of channels that were not asked for, or have no handler here, are left out: ${counts}.`
 }
 
 /** Throws `WB_INVALID_OPTION` where a channel has no example. */

@@ -48,6 +48,7 @@ The module of handlers registers them as the service does, on the instance it ge
 
 Messages, a line each: {"channel": "orders.placed", "payload": {"id": 7}, "key": "c-1"}
 Only the payload must be there where the handlers are of one channel; it is checked as publish() checks it.
+Those of channels that are not asked for are left out.
 
 Examples:
   $ waybill check-idempotency --handlers handlers.ts --tables shipments --messages orders.ndjson

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { ChannelRoute } from '../../app/config.ts'
 import { describeError, WaybillError } from '../../kernel/errors.ts'
 import { makeMessages } from '../../outbox/messages.ts'
-import { readMessages } from '../../testing/idempotency-messages.ts'
+import { leftOutSentence, readMessages, type ReadMessages } from '../../testing/idempotency-messages.ts'
 import { type Chance, chanceOf } from '../../testing.ts'
 import { jsonSchemaOf, makePayload, values } from './made-payload.ts'
 import type { Service } from './service.ts'
@@ -19,13 +19,17 @@ const keys = 24
 export class Payloads {
   readonly #routes: ReadonlyMap<string, ChannelRoute>
   readonly #makers: ReadonlyMap<string, (chance: Chance) => Content>
+  /** For people: examples that are not used. */
+  readonly leftOut: string | undefined
 
   private constructor(
     routes: ReadonlyMap<string, ChannelRoute>,
     makers: ReadonlyMap<string, (chance: Chance) => Content>,
+    leftOut: string | undefined,
   ) {
     this.#routes = routes
     this.#makers = makers
+    this.leftOut = leftOut
   }
 
   /** Throws `WB_INVALID_OPTION` where there is nothing that could be published on a channel, or an example is wrong. */
@@ -33,17 +37,18 @@ export class Payloads {
     const { routes } = config
     const { messages, pairs, handlers } = settings
     const wanted = [...new Set(pairs.map(({ channel }) => channel))]
-    const examples: ReadonlyMap<string, readonly Example[]> =
+    const read: ReadMessages =
       messages === null
-        ? new Map<string, readonly Example[]>()
+        ? { byChannel: new Map(), leftOut: new Map() }
         : await readMessages(readFileSync(messages, 'utf8'), routes, wanted)
+    const examples: ReadonlyMap<string, readonly Example[]> = read.byChannel
     const makers = new Map<string, (chance: Chance) => Content>()
     for (const name of wanted) {
       const given = examples.get(name)
       const make = given === undefined ? makerFor(routes.get(name)!, handlers !== null) : oneOf(given)
       if (make !== null) makers.set(name, make)
     }
-    const payloads = new Payloads(routes, makers)
+    const payloads = new Payloads(routes, makers, leftOutSentence(read))
     for (const name of makers.keys()) {
       if (examples.has(name)) continue
       try {
