@@ -145,7 +145,19 @@ describe('waybill prove with a configuration of yours', () => {
     [['--config', 'waybill.config.ts', '--tables', 'keyed'], '--tables goes with --handlers'],
     [
       ['--config', 'waybill.config.ts', '--channel', 'orders.plaecd'],
-      'No channel of the configuration is left',
+      'No channel of the configuration is left to be proven. It has no channel "orders.plaecd". Did you mean "orders.placed"?',
+    ],
+    [
+      ['--config', 'waybill.config.ts', '--channel', 'orders.noted', '--consumer', 'serch'],
+      '"orders.noted" declares no consumer "serch". Did you mean "search"? There are: archive, search.',
+    ],
+    [
+      ['--config', 'waybill.config.ts', '--channel', 'orders.placed', '--consumer', 'shipping'],
+      '"orders.placed" declares no consumer "shipping". It declares none at all: leave --consumer out',
+    ],
+    [
+      ['--config', 'waybill.config.ts', '--consumer', 'none'],
+      'No channel declares a consumer "none". There are: prove, archive, search.',
     ],
     [['--handlers', 'plain.ts', '--consumer', 'none'], 'No handler is of the channel and consumer asked for'],
     [['--config', 'none.config.ts'], 'none.config.ts'],

@@ -4,6 +4,7 @@ import { type PlannedConsumer, plansOf } from '../../app/plans.ts'
 import { loadConfig } from '../../cli/config-file.ts'
 import type { Client } from '../../demo/database.ts'
 import { createWaybill, type Guarantee, type Waybill, WaybillError } from '../../index.ts'
+import { didYouMean } from '../../kernel/suggest.ts'
 import type { HostPort } from '../../ports/store.ts'
 import { recordHandlers } from '../../testing/idempotency-recorder.ts'
 import type { Ground } from '../grounds.ts'
@@ -85,7 +86,11 @@ export class Service {
     if (chosen.length === 0)
       throw new WaybillError(
         'WB_INVALID_OPTION',
-        ['No channel of the configuration is left to be proven.', ...notes].join(' '),
+        [
+          'No channel of the configuration is left to be proven.',
+          ...notes,
+          ...unknownNames(resolved, planned, { channel, consumer }),
+        ].join(' '),
       )
     const pairs = chosen.map(({ channel: name, facts }): ServicePair => {
       const { guarantee, ordered: isOrdered } = resolved.routes.get(name)!.channel
@@ -201,6 +206,25 @@ export class Service {
     }))
     plansOf(config, moved)
   }
+}
+
+/** What of the names asked for is in no configuration, or of no channel asked for. */
+function unknownNames(
+  { routes }: ResolvedConfig,
+  planned: readonly PlannedConsumer[],
+  { channel, consumer }: Pick<ServiceWishes, 'channel' | 'consumer'>,
+): readonly string[] {
+  if (channel !== undefined && !routes.has(channel))
+    return [`It has no channel "${channel}".${didYouMean(channel, routes.keys())}`]
+  if (consumer === undefined) return []
+  const asked = planned.filter((one) => (channel ?? one.channel) === one.channel)
+  const names = [...new Set(asked.map(({ facts }) => facts.name))]
+  if (names.includes(consumer)) return []
+  const whose = channel === undefined ? 'No channel' : `"${channel}"`
+  const declares = `${whose} declares ${channel === undefined ? 'a' : 'no'} consumer "${consumer}".${didYouMean(consumer, names)}`
+  return channel !== undefined && Object.keys(routes.get(channel)!.channel.consumers).length === 0
+    ? [`${declares} It declares none at all: leave --consumer out, or give --handlers.`]
+    : [`${declares} There are: ${names.join(', ')}.`]
 }
 
 /** Handlers of the run's own: for each consumer that a channel declares, or one. */
