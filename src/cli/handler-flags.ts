@@ -1,9 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { InvalidArgumentError } from 'commander'
 import { describeError, WaybillError } from '../kernel/errors.ts'
+import { ownedFolder } from '../testing/owned-folder.ts'
 
 /** What commands that run handlers of the user's take alike. */
 
@@ -41,13 +41,13 @@ export async function messagesFile(
   if (file === undefined) return { path: null, [Symbol.dispose]: () => {} }
   const given = await readMessagesText(file)
   if (file !== '-') return { path: resolve(file), [Symbol.dispose]: () => {} }
-  const folder = mkdtempSync(join(tmpdir(), 'waybill-messages-'))
-  const path = join(folder, 'messages.ndjson')
+  const folder = ownedFolder('waybill-messages-')
+  const path = join(folder.path, 'messages.ndjson')
   writeFileSync(path, given, { mode: 0o600 })
   return {
     path,
     [Symbol.dispose]: () => {
-      rmSync(folder, { recursive: true, force: true })
+      folder[Symbol.dispose]()
     },
   }
 }

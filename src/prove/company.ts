@@ -1,10 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { WaybillError } from '../index.ts'
 import { type HistoryEvent, readHistory, RevivedProcess, type RevivedState } from '../testing.ts'
 import { saysReady } from '../demo/children/child.ts'
+import { ownedFolder } from '../testing/owned-folder.ts'
 import { leftSentence } from './service/left-copies.ts'
 import { childEnvironment, type ProveSettings } from './settings.ts'
 
@@ -25,7 +24,7 @@ export interface Cast {
 export class Company implements AsyncDisposable {
   readonly #processes: readonly RevivedProcess[]
   readonly #writers: readonly RevivedProcess[]
-  readonly #folder = mkdtempSync(join(tmpdir(), 'waybill-prove-'))
+  readonly #folder = ownedFolder('waybill-prove-')
   readonly #files: readonly string[]
 
   constructor(
@@ -34,7 +33,7 @@ export class Company implements AsyncDisposable {
     cast: readonly Cast[],
     onBroken: (error: WaybillError) => void,
   ) {
-    this.#files = cast.map(({ name }) => join(this.#folder, `${name}.ndjson`))
+    this.#files = cast.map(({ name }) => join(this.#folder.path, `${name}.ndjson`))
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
     this.#processes = cast.map(
       ({ role, name, settings: own, env }, i) =>
@@ -118,6 +117,6 @@ export class Company implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.end()
-    rmSync(this.#folder, { recursive: true, force: true })
+    this.#folder[Symbol.dispose]()
   }
 }

@@ -1,6 +1,6 @@
-import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { ownedFolder } from '../owned-folder.ts'
 import type { ActiveFault, Fault } from './fault.ts'
 
 /** A wall clock of one process that can be set; its monotonic clock goes on as it was. */
@@ -21,8 +21,8 @@ export function findFaketime(): { readonly library: string | null; readonly hint
 }
 
 export function fakeClock(library: string): FakeClock {
-  const folder = mkdtempSync(join(tmpdir(), 'waybill-clock-'))
-  const file = join(folder, 'offset')
+  const folder = ownedFolder('waybill-clock-')
+  const file = join(folder.path, 'offset')
   const jumpBy = (seconds: number): void => {
     writeFileSync(file, `${seconds < 0 ? '-' : '+'}${Math.abs(seconds)}\n`)
   }
@@ -39,7 +39,7 @@ export function fakeClock(library: string): FakeClock {
     isOf: (pid) => knows(pid, 'maps', library) && knows(pid, 'environ', file),
     jumpBy,
     [Symbol.dispose]: () => {
-      rmSync(folder, { recursive: true, force: true })
+      folder[Symbol.dispose]()
     },
   }
 }
