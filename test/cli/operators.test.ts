@@ -294,6 +294,34 @@ describe('waybill keys', () => {
     expect([await count('outbox'), await count('dead'), await count('blocked')]).toEqual([2, 1, 0])
   })
 
+  it('says of an unblock what it will do: parked keys are not counted, told, nor asked about', async () => {
+    await die(['ann', 'bob'])
+    await client.query(`select waybill.publish('orders', '{}', k) from unnest('{cid,dan,eve}'::text[]) k`)
+    for (const key of ['ann', 'bob']) await hold(key, 'parked')
+    for (const key of ['cid', 'dan', 'eve']) await hold(key, 'blocked')
+    const left = '2 parked and left: `waybill dead replay` brings them back.\n'
+    const dry = await run('keys', 'unblock', '--all', '--dry-run')
+    expect(dry).toMatchObject({ code: 0, stdout: `It would unblock 3. Nothing was changed.\n${left}` })
+    expect(dry.stderr).not.toContain('bob')
+    expect(await json('keys', 'unblock', '--all', '--dry-run')).toMatchObject([0, { found: 3, parked: 2 }])
+    expect(await run('keys', 'unblock', '--all')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('It concerns 3 keys'),
+    })
+    expect(await run('keys', 'unblock', '--all', '--count', '5')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('It is 3 keys, not 5'),
+    })
+    expect(await json('keys', 'unblock', '--all', '--limit', '2', '--dry-run')).toMatchObject([
+      0,
+      { found: 2 },
+    ])
+    expect(await run('keys', 'unblock', '--all', '--count', '3')).toMatchObject({
+      code: 1,
+      stdout: `Unblocked: 3.\n${left}`,
+    })
+  })
+
   it('says why messages behind the head of a parked key stay there', async () => {
     await die(['ann', 'ann', 'ann'])
     await hold('ann', 'parked')

@@ -101,13 +101,9 @@ function addUnblock(keys: Command, onExitCode: (code: number) => void): void {
     .action(async (_own: unknown, self: Command) => {
       await change(self, onExitCode, 'unblock', async (desk, filter, options) => {
         const report = await desk.unblock(filter, options)
-        const parked =
-          report.parked === 0
-            ? []
-            : [`${report.parked} parked and left: \`waybill dead replay\` brings them back.`]
         return {
           report,
-          said: [`Unblocked: ${report.unblocked}.`, ...parked],
+          said: [`Unblocked: ${report.unblocked}.`, ...parkedText(report.parked)],
           isWhole: report.parked === 0,
         }
       })
@@ -157,52 +153,69 @@ async function change(
 ): Promise<void> {
   const flags = self.optsWithGlobals<KeysFlags>()
   const output = new Output(flags.json === true)
-  const { limit = Infinity } = flags
   const filter = keySelection(flags)
   mustName(filter, self)
   await withWaybill(flags, async ({ keys }) => {
-    const count = Math.min(limit, await keys.count(filter))
-    if (count === 0) {
+    const { met, concerned } = await look(keys, filter, verb, flags.limit ?? Infinity)
+    if (met.length === 0) {
       output.say('No key fits: nothing to do.')
       output.result({ found: 0, changed: false })
       return
     }
-    const held = await first(keys, filter, count)
-    const sample = held.slice(0, sampled)
-    output.note(heldKeysText(sample, { ...output.sheet, colors: output.errorColors }, new Date()))
+    const count = concerned.length
+    const sample = concerned.slice(0, sampled)
+    if (count > 0)
+      output.note(heldKeysText(sample, { ...output.sheet, colors: output.errorColors }, new Date()))
     if (count > sample.length) output.note(`… and ${count - sample.length} more`)
     if (flags.dryRun === true) {
-      output.say(`It would ${verb} ${count}. Nothing was changed.`)
-      output.result({ found: count, changed: false })
+      const parked = met.length - count
+      output.say([`It would ${verb} ${count}. Nothing was changed.`, ...parkedText(parked)].join('\n'))
+      output.result({ found: count, changed: false, ...(verb === 'unblock' ? { parked } : {}) })
       return
     }
-    if (!(await confirmed(self, output, flags, count, count === 1 ? 'key' : 'keys'))) {
+    // Where nothing will be done there is nothing to ask; a number that was given is held against it all the same.
+    const isAsked = count > 0 || flags.count !== undefined
+    if (isAsked && !(await confirmed(self, output, flags, count, count === 1 ? 'key' : 'keys'))) {
       output.note('Nothing was changed.')
       onExitCode(exitCodes.failed)
       return
     }
     // Those that were counted: a key that is held only since then nobody has seen.
-    const ids = held.map(({ id }) => id)
+    const ids = met.map(({ id }) => id)
     const { report, said } = await stoppable(output, onExitCode, async (signal) => {
-      const done = await run(keys, { ...filter, ids }, { limit: count, signal })
+      const done = await run(keys, { ...filter, ids }, { limit: met.length, signal })
       if (!done.isWhole) onExitCode(exitCodes.failed)
       return done
     })
     output.say(said.join('\n'))
-    output.result({ found: count, changed: true, ...report })
+    output.result({ found: count, changed: count > 0, ...report })
   })
 }
 
-/** So many of what fits, in its order; fewer where some were freed meanwhile. */
-async function first(keys: KeyDesk, filter: KeySelection, count: number): Promise<readonly HeldKey[]> {
-  const held: HeldKey[] = []
-  while (held.length < count) {
-    const limit = Math.min(page, count - held.length)
-    const next = await keys.list(filter, { limit, after: held.at(-1) })
-    held.push(...next)
+function parkedText(parked: number): readonly string[] {
+  return parked === 0 ? [] : [`${parked} parked and left: \`waybill dead replay\` brings them back.`]
+}
+
+/**
+ * What fits, in its order, until so many of it are concerned: an unblock leaves parked keys, so what is told before it and held against
+ * `--count` leaves them out.
+ */
+async function look(
+  keys: KeyDesk,
+  filter: KeySelection,
+  verb: 'unblock' | 'skip',
+  most: number,
+): Promise<{ readonly met: readonly HeldKey[]; readonly concerned: readonly HeldKey[] }> {
+  const met: HeldKey[] = []
+  const concerned: HeldKey[] = []
+  while (concerned.length < most) {
+    const limit = Math.min(page, most - concerned.length)
+    const next = await keys.list(filter, { limit, after: met.at(-1) })
+    met.push(...next)
+    concerned.push(...next.filter(({ state }) => verb === 'skip' || state !== 'parked'))
     if (next.length < limit) break
   }
-  return held
+  return { met, concerned }
 }
 
 function addChange(command: Command): Command {
