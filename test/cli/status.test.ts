@@ -107,6 +107,37 @@ describe('waybill status', () => {
     for (const line of stdout.trimEnd().split('\n')) expect(JSON.parse(line)).toHaveProperty('channels')
   })
 
+  it.each([
+    ['JSON', ['--json']],
+    ['text', []],
+  ])('watches on through a restart of the database, and says as %s that it cannot look', async (_, flags) => {
+    await using server = await startPostgres({ durable: false })
+    const own = await server.createDatabase('watched')
+    writeConfig(own)
+    expect(await runWaybill(['migrate', '--config', config])).toMatchObject({ code: 0 })
+    const watching = startWaybill(['status', '--config', config, '--watch', '--check', ...flags])
+    let seen = ''
+    watching.process.stdout!.on('data', (chunk: Buffer) => {
+      seen += chunk.toString()
+    })
+    const looks = (): number => seen.match(/"channels"|^channel /gmu)?.length ?? 0
+    await until('a look', async () => looks() > 0)
+    await server.shutDown()
+    await watching.sees('error')
+    await server.restart()
+    expect(watching.process.exitCode).toBeNull()
+    const before = looks()
+    await until('a look after it', async () => looks() > before)
+    watching.process.kill('SIGINT')
+    const { code, stdout } = await watching.ended
+    // Nobody holds the partitions: that is what --check warns of.
+    expect(code).toBe(1)
+    const errors = stdout.split('\n').filter((line) => line.startsWith('{"error"'))
+    if (flags.length > 0)
+      expect(JSON.parse(errors[0]!)).toMatchObject({ error: { code: expect.stringMatching(/^WB_STORE_/u) } })
+    writeConfig(url)
+  })
+
   it('ends without a word when nobody reads what it shows any more', async () => {
     const watching = startWaybill(['status', '--config', config, '--watch'])
     await new Promise((resolve) => {
