@@ -34,6 +34,10 @@ export function memoryInbox(transactions: MemoryTransactions, records: Records):
       note(transaction, name)
       fresh.add(id)
     }
+    // A copy that is kept from its handler is done with as well: its starts would else add up over the copies, and end in a failure.
+    transactions.onCommit(transaction, () => {
+      for (const id of ids) starts.delete(idempotencyKey(consumer, id))
+    })
     return fresh
   }
   return {
@@ -59,6 +63,7 @@ export function memoryInbox(transactions: MemoryTransactions, records: Records):
       if (handled.has(name)) return false
       const apply = (): void => {
         handled.add(name)
+        starts.delete(idempotencyKey(consumer, message.envelope.id))
         records.bury(consumer, message)
       }
       if (transaction === undefined) apply()

@@ -174,6 +174,15 @@ describe('deliver', () => {
     await waybill.stop()
   })
 
+  it('counts each copy as a duplicate, also where there are more of them than attempts', async () => {
+    const waybill = createTestWaybill({ ...config, maxAttempts: 2 })
+    waybill.consume(placed, { consumer: 'shipping' }, () => {})
+    await publish(waybill, 'a')
+    const all = { handled: 1, duplicates: 4, failed: 0, dead: 0, lost: 0 }
+    expect(await waybill.deliver({ copies: 5 })).toEqual(all)
+    await waybill.stop()
+  })
+
   it('brings a copy behind what came after it, as a crash does', async () => {
     const set = defineChannel<{ id: string; state: string }>({
       name: 'states',
