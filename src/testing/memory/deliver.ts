@@ -6,6 +6,7 @@ import { chanceOf, type Chance } from '../chance.ts'
 import type { Activity } from './activity.ts'
 import type { MemoryBroker } from './broker.ts'
 import type { StandingClock } from './clock.ts'
+import type { EndlessMessage } from './failing-runs.ts'
 import type { GivenUp, Records } from './records.ts'
 import type { MemoryTransactions, TransactionFault } from './transactions.ts'
 import type { Wire, WireMessage } from './wire.ts'
@@ -68,6 +69,8 @@ export interface DeliverParts {
   readonly thrown: (id: string) => unknown
   /** Something used what there is no stand-in for. */
   readonly misuse: () => WaybillError | undefined
+  /** The first message that was run without success far more often than it has attempts, since this was last asked. */
+  readonly endless: () => EndlessMessage | undefined
 }
 
 /** Retries go on in time that is not waited for, for so long: longer than every attempt of the default settings takes. */
@@ -169,13 +172,15 @@ function shuffled<T>(items: readonly T[], chance: Chance): readonly T[] {
 }
 
 /** Until everything is settled and no handler runs. Time passes only while nobody could do anything without it. */
-async function untilQuiet({ brokers, clock, activity, owedMs }: DeliverParts): Promise<void> {
+async function untilQuiet({ brokers, clock, activity, owedMs, endless }: DeliverParts): Promise<void> {
   const limit = clock.now() + mostMs
   let last = { began: activity.began, at: clock.now() }
   for (;;) {
     // All that needs no time has been done after a turn of the event loop; two, for what hands over to another loop in one.
     await new Promise(setImmediate)
     await new Promise(setImmediate)
+    const tried = endless()
+    if (tried !== undefined) throw triedForEver(brokers, tried)
     if (activity.began !== last.began) last = { began: activity.began, at: clock.now() }
     if (!activity.isIdle) {
       await activity.ended
@@ -189,16 +194,31 @@ async function untilQuiet({ brokers, clock, activity, owedMs }: DeliverParts): P
 
 function stillWaiting(brokers: ReadonlyMap<string, MemoryBroker>): WaybillError {
   const waiting = [...brokers.values()].flatMap(({ unsettled }) => unsettled)
-  const first = waiting[0]
-  const which =
-    first === undefined
-      ? 'a message'
-      : `message ${first.id} on channel "${first.channel}" and ${waiting.length - 1} more`
+  const [first] = waiting
+  if (first === undefined)
+    return new WaybillError('WB_TIMED_OUT', 'A message still waits after a day of retries.')
+  const more = waiting.length === 1 ? '' : `, with ${waiting.length - 1} more behind it`
   return new WaybillError(
     'WB_TIMED_OUT',
-    `Consumer "${first?.consumer ?? ''}" still tries ${which} after a day of retries.`,
+    `Consumer "${first.consumer}" still tries message ${first.id} on channel "${first.channel}"${more}, after a day of retries. ${whatToDo}`,
   )
 }
+
+function triedForEver(
+  brokers: ReadonlyMap<string, MemoryBroker>,
+  { id, channel, runs }: EndlessMessage,
+): WaybillError {
+  const waiting = [...brokers.values()].flatMap(({ unsettled }) => unsettled)
+  const consumer = waiting.find((each) => each.id === id && each.channel === channel)?.consumer
+  const who = consumer === undefined ? 'A consumer' : `Consumer "${consumer}"`
+  return new WaybillError(
+    'WB_TIMED_OUT',
+    `${who} has tried message ${id} on channel "${channel}" ${runs} times in a row, and would for ever. ${whatToDo}`,
+  )
+}
+
+const whatToDo =
+  'RetryLater counts as no attempt: let what the handler waits for come about in the test, or let it throw another error in the end.'
 
 function countersOf(
   instance: Pick<Waybill, 'status'>,

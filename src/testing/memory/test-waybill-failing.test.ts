@@ -125,7 +125,32 @@ describe('a message that fails', () => {
       throw new RetryLater(3_600_000)
     })
     await publish(waybill, 'a')
-    await expect(waybill.deliver()).rejects.toMatchObject({ code: 'WB_TIMED_OUT' })
+    const failure = await waybill.deliver().catch((error: unknown) => error as Error)
+    expect(failure).toMatchObject({ code: 'WB_TIMED_OUT' })
+    const { id } = waybill.published(placed)[0]!
+    expect((failure as Error).message).toContain(
+      `still tries message ${id} on channel "orders.placed", after a day`,
+    )
+    await waybill.stop()
+  })
+
+  it('is told soon where a handler asks for short pauses without an end, and others may take a while', async () => {
+    const waybill = createTestWaybill(config)
+    const tried = { patient: 0, endless: 0 }
+    waybill.consume(placed, { consumer: 'shipping' }, ({ payload }) => {
+      if (payload.id === 'a' && ++tried.patient === 500) return
+      if (payload.id === 'b') tried.endless += 1
+      throw new RetryLater(10)
+    })
+    await publish(waybill, 'a')
+    expect(await waybill.deliver()).toMatchObject({ handled: 1, dead: 0 })
+    await publish(waybill, 'b')
+    const { id } = waybill.published(placed)[1]!
+    await expect(waybill.deliver({ mayFail: true })).rejects.toMatchObject({
+      code: 'WB_TIMED_OUT',
+      message: expect.stringMatching(new RegExp(`"shipping" has tried message ${id} .*RetryLater`, 'u')),
+    })
+    expect(tried.endless).toBeLessThan(1100)
     await waybill.stop()
   })
 })

@@ -21,6 +21,7 @@ import { Activity } from './activity.ts'
 import { MemoryBroker } from './broker.ts'
 import { StandingClock } from './clock.ts'
 import { deliver, type DeliverOptions, type DeliveryReport } from './deliver.ts'
+import { FailingRuns } from './failing-runs.ts'
 import { type Holding, Records } from './records.ts'
 import { memoryStore } from './store.ts'
 import { receivedEnvelope, type ReceiveOptions } from './received.ts'
@@ -126,6 +127,7 @@ export function createTestWaybill<Handle = unknown>(
   const instance = assembleWaybill(inMemory, { clock, random: () => 0.5 })
   const consumers: PlannedConsumer[] = []
   const thrown = new Map<string, unknown>()
+  const failingRuns = new FailingRuns()
   const watch = async (
     messages: readonly Message[],
     { tx, idempotencyKeys }: Pick<BatchContext, 'tx' | 'idempotencyKeys'>,
@@ -137,8 +139,12 @@ export function createTestWaybill<Handle = unknown>(
     if (messages.some(({ channel }, i) => starts(i) >= attemptsOf(given, channel))) transactions.spare(tx)
     try {
       await activity.during(next)
+      for (const key of idempotencyKeys) failingRuns.succeeded(key)
     } catch (error) {
-      for (const { id } of messages) thrown.set(id, error)
+      for (const [i, message] of messages.entries()) {
+        thrown.set(message.id, error)
+        failingRuns.failed(idempotencyKeys[i]!, message, attemptsOf(given, message.channel))
+      }
       throw error
     }
   }
@@ -193,6 +199,7 @@ export function createTestWaybill<Handle = unknown>(
           owedMs: () => (settlesFirst() ? given.settings.holdMaxMs : 0),
           thrown: (id) => thrown.get(id),
           misuse: () => misused,
+          endless: () => failingRuns.takeEndless(),
         },
         how,
       ),
