@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import {
   checkAll,
@@ -17,6 +18,7 @@ import {
   wrote,
 } from '../../test/fakes/history.ts'
 import {
+  accounted,
   allowedAnomalies,
   anomalyKinds,
   boundedDuplicates,
@@ -49,6 +51,32 @@ test('a history in which all is well is valid for every guarantee', () => {
   for (const guarantee of Object.keys(allowedAnomalies) as (keyof typeof allowedAnomalies)[]) {
     expect(judge(checkAll(events), guarantee)).toEqual({ verdict: 'valid', anomalies: [] })
   }
+})
+
+test('a guarantee that there is not is refused, and the one that was meant is named', () => {
+  const refused =
+    (name: string): (() => unknown) =>
+    () =>
+      judge([], name as never)
+  expect(refused('exactly-onc')).toThrow('Did you mean "exactly-once"?')
+  expect(refused('bogus')).toThrow(expect.objectContaining({ code: 'WB_INVALID_OPTION' }))
+  expect(refused('toString')).toThrow('There is no guarantee "toString"')
+})
+
+test('the checkers that docs/testing.md judges by find a ghost, and one message with two ends', () => {
+  const page = readFileSync(new URL('../../docs/testing.md', import.meta.url), 'utf8')
+  const known = { accounted, effectLedger, ghosts, perKeyOrder, totalQueue }
+  const example = /export async function survivesKills[^`]*/u.exec(page)![0]
+  const named = [...example.matchAll(/\b(\w+)\(history\)/gu)].map(([, name]) => name as keyof typeof known)
+  expect(named).toContain('totalQueue')
+  const verdict = (more: readonly Event[]): string => {
+    const events = history([...m1, ...m2, ...rolledBack, ...more])
+    const results = named.map((name) => known[name](events))
+    return judge([...results, notVacuous(events, drained)], 'exactly-once').verdict
+  }
+  expect(verdict([])).toBe('valid')
+  expect(verdict(delivered('r', 3))).toBe('invalid')
+  expect(verdict([event('ok', 'dead', 'm1')])).toBe('invalid')
 })
 
 test.each<[string, readonly Event[], readonly string[]]>([

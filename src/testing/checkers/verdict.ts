@@ -3,6 +3,8 @@ import {
   type Anomaly as AllowedAnomaly,
   type Guarantee,
 } from '../../guarantees/guarantees.ts'
+import { WaybillError } from '../../kernel/errors.ts'
+import { didYouMean } from '../../kernel/suggest.ts'
 
 /**
  * `lost`: committed and never there · `duplicated`: more effects than one · `redelivered`: handled more than once ·
@@ -87,9 +89,18 @@ function kindsAllowed(guarantee: Guarantee): readonly AnomalyKind[] {
 
 /**
  * The verdict over all results: invalid where an anomaly is not allowed, else unknown where a result is vacuous or a checker
- * had nothing to look at, else valid. `none`: no anomaly is allowed, as in a run without a fault.
+ * had nothing to look at, else valid. `none`: no anomaly is allowed, as in a run without a fault. Throws `WB_INVALID_OPTION` for another
+ * word: misspelt it would allow nothing, or everything.
  */
 export function judge(results: readonly CheckResult[], guarantee: JudgedGuarantee | 'none'): Judgement {
+  if (guarantee !== 'none' && !Object.hasOwn(allowedAnomalies, guarantee)) {
+    const known = [...Object.keys(allowedAnomalies), 'none']
+    throw new WaybillError(
+      'WB_INVALID_OPTION',
+      `There is no guarantee ${JSON.stringify(guarantee)} to judge by: it is one of ${known.join(', ')}.` +
+        didYouMean(guarantee, known),
+    )
+  }
   const allowed = new Set<AnomalyKind>(guarantee === 'none' ? [] : allowedAnomalies[guarantee])
   const found = results.flatMap(({ anomalies }) => anomalies).filter(({ kind }) => !allowed.has(kind))
   const wrong = found.filter(({ kind }) => kind !== 'vacuous')
