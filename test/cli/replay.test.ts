@@ -101,6 +101,8 @@ describe('waybill replay', () => {
   it.each([
     [[], 'Nothing is named'],
     [['--since', 'yesterday'], 'a time with its zone'],
+    [['--since', '2026-02-30T00:00Z'], 'There is no 2026-02-30'],
+    [['--until', '2025-02-29T23:30:00+02:00'], 'There is no 2025-02-29'],
     [['--since', '2026-11-27T08:00'], 'a time with its zone'],
     [['--until', '5'], 'a time with its zone'],
     [['--since', '2h ago'], 'a time with its zone'],

@@ -131,10 +131,19 @@ const dated = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}
 
 function moment(text: string): Moment {
   const at = new Date(text)
-  if (dated.test(text) && !Number.isNaN(at.getTime())) return at
+  if (dated.test(text) && !Number.isNaN(at.getTime())) {
+    if (isDay(text)) return at
+    throw new InvalidArgumentError(`There is no ${text.slice(0, 10)} in the calendar.`)
+  }
   const agoMs = durationOf(text)
   if (agoMs !== undefined && agoMs <= longestAgoMs) return { agoMs }
   throw new InvalidArgumentError(
     'It takes a time with its zone such as 2026-11-27T08:00Z, or how long ago: 7d, 2h, 30min.',
   )
+}
+
+/** `Date` takes the 30th of February for one of the first days of March. */
+function isDay(text: string): boolean {
+  const day = text.slice(0, 10)
+  return new Date(`${day}T00:00Z`).toISOString().startsWith(day)
 }
