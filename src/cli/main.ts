@@ -1,6 +1,15 @@
+import { exitCodes } from './failure.ts'
 import { runCli } from './program.ts'
-import { readerGone } from './reader-gone.ts'
+import { onUnwritable, readerGone } from './reader-gone.ts'
 
-readerGone(process.stdout)
+let isLost = false
+onUnwritable(process.stdout, (reason) => {
+  isLost = true
+  // Also where it comes after everything else has ended.
+  process.exitCode = exitCodes.failed
+  process.stderr.write(`error The output could not be written to stdout: ${reason}\n`)
+})
+// Of what is wrong with stderr nobody can be told, and a relay does its work all the same.
 readerGone(process.stderr)
-process.exitCode = await runCli(process.argv.slice(2))
+const code = await runCli(process.argv.slice(2))
+process.exitCode = isLost && code === 0 ? exitCodes.failed : code

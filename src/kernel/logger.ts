@@ -24,7 +24,12 @@ export function jsonLogger(level: LogLevel = 'info', write: (line: string) => vo
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }
 
+let isGuarded = false
+
+/** A disk that is full, or a reader that has gone, costs the lines and not the service: an error nobody listens to would end it. */
 function writeStderr(line: string): void {
+  if (!isGuarded) process.stderr.on('error', () => {})
+  isGuarded = true
   process.stderr.write(line)
 }
 
