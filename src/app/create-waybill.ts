@@ -88,6 +88,7 @@ class Instance<Handle> implements Waybill<Handle> {
   readonly #transports: OpenTransports
   readonly #sends: Sends
   readonly #backlog: Backlog
+  readonly #looking: Pick<Waybill, 'inspect'>
   #store: Store | null = null
   #running: Running[] = []
 
@@ -140,6 +141,7 @@ class Instance<Handle> implements Waybill<Handle> {
     this.subscriptions = known.guard(createSubscriptionDesk(desk))
     this.cleanup = known.guard(createCleanupDesk(desk.store, settings, clock))
     this.partitions = known.guard(createPartitionDesk(config, desk.store))
+    this.#looking = known.guard({ inspect: () => this.#inspect() })
     this.drain = createDrain(config, desk.store, () => this.status())
     const { applicationName, source } = settings
     this.#transports = new OpenTransports(transports, { logger, applicationName, source })
@@ -230,9 +232,8 @@ class Instance<Handle> implements Waybill<Handle> {
     return { isRunning: this.#lifecycle.isRunning, parts }
   }
 
-  async inspect(): Promise<StatusSummary> {
-    const report = await this.#open().census.look(censusRequest)
-    return summarise(report, new Set(this.#config.routes.keys()))
+  inspect(): Promise<StatusSummary> {
+    return this.#looking.inspect()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -301,6 +302,11 @@ class Instance<Handle> implements Waybill<Handle> {
     await this.#sends.close(this.#config.settings.stopTimeoutMs)
     await this.#transports.closeAll().catch((error: unknown) => failures.push(error))
     if (failures.length > 0) throw failures[0]
+  }
+
+  async #inspect(): Promise<StatusSummary> {
+    const report = await this.#open().census.look(censusRequest)
+    return summarise(report, new Set(this.#config.routes.keys()))
   }
 
   async #register(): Promise<readonly DifferingPartitions[]> {

@@ -3,7 +3,8 @@ type Method = (...given: unknown[]) => Promise<unknown>
 
 /**
  * Desks work without `start()`, which looks whether this code may run on the schema; so they look themselves, before the first call
- * that they let through. An older command line on a newer schema would else change rows whose meaning it does not know (G5).
+ * that they let through. An older command line on a newer schema would else change rows whose meaning it does not know, or tell what
+ * they mean no more (G5).
  */
 export class KnownSchema {
   readonly #check: () => Promise<unknown>

@@ -101,7 +101,7 @@ export interface Waybill<Handle = unknown> extends AsyncDisposable {
   /**
    * What is where, as the store has it: per channel what waits, fails and lags, relays and what they hold, and warnings with what to
    * do. One bounded look on a connection of its own, whatever the backlog; works without `start()`. Throws `WB_STORE_UNREACHABLE`,
-   * `WB_SCHEMA_MISSING`, `WB_TIMED_OUT` or `WB_STORE_FAILED`.
+   * `WB_SCHEMA_MISSING`, `WB_SCHEMA_OUTDATED`, `WB_SCHEMA_TOO_NEW`, `WB_TIMED_OUT` or `WB_STORE_FAILED`.
    */
   inspect(): Promise<StatusSummary>
 }

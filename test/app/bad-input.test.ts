@@ -204,7 +204,8 @@ describe('start says what is wrong with the store', () => {
       () => waybill.cleanup.run(),
       () => waybill.partitions.change(3),
     ]
-    for (const change of changes) expect((await refused(change)).code).toBe('WB_SCHEMA_TOO_NEW')
+    const looks = [() => waybill.inspect()]
+    for (const each of [...changes, ...looks]) expect((await refused(each)).code).toBe('WB_SCHEMA_TOO_NEW')
   })
 
   it('a database that cannot be reached', async () => {
