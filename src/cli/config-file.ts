@@ -17,7 +17,7 @@ export async function loadConfig(
   const path = find(named, folder)
   let loaded: { readonly default?: unknown }
   try {
-    loaded = (await import(pathToFileURL(path).href)) as { readonly default?: unknown }
+    loaded = (await orNeverEnds(import(pathToFileURL(path).href))) as { readonly default?: unknown }
   } catch (cause) {
     // As `npm init` leaves a folder.
     const hint =
@@ -37,6 +37,24 @@ export async function loadConfig(
     )
   }
   return loaded.default as WaybillConfig
+}
+
+/**
+ * With nothing left to wait for, Node ends a process in which a top-level await is pending, and its warning names our file, which waits for
+ * the import. Just before it does so there is time to say which one never ends.
+ */
+async function orNeverEnds<T>(loading: Promise<T>): Promise<T> {
+  const idle = Promise.withResolvers<never>()
+  const onIdle = (): void =>
+    idle.reject(
+      new Error('It did not finish loading: a top-level await in it, or in what it imports, never ends.'),
+    )
+  process.once('beforeExit', onIdle)
+  try {
+    return await Promise.race([loading, idle.promise])
+  } finally {
+    process.off('beforeExit', onIdle)
+  }
 }
 
 function find(named: string | undefined, folder: string): string {

@@ -177,6 +177,16 @@ describe('waybill migrate', () => {
   it.each([
     ['broken.config.ts', 'throw new Error("no such luck")', 'no such luck'],
     ['empty.config.ts', 'export const config = {}', 'no default export'],
+    [
+      'pending.config.ts',
+      'await new Promise(() => {})\nexport default {}',
+      'pending.config.ts could not be loaded',
+    ],
+    [
+      'stuck.config.ts',
+      'import "data:text/javascript,await new Promise(() => {})"\nexport default {}',
+      'a top-level await in it',
+    ],
     ['wrong.config.ts', 'export default { stor: {} }', '"store"'],
   ])('names what is wrong with %s', async (name, text, message) => {
     writeFileSync(join(folder, name), text)
