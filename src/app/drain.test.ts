@@ -45,8 +45,9 @@ function drain({
   isHeld = () => false,
 }: Service): Promise<DrainReport> {
   let made = 0
-  const backlog: Pick<Backlog, 'mark' | 'look'> = {
+  const backlog: Backlog = {
     mark: async () => 9n,
+    lookBeside: async () => [],
     look: async () => {
       const found = looks[Math.min(made++, looks.length - 1)]!
       if (found instanceof Error) throw found

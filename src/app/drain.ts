@@ -20,10 +20,10 @@ export interface Undelivered {
   readonly transport: string
   readonly channel: string
   /**
-   * `held`: the destination takes nothing now · `waiting`: to be sent, but nothing moved any more, or time was up · and see
-   * {@link BacklogKind}.
+   * `held`: the destination takes nothing now · `waiting`: to be sent, but nothing moved any more, or time was up · `unconfigured`:
+   * the channel is not in this configuration, so its relays leave it to those of another · and see {@link BacklogKind}.
    */
-  readonly why: BacklogKind | 'held'
+  readonly why: BacklogKind | 'held' | 'unconfigured'
   readonly count: number
   /** There are more than were looked at. */
   readonly isAtLeast: boolean
@@ -41,7 +41,8 @@ export interface DrainReport {
 /**
  * Resolves when relays, this process's or others, have sent what was in the outbox when it was called, or when nothing of that can
  * be sent now: what is left is delayed, tried again later, blocked, or has not moved for as long as a lease and a send may
- * take. Of broker transports, and of the channels of the configuration. Call it after `start()`.
+ * take. Of broker transports that channels of the configuration go to. What stands there of other channels it tells, and does not
+ * wait for. Call it after `start()`.
  *
  * Throws `WB_NOT_RUNNING`, and the store's errors where it cannot be asked what is there for as long.
  */
@@ -67,14 +68,18 @@ export function createDrain(
     const until = systemClock.now() + limitMs
     const quiet = new Quiet(leaseMs + publishTimeoutMs)
     const patience = new Patience(leaseMs + publishTimeoutMs)
+    const ended = async (remains: readonly Undelivered[], isCut: boolean): Promise<DrainReport> => {
+      const beside = await patience.look(() => lookBeside(lanes, backlog), until, signal)
+      return { remains: [...remains, ...beside], isCut }
+    }
     for (;;) {
       const relays = relaysOf(status())
       const remains = await patience.look(() => look(lanes, backlog, relays), until, signal)
       // Behind those that were looked at there may be some that can be sent now.
       if (!remains.some(({ why, isAtLeast }) => why === 'waiting' || why === 'held' || isAtLeast))
-        return { remains, isCut: false }
-      if (signal.aborted || systemClock.now() >= until) return { remains, isCut: true }
-      if (quiet.lasts(progressOf(remains, relays))) return { remains, isCut: false }
+        return await ended(remains, false)
+      if (signal.aborted || systemClock.now() >= until) return await ended(remains, true)
+      if (quiet.lasts(progressOf(remains, relays))) return await ended(remains, false)
       await systemClock.sleep(lookEveryMs, signal)
     }
   }
@@ -175,6 +180,16 @@ async function look(
     }
   }
   return remains
+}
+
+/** What a relay of this configuration reads and leaves: nothing is said of it elsewhere, and nothing left would be untrue. */
+async function lookBeside(lanes: readonly Lane[], backlog: Backlog): Promise<readonly Undelivered[]> {
+  const beside: Undelivered[] = []
+  for (const { transport, channels, mark } of lanes) {
+    for (const part of await backlog.lookBeside(transport, channels, mark))
+      beside.push({ transport, ...part, why: 'unconfigured', code: null })
+  }
+  return beside
 }
 
 /** Of what keeps a relay from its work as a whole. */

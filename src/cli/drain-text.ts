@@ -8,6 +8,7 @@ const reasons: Readonly<Record<Undelivered['why'], string>> = {
   retrying: 'tried again later, or behind one that is: waybill keys list',
   blocked: 'of blocked keys, which wait for you: waybill keys list',
   delayed: 'not due yet',
+  unconfigured: 'not sent: the channel is not in this configuration',
 }
 
 /** What a relay that ran once has left, and why. */

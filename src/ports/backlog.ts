@@ -12,10 +12,18 @@ export interface BacklogPart {
   readonly isAtLeast: boolean
 }
 
+/** Of a channel that was not asked for. */
+export type BesidePart = Omit<BacklogPart, 'kind'>
+
 /** What a transport's relays have not sent yet. Changes nothing. */
 export interface Backlog {
   /** The number of the newest message that is there now; what is published later has a higher one. */
   mark(transport: string): Promise<bigint>
   /** What is there of these channels up to the mark, counted up to a limit. */
   look(transport: string, channels: readonly string[], mark: bigint): Promise<readonly BacklogPart[]>
+  /**
+   * What is there of the transport's other channels up to the mark. Of all that is there only the first rows are looked at, up to a
+   * limit: what stands behind a long backlog of these channels is found once that is sent.
+   */
+  lookBeside(transport: string, channels: readonly string[], mark: bigint): Promise<readonly BesidePart[]>
 }

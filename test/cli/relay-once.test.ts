@@ -159,6 +159,30 @@ describe('waybill relay --once', () => {
     await client.query('truncate waybill.outbox')
   })
 
+  it('ends with 1 where messages of its transport belong to channels that its configuration lacks', async () => {
+    await client.query(`create temp table one as select * from waybill.channels where channel = 'good'`)
+    await client.query(`alter table one drop column key_seed; update one set channel = 'foreign'`)
+    const { fields } = await client.query('select * from one limit 0')
+    const columns = fields.map(({ name }) => name).join()
+    await client.query(`insert into waybill.channels (${columns}) select ${columns} from one`)
+    await publish('good', null)
+    await publish('foreign', null)
+    await publish('foreign', null)
+    const { code, stdout } = await once('--json')
+    expect(code).toBe(1)
+    expect(JSON.parse(stdout)).toMatchObject({
+      remains: [{ ...part, channel: 'foreign', why: 'unconfigured', count: 2 }],
+      isCut: false,
+      relays: [{ confirmed: 1 }],
+    })
+    expect((await once()).stdout).toBe(
+      `0 messages delivered; this is left:
+  · test, foreign: 2 not sent: the channel is not in this configuration
+`,
+    )
+    await client.query('truncate waybill.outbox')
+  })
+
   it('refuses a time limit without its unit', async () => {
     const { code, stderr } = await once('--time-limit', '50')
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('a time such as 50s') })

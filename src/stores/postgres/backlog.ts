@@ -15,14 +15,19 @@ export function createBacklog(connection: Connection, s: string): Backlog {
       const query = { text: backlogText(s), values: [transport, channels, mark.toString(), mostLooked] }
       return partsOf(await connection.query<PartRow>(query, 'look at the outbox'))
     },
+    async lookBeside(transport, channels, mark) {
+      const query = { text: besideText(s), values: [transport, channels, mark.toString(), mostLooked] }
+      return partsOf(await connection.query<BesideRow>(query, 'look at the outbox'))
+    },
   }
 }
 
 export type PartRow = Omit<BacklogPart, 'isAtLeast'> & { readonly is_at_least: boolean }
+type BesideRow = Omit<PartRow, 'kind'>
 
-export function partsOf<Row extends PartRow>(
+export function partsOf<Row extends BesideRow>(
   rows: readonly Row[],
-): (Omit<Row, 'is_at_least'> & BacklogPart)[] {
+): (Omit<Row, 'is_at_least'> & { readonly isAtLeast: boolean })[] {
   return rows.map(({ is_at_least: isAtLeast, ...row }) => ({ ...row, isAtLeast }))
 }
 
@@ -45,6 +50,18 @@ with row as materialized (
 kind as (select r.channel, ${kindText(s)} as kind from row r)
 select k.channel, k.kind, count(*)::int as count, (select count(*) from row) >= $4::int as is_at_least
 from kind k group by 1, 2 order by 1, 2`
+}
+
+/** The limit comes before the filter, so that it bounds the walk of the primary key whatever the channels of the rows are. */
+function besideText(s: string): string {
+  return `
+with row as materialized (
+  select o.channel from ${s}.partitions p cross join lateral (
+    select o.channel from ${s}.outbox o where o.partition = p.partition and o.seq <= $3::bigint
+    order by o.seq limit $4::int) o
+  where p.transport = $1 and p.consumer = '' limit $4::int)
+select r.channel, count(*)::int as count, (select count(*) from row) >= $4::int as is_at_least
+from row r where r.channel <> all($2::text[]) group by 1 order by 1`
 }
 
 /**

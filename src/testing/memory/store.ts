@@ -60,7 +60,7 @@ export function memoryStore(kind: string, { transactions, records, onCommitted }
     },
     keys: { list: absent, count: absent, unblock: absent, skip: absent },
     layouts: { look: absent, change: absent, remains: absent },
-    backlog: { mark: absent, look: absent },
+    backlog: { mark: absent, look: absent, lookBeside: absent },
     openOutbox: absent,
     openLeases: absent,
     // Load is not what it is for: nothing is ever refused for it.
