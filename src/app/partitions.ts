@@ -1,7 +1,7 @@
 import { systemClock } from '../kernel/clock.ts'
 import { WaybillError } from '../kernel/errors.ts'
 import { didYouMean } from '../kernel/suggest.ts'
-import type { LayoutRemains, Layouts, LayoutWait } from '../ports/layouts.ts'
+import type { HoldingKeys, LayoutRemains, Layouts, LayoutWait } from '../ports/layouts.ts'
 import type { Store } from '../ports/store.ts'
 import type { ResolvedConfig } from './config.ts'
 import { settingValue } from './settings-value.ts'
@@ -15,6 +15,8 @@ export interface ChangePartitionsOptions {
   readonly signal?: AbortSignal
   /** How long to wait until relays have sent what stands in the older partitions, in milliseconds. @default 0 */
   readonly drainMs?: number
+  /** Refuses to begin a change that blocked keys would hold up, with `WB_INVALID_OPTION`. @default false */
+  readonly refuseBlocked?: boolean
   /** Told about once a second while something is waited for. */
   readonly onWait?: (transport: string, wait: LayoutWait | DrainWait) => void
 }
@@ -24,6 +26,8 @@ export interface DrainWait {
   readonly for: 'drain'
   readonly rows: number
   readonly isAtLeast: boolean
+  /** Blocked keys that must be unblocked or skipped before the older partitions run dry. */
+  readonly blocked: readonly HoldingKeys[]
 }
 
 export interface PartitionsChange {
@@ -34,6 +38,8 @@ export interface PartitionsChange {
   readonly isDraining: boolean
   /** What stands in them, and why. */
   readonly remains: readonly LayoutRemains[]
+  /** Keys that an operator must unblock or skip before new messages of ordered channels are read; none where nothing drains. */
+  readonly blocked: readonly HoldingKeys[]
 }
 
 /** The number of partitions of each transport: the unit of order and of lease. */
@@ -43,7 +49,7 @@ export interface PartitionDesk {
    * when new messages go into the new ones; relays turn to those by themselves when the older ones hold nothing of an ordered
    * channel any more. Whatever ends it, it may be called again.
    *
-   * Throws `WB_INVALID_OPTION`, `WB_ABORTED`, `WB_STORE_CONFLICT` where another process does the same, and the store's errors.
+   * Throws `WB_INVALID_OPTION`, also where blocked keys are to be refused and there are some, `WB_ABORTED`, `WB_STORE_CONFLICT` where another process does the same, and the store's errors.
    */
   change(partitions: number, options?: ChangePartitionsOptions): Promise<readonly PartitionsChange[]>
 }
@@ -76,6 +82,10 @@ async function change(
     )
   }
   const before = new Map((await layouts.look(transports)).map((each) => [each.transport, each.partitions]))
+  if (options.refuseBlocked === true) {
+    const toChange = transports.filter((transport) => before.get(transport) !== partitions)
+    await refuseBlocked(layouts, toChange)
+  }
   for (const transport of transports) {
     await layouts.change(transport, partitions, {
       signal,
@@ -91,21 +101,50 @@ async function change(
   return changes
 }
 
+/** Before anything is changed: the new partitions would stay closed, and every ordered channel still, until somebody sees to the keys. */
+async function refuseBlocked(layouts: Layouts, transports: readonly string[]): Promise<void> {
+  for (const transport of transports) {
+    const blocked = await layouts.blocked(transport)
+    if (blocked.length === 0) continue
+    throw new WaybillError(
+      'WB_INVALID_OPTION',
+      `Transport "${transport}" has blocked keys: ${holdingText(blocked)}. New messages of its ordered channels would all wait ` +
+        'until those are unblocked or skipped, so nothing was changed. See them with waybill keys list --state blocked; with ' +
+        '--yes the change is made all the same.',
+    )
+  }
+}
+
+/** How many keys of which channels. */
+export function holdingText(blocked: readonly HoldingKeys[]): string {
+  return blocked
+    .map(({ channel, consumer, count, isAtLeast }) => {
+      const where = consumer === '' ? '' : ` (consumer "${consumer}")`
+      return `${isAtLeast ? 'at least ' : ''}${count} of channel "${channel}"${where}`
+    })
+    .join(', ')
+}
+
 async function drain(
   layouts: Layouts,
   transport: string,
   until: number,
   signal: AbortSignal,
   onWait: (wait: DrainWait) => void,
-): Promise<Pick<PartitionsChange, 'isDraining' | 'remains'>> {
+): Promise<Pick<PartitionsChange, 'isDraining' | 'remains' | 'blocked'>> {
   for (let looks = 1; ; looks++) {
     const [layout] = await layouts.look([transport])
-    if (layout === undefined || layout.older === 0) return { isDraining: false, remains: [] }
+    if (layout === undefined || layout.older === 0) return { isDraining: false, remains: [], blocked: [] }
     const remains = await layouts.remains(transport)
-    if (signal.aborted || systemClock.now() >= until) return { isDraining: true, remains }
-    if (looks % 5 === 0) {
+    const isOver = signal.aborted || systemClock.now() >= until
+    const isToTell = looks % 5 === 0
+    // Only rows of ordered channels hold the new layout up.
+    const isHeld = remains.some(({ ordered }) => ordered)
+    const blocked = isHeld && (isOver || isToTell) ? await layouts.blocked(transport) : []
+    if (isOver) return { isDraining: true, remains, blocked }
+    if (isToTell) {
       const rows = remains.reduce((sum, { count }) => sum + count, 0)
-      onWait({ for: 'drain', rows, isAtLeast: remains.some(({ isAtLeast }) => isAtLeast) })
+      onWait({ for: 'drain', rows, isAtLeast: remains.some(({ isAtLeast }) => isAtLeast), blocked })
     }
     await systemClock.sleep(lookEveryMs, signal)
   }

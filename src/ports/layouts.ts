@@ -16,6 +16,16 @@ export interface LayoutRemains extends BacklogPart {
   readonly ordered: boolean
 }
 
+/** Blocked keys of an ordered channel: a layout with one does not run dry until an operator unblocks or skips it. */
+export interface HoldingKeys {
+  readonly channel: string
+  /** The local consumer, or `''` where a relay sends them. */
+  readonly consumer: string
+  readonly count: number
+  /** There are more than were looked at. */
+  readonly isAtLeast: boolean
+}
+
 /** What a change waits for. */
 export type LayoutWait =
   /** Transactions that began before writers knew of the change: a server process, or a prepared transaction by its name. */
@@ -42,6 +52,8 @@ export interface Layouts {
    * `WB_ABORTED`, `WB_INVALID_OPTION` where the transport is not registered or no numbers are left.
    */
   change(transport: string, partitions: number, change: LayoutChange): Promise<void>
+  /** Keys that hold a change up, begun or not, counted up to a limit. Parked ones do not: they have no row in the outbox. */
+  blocked(transport: string): Promise<readonly HoldingKeys[]>
   /** What stands in older layouts, counted up to a limit. */
   remains(transport: string): Promise<readonly LayoutRemains[]>
 }

@@ -15,7 +15,7 @@ afterAll(() => {
 
 const source = fileURLToPath(new URL('../../src', import.meta.url))
 
-function configFile(name: string, url: string, transport = '{ local: localTransport() }'): string {
+function configFile(name: string, url: string, transport = '{ local: localTransport() }', more = ''): string {
   const path = join(folder, name)
   writeFileSync(
     path,
@@ -27,7 +27,7 @@ function configFile(name: string, url: string, transport = '{ local: localTransp
      export default defineConfig({
        store: postgresStore({ connectionString: '${url}', schema: 'cli_test' }),
        transports: ${transport},
-       channels: [defineChannel({ name: 'orders.placed' })],
+       channels: [defineChannel({ name: 'orders.placed', ${more} })],
      })`,
   )
   return path
@@ -145,7 +145,7 @@ describe('waybill migrate', () => {
     const remains = [
       { channel: 'orders.placed', ordered: false, kind: 'waiting', count: 1, isAtLeast: false },
     ]
-    const now = { transport: 'local', partitions: 4, isDraining: true, remains }
+    const now = { transport: 'local', partitions: 4, isDraining: true, remains, blocked: [] }
     expect(JSON.parse(first.stdout)).toEqual({ applied: [], partitions: [{ ...now, before: 16 }] })
     const second = await runWaybill(change)
     expect(second.stdout).toBe(
@@ -157,6 +157,39 @@ describe('waybill migrate', () => {
     await client.end()
     const unknown = await runWaybill([...change, '--transport', 'locl'])
     expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining('Did you mean "local"?') })
+  })
+
+  it('refuses to change the number of partitions while a key is blocked, and names it where it holds a change up', async () => {
+    const { url } = await postgresDatabase()
+    const config = configFile('blocked.config.ts', url, undefined, `ordered: true, key: () => 'a'`)
+    await runWaybill(['migrate', '--config', config])
+    const client = new Client({ connectionString: url })
+    client.on('error', () => {})
+    await client.connect()
+    await client.query(`select cli_test.publish('orders.placed', '{}', 'a')`)
+    await client.query(
+      `insert into cli_test.blocked (partition, seq, id, channel, key, state, attempts, retry_at, error_code, error, first_error_code, first_error)
+       select partition, seq, id, channel, key, 'blocked', 1, 'infinity', 'E', 'e', 'E', 'e' from cli_test.outbox`,
+    )
+    const change = ['migrate', '--config', config, '--partitions', '4', '--wait', '0s']
+    const count = async (): Promise<number> =>
+      (await client.query('select partitions from cli_test.transports')).rows[0].partitions
+    const refused = await runWaybill(change)
+    expect(refused).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/1 of channel "orders\.placed".*waybill keys list/su),
+    })
+    expect(await count()).toBe(16)
+    const held = ['1 of blocked keys', 'wait for blocked keys: 1 of channel "orders.placed"']
+    const forced = await runWaybill([...change, '--yes'])
+    expect(await count()).toBe(4)
+    // Again: nothing is to be begun any more, and what holds it up is told.
+    const again = await runWaybill(change)
+    for (const { code, stdout } of [forced, again]) {
+      expect(code).toBe(1)
+      for (const text of held) expect(stdout.replaceAll(/\s+/gu, ' ')).toContain(text)
+    }
+    await client.end()
   })
 
   it('says in its help what --partitions does here, and one default of --wait', async () => {

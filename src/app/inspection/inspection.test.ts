@@ -195,6 +195,23 @@ describe('warnings', () => {
     expect(codesOf({ lanes: [lane({ ...old, retrying: 1 })], relays: quiet })).toEqual([])
   })
 
+  it('name the blocked keys that hold a change of partitions up, also where channels wait only for that', () => {
+    const partitions = [
+      { transport: 'kafka', consumer: '', total: 16, isChanging: true, unownedCount: 0, unowned: [] },
+    ]
+    const lanes = [lane({ blocked: 2 }), lane({ channel: 'mail', pending: 1, oldestMs: 61_000 })]
+    const relays = [relay({ report: { inFlight: {}, perSecond: {}, stopped: [] } })]
+    const { warnings } = summarise(report({ partitions, lanes, relays }), new Set(['orders', 'mail']))
+    const action = expect.stringMatching(
+      /2 blocked keys of channel "orders", which hold the change.*waybill keys list --state blocked/u,
+    )
+    expect(warnings).toEqual([
+      expect.objectContaining({ code: 'nothing-delivered', subject: 'mail', action }),
+      expect.objectContaining({ code: 'blocked-keys' }),
+      expect.objectContaining({ code: 'partitions-changing', level: 'warning', action }),
+    ])
+  })
+
   it('name what belongs to a consumer by the consumer', () => {
     const partitions = [
       {

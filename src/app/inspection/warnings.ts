@@ -103,17 +103,35 @@ function stalled({ channels, partitions }: Status): Untold[] {
       )
       const isQuiet = perSecond === 0 && retrying + blocked + parked === 0
       if (!isOwned || !isQuiet || lagMs === null || lagMs < stalledMs) return []
+      const held = heldUp(channels ?? [], partitions, transport, consumer)
       return [
         {
           code: 'nothing-delivered' as const,
           subject: channel,
           message: `The oldest message of channel "${channel}" is due since ${ageText(lagMs)}, and nothing of it is delivered.`,
           action:
+            held ??
             'Look at the relay’s log and /healthz: is its transport reachable, and is the channel in its configuration?',
         },
       ]
     },
   )
+}
+
+/** What to do where blocked keys keep a lane in its older partitions: nobody reads the new ones until those have run dry. */
+function heldUp(
+  channels: NonNullable<Status['channels']>,
+  partitions: Status['partitions'],
+  transport: string | null,
+  consumer: string,
+): string | undefined {
+  const isOf = (each: { readonly transport: string | null; readonly consumer: string }): boolean =>
+    each.transport === transport && each.consumer === consumer
+  if (!partitions.some((each) => each.isChanging && isOf(each))) return undefined
+  const blocked = channels.filter((each) => each.blocked > 0 && isOf(each))
+  if (blocked.length === 0) return undefined
+  const keys = blocked.map((each) => `${counted(each.blocked, 'blocked key')} of channel "${each.channel}"`)
+  return `It waits for ${keys.join(', ')}, which hold${blocked.length === 1 && blocked[0]!.blocked === 1 ? 's' : ''} the change of partitions up: waybill keys list --state blocked, then unblock or skip each.`
 }
 
 function stopped({ relays }: Status): Untold[] {
@@ -166,14 +184,19 @@ function notes({ channels, partitions, relays }: Status, known: ReadonlySet<stri
     )
   const changing = partitions
     .filter(({ isChanging }) => isChanging)
+    .map((lane) => ({
+      ...lane,
+      held: heldUp(channels ?? [], partitions, lane.transport, lane.consumer),
+    }))
     .map(
-      ({ transport, consumer }) =>
+      ({ transport, consumer, held }) =>
         ({
           code: 'partitions-changing' as const,
-          level,
+          level: held === undefined ? level : 'warning',
           subject: transport,
           message: `The number of partitions of ${laneName(transport, consumer)} is being changed: old ones run dry first.`,
           action:
+            held ??
             'If nobody is at it any more, run waybill migrate --partitions again with the same number: it goes on.',
         }) as const,
     )

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander'
-import type { DrainWait, PartitionsChange } from '../../app/partitions.ts'
+import { type DrainWait, holdingText, type PartitionsChange } from '../../app/partitions.ts'
 import { createWaybill } from '../../app/create-waybill.ts'
 import type { Waybill } from '../../app/waybill.ts'
 import { durationOf } from '../../app/settings-value.ts'
@@ -7,8 +7,10 @@ import type { LayoutWait } from '../../ports/layouts.ts'
 import { loadConfig } from '../config-file.ts'
 import { listenForInterruption } from '../interruption.ts'
 import { Output } from '../output.ts'
+import { exitCodes } from '../failure.ts'
 import { partitionsText } from '../partitions-text.ts'
 import { addSettingFlags, settingFlags } from '../settings-flags.ts'
+import { visible } from '../visible.ts'
 
 interface MigrateOptions extends Record<string, unknown> {
   readonly json?: boolean
@@ -17,6 +19,7 @@ interface MigrateOptions extends Record<string, unknown> {
   readonly partitions?: string
   readonly transport?: readonly string[]
   readonly wait?: number
+  readonly yes?: boolean
 }
 
 const help = `
@@ -29,7 +32,8 @@ relays go on:
 Whatever ends it, run it again. To undo one that was killed in the middle, ask for the present number.
 
 A blocked key (waybill keys list) or a message that is tried again later holds the new partitions back until it is sent or
-given up. Delayed messages do not: they stay where they are until they are due.
+given up: new messages of every ordered channel wait for it. So it is refused while keys are blocked, without --yes, and ends with 1
+where blocked keys hold it up. Delayed messages and parked keys hold nothing up: they stay where they are, or move along.
 
 Partitions have new numbers each time. Exactly-once into Kafka keeps a note for each in the topic of positions, which grows
 with them; where the transport may not create topics (createTopics: false), make it larger first.
@@ -56,6 +60,7 @@ export function addMigrate(program: Command, onExitCode: (code: number) => void)
       'with --partitions: how long to wait for the older partitions (default: 60s)',
       duration,
     )
+    .option('--yes', 'with --partitions: also where blocked keys will hold the new partitions back')
     .addHelpText('after', help)
     .action(async (_own: unknown, self: Command) => {
       await migrate(self.optsWithGlobals<MigrateOptions>(), onExitCode)
@@ -103,7 +108,7 @@ async function migrate(options: MigrateOptions, onExitCode: (code: number) => vo
 async function change(
   waybill: Waybill,
   partitions: number,
-  { transport, wait = 60_000 }: MigrateOptions,
+  { transport, wait = 60_000, yes = false }: MigrateOptions,
   output: Output,
 ): Promise<{ readonly changes: readonly PartitionsChange[]; readonly exitCode: number | undefined }> {
   const interruption = listenForInterruption(() => {
@@ -113,12 +118,15 @@ async function change(
     const changes = await waybill.partitions.change(partitions, {
       ...(transport === undefined ? {} : { transports: transport }),
       drainMs: wait,
+      refuseBlocked: !yes,
       signal: interruption.signal,
       onWait: (name, what) => {
         output.note(`${name}: ${waitText(what)}`)
       },
     })
-    return { changes, exitCode: interruption.exitCode() }
+    // Relays go on by themselves with whatever else is left; this is left to an operator.
+    const isHeld = changes.some(({ blocked }) => blocked.length > 0)
+    return { changes, exitCode: interruption.exitCode() ?? (isHeld ? exitCodes.failed : undefined) }
   } finally {
     interruption.dispose()
   }
@@ -131,8 +139,13 @@ function waitText(wait: LayoutWait | DrainWait): string {
     case 'writers':
       return 'waiting for transactions that have published and are not over'
     case 'drain':
-      return `waiting for ${wait.isAtLeast ? 'at least ' : ''}${count(wait.rows, 'message')} in the older partitions`
+      return drainText(wait)
   }
+}
+
+function drainText({ rows, isAtLeast, blocked }: DrainWait): string {
+  const held = blocked.length === 0 ? '' : `; held up by blocked keys: ${visible(holdingText(blocked))}`
+  return `waiting for ${isAtLeast ? 'at least ' : ''}${count(rows, 'message')} in the older partitions${held}`
 }
 
 function count(n: number, word: string): string {

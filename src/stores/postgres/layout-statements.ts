@@ -169,6 +169,18 @@ select k.channel, coalesce(c.ordered, false) as ordered, k.kind, count(*)::int a
 from kind k left join ${s}.channels c on c.channel = k.channel group by 1, 2, 3 order by 1, 3`
 }
 
+/** Blocked lines of ordered channels of a transport's lanes; at most $2 of them are looked at, by the primary key. */
+export function blockedText(s: string): string {
+  return `
+with line as materialized (
+  select b.channel, b.consumer from ${s}.partitions p
+  join ${s}.blocked b on b.consumer = p.consumer and b.partition = p.partition
+  join ${s}.channels c on c.channel = b.channel and c.ordered
+  where p.transport = $1 and b.state = 'blocked' limit $2::int)
+select channel, consumer, count(*)::int as count, (select count(*) from line) >= $2::int as is_at_least
+from line group by 1, 2 order by 1, 2`
+}
+
 function literal(s: string): string {
   return s.replaceAll("'", "''")
 }

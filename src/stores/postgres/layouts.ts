@@ -10,6 +10,7 @@ import type { Connection } from './connection.ts'
 import {
   advanceText,
   announceText,
+  blockedText,
   changerLockText,
   changeText,
   layoutLockText,
@@ -79,6 +80,16 @@ export function createLayouts(lend: Lend, schema: string, clock: Clock): Layouts
     change: (transport, partitions, options) =>
       lend(async (connection) => {
         await new Change({ connection, lend, schema, transport, options, clock }).run(partitions)
+      }),
+    blocked: (transport) =>
+      lend(async (connection) => {
+        const query = { text: blockedText(schema), values: [transport, mostLooked] }
+        return partsOf(
+          await connection.query<Omit<PartRow, 'kind'> & { readonly consumer: string }>(
+            query,
+            'look for blocked keys',
+          ),
+        )
       }),
     remains: (transport) =>
       lend(async (connection) => {

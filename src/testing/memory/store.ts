@@ -59,7 +59,7 @@ export function memoryStore(kind: string, { transactions, records, onCommitted }
       purge: absent,
     },
     keys: { list: absent, count: absent, unblock: absent, skip: absent },
-    layouts: { look: absent, change: absent, remains: absent },
+    layouts: { look: absent, change: absent, blocked: absent, remains: absent },
     backlog: { mark: absent, look: absent, lookBeside: absent },
     openOutbox: absent,
     openLeases: absent,
