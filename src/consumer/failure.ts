@@ -19,6 +19,8 @@ const conflicts = new Set(['40001', '40P01'])
  * operator intervention, system error, internal error.
  */
 const serverTrouble = /^(?:08|53|57|58|XX)[0-9A-Z]{3}$/u
+/** At COMMIT: a statement that failed or was refused, and whose error the handler did not let through; or one that ended the transaction. */
+const ofHandlers = new Set<string>(['WB_TRANSACTION_ROLLED_BACK', 'WB_NO_TRANSACTION'])
 const sqlState = /^[0-9A-Z]{5}$/u
 
 /**
@@ -32,7 +34,7 @@ export function failureKind(error: unknown, phase: Phase): FailureKind {
   if (phase === 'handler') return 'message'
   if (isWaybillError(error)) {
     if (error.code === 'WB_COMMIT_OUTCOME_UNKNOWN') return 'commit-unknown'
-    return phase === 'commit' && error.code === 'WB_TRANSACTION_ROLLED_BACK' ? 'message' : 'unavailable'
+    return phase === 'commit' && ofHandlers.has(error.code) ? 'message' : 'unavailable'
   }
   if (phase === 'admit') return 'unavailable'
   const code = codeOf(error)

@@ -10,8 +10,10 @@ export interface ErrorMeaning {
 /** What each code means; docs/errors.md is made from it. A code that has no line here does not compile. */
 export const errorMeanings: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   WB_NO_TRANSACTION: {
-    means: '`publish` was given something that is not a transaction, or one that has not begun or is over.',
-    remedy: 'Pass the client on which `BEGIN` has run, or use `waybill.transaction()`.',
+    means:
+      '`publish` was given something that is not a transaction, or one that has not begun or is over; or a handler or the work of `transaction()` sent COMMIT or ROLLBACK on its `tx`.',
+    remedy:
+      'Pass the client on which `BEGIN` has run, or use `waybill.transaction()`; leave the end of its transactions to Waybill.',
   },
   WB_UNKNOWN_CHANNEL: {
     means: 'A channel is not in the configuration, not registered in the database, or has no handler here.',

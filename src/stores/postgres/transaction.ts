@@ -82,6 +82,9 @@ export class Transaction {
         })
         result = await working.finally(lent.takeBack)
         signal?.throwIfAborted()
+        // Also where its caller took no notice: it was to end here, and has not.
+        const refused = lent.refused()
+        if (refused !== undefined) throw refused
       } catch (error) {
         await this.#rollBack()
         throw this.#asLoss(error)
