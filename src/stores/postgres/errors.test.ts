@@ -13,7 +13,7 @@ it.each([
   ['57P03', 'Check that it runs', 'yes'],
   ['42501', 'SECURITY.md', 'no'],
   ['26000', 'its session has changed (SQLSTATE 26000). Roll back and run the transaction again', 'yes'],
-  ['25006', 'the server is read-only', 'yes'],
+  ['25006', 'the transaction or the server is read-only', 'yes'],
   ['57014', 'statementTimeoutMs', 'yes'],
   ['22012', 'PostgreSQL refused it (SQLSTATE 22012). Read the cause: a full disk', 'unknown'],
 ])('says of SQLSTATE %s what to do next, and whether again', (code, text, retryable) => {

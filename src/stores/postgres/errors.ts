@@ -50,7 +50,10 @@ export function storeError(error: unknown, what: string): WaybillError {
     )
   }
   if (isStaleSession(error)) {
-    const why = code === '25006' ? 'the server is read-only, as a replica is' : 'its session has changed'
+    const why =
+      code === '25006'
+        ? 'the transaction or the server is read-only: BEGIN READ ONLY, its default, or a replica'
+        : 'its session has changed'
     return new WaybillError(
       'WB_STORE_FAILED',
       `Could not ${what}: ${why} (SQLSTATE ${code}). Roll back and run the transaction again.`,
