@@ -192,6 +192,15 @@ describe('waybill migrate', () => {
     await client.end()
   })
 
+  it('says what it waits for where nothing stands in the older partitions', async () => {
+    const { url } = await postgresDatabase()
+    const config = configFile('dry.config.ts', url)
+    await runWaybill(['migrate', '--config', config])
+    const { stderr } = await runWaybill(['migrate', '--config', config, '--partitions', '4', '--wait', '2s'])
+    expect(stderr).toContain('local: nothing stands in the older partitions; waiting for a relay')
+    expect(stderr).not.toContain('waiting for 0 messages')
+  })
+
   it('says in its help what --partitions does here, and one default of --wait', async () => {
     const { stdout } = await runWaybill(['migrate', '--help'])
     const help = stdout.replaceAll(/\s+/gu, ' ')

@@ -144,6 +144,8 @@ function waitText(wait: LayoutWait | DrainWait): string {
 }
 
 function drainText({ rows, isAtLeast, blocked }: DrainWait): string {
+  if (rows === 0)
+    return 'nothing stands in the older partitions; waiting for a relay, or a service that consumes, to turn to the new ones'
   const held = blocked.length === 0 ? '' : `; held up by blocked keys: ${visible(holdingText(blocked))}`
   return `waiting for ${isAtLeast ? 'at least ' : ''}${count(rows, 'message')} in the older partitions${held}`
 }
