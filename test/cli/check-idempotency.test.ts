@@ -51,7 +51,8 @@ const handlers = `
     })
     on('commits', async ({ id, payload }, { tx }) => {
       await tx.query("insert into public.audit values ('here')")
-      await tx.query('commit')
+      // By itself it would be refused.
+      await tx.query('select 1; commit')
     })
     on('idle', async () => {})
     on('publishes', async (message, { tx }) => { await waybill.publish(tx, shipped, { at: 1 }) })

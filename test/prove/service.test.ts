@@ -72,7 +72,8 @@ const files: Readonly<Record<string, string>> = {
     export default (waybill) => {
       waybill.consume(placed, { consumer: 'shipping', idempotent: true }, async (message, { tx }) => {
         await tx.query("insert into public.audit values ('here')")
-        await tx.query('commit')
+        // By itself it would be refused.
+        await tx.query('select 1; commit')
       })
     }`,
   'viewing.ts': `
