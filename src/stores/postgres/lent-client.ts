@@ -30,13 +30,20 @@ export function lend(client: PgPooledClient): LentClient {
     if (endsTransaction(text)) return refuse(given, (refused ??= wouldEnd()))
     return (client.query as (...all: unknown[]) => unknown).apply(client, given)
   }
+  let own: unknown = query
   const handle = new Proxy(client, {
     get(target, name): unknown {
-      if (name === 'query') return query
+      if (name === 'query') return isOver ? query : own
       // What a publish asks before it writes.
       if (isOver && name === 'getTransactionStatus') return () => 'I'
       const value: unknown = Reflect.get(target, name)
       return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    },
+    // Who wraps it, to log or to measure, wraps it for this transaction.
+    set(target, name, value) {
+      if (name !== 'query') return Reflect.set(target, name, value)
+      own = value
+      return true
     },
   })
   return {

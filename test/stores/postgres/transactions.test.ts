@@ -188,6 +188,21 @@ describe.for([{ pipeline: true }, { pipeline: false }])(
       expect(await stored()).toEqual(expect.arrayContaining([a, b]))
     })
 
+    test('may be wrapped by its work, and only for its own time', async () => {
+      const [a, b] = [name(), name()]
+      const seen: unknown[] = []
+      for (const value of [a, b]) {
+        await run(async (client) => {
+          const query = client.query.bind(client) as (...given: unknown[]) => unknown
+          if (value === a)
+            Object.assign(client, { query: (...given: unknown[]) => (seen.push(given[1]), query(...given)) })
+          await insert(client, value)
+        })
+      }
+      expect(seen).toEqual([[a]])
+      expect(await stored()).toEqual(expect.arrayContaining([a, b]))
+    })
+
     test('gives its client back clean: none is lost, none is in a transaction, none has listeners left', async () => {
       const counts = new Set<number>()
       for (let i = 0; i < 12; i++) {
