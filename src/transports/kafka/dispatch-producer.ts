@@ -5,6 +5,7 @@ import type { KafkaSettings } from './options.ts'
 import { Epochs } from './epochs.ts'
 import { Ways } from './ways.ts'
 import { batchProduce, type Produce, type ProduceArguments } from './produce-request.ts'
+import { withWholeMetadata } from './whole-metadata.ts'
 
 /**
  * Of one send, by partition: `begun`, a request with it was handed to a connection, and may leave · `failed`, it was handed back
@@ -72,7 +73,7 @@ export function dispatchProducer(
   settings: KafkaSettings,
   applicationName: string,
 ): DispatchProducer {
-  const { Producer, UserError } = kafka
+  const { UserError } = kafka
   const departures = new Map<string, Departure>()
   const epochs = new Epochs()
   const ways = new Ways(systemClock)
@@ -103,7 +104,7 @@ export function dispatchProducer(
     }
   }
 
-  class Watched extends Producer {
+  class Watched extends withWholeMetadata(kafka, kafka.Producer) {
     override [kafka.kGetApi]<Arguments extends unknown[], Response>(
       name: string,
       callback: (error: Error | null, api?: API<Arguments, Response>) => void,

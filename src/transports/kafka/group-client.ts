@@ -1,6 +1,7 @@
 import type { Consumer } from '@platformatic/kafka'
 import { clientOptions, type KafkaLibrary } from './client.ts'
 import type { KafkaSettings } from './options.ts'
+import { withWholeMetadata } from './whole-metadata.ts'
 
 /**
  * The library's client for a group. It joins with the `classic` protocol only; for the other one see `GroupMember`. Each time it joins,
@@ -14,7 +15,7 @@ export function groupClient(
   beforeJoin: () => Promise<void>,
 ): Consumer {
   const { sessionTimeoutMs, requestTimeoutMs } = settings
-  return new kafka.Consumer({
+  return new (withWholeMetadata(kafka, kafka.Consumer))({
     ...clientOptions(settings, applicationName),
     groupId,
     groupProtocol: 'classic',

@@ -3,6 +3,7 @@ import { clientOptions, type KafkaLibrary } from './client.ts'
 import type { KafkaSettings } from './options.ts'
 import { batchProduce } from './produce-request.ts'
 import type { TransactionLog, TransactionStep } from './transaction-log.ts'
+import { withWholeMetadata } from './whole-metadata.ts'
 
 /**
  * Short: after each commit the coordinator answers CONCURRENT_TRANSACTIONS for a moment, and a transaction of a thousand
@@ -35,11 +36,11 @@ export function transactionalProducer(
   applicationName: string,
   transactionalId: string,
 ): TransactionalProducer {
-  const { Producer, ProduceAcks, UserError } = kafka
+  const { ProduceAcks, UserError } = kafka
   let log: TransactionLog | undefined
   const produce = batchProduce(kafka)
 
-  class Watched extends Producer {
+  class Watched extends withWholeMetadata(kafka, kafka.Producer) {
     override [kafka.kGetApi]<Arguments extends unknown[], Response>(
       name: string,
       callback: (error: Error | null, api?: API<Arguments, Response>) => void,

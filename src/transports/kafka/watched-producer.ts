@@ -5,6 +5,7 @@ import { responseIn } from './kafka-error.ts'
 import type { KafkaSettings } from './options.ts'
 import { ProduceLog } from './produce-log.ts'
 import { batchProduce, type Produce, type ProduceArguments } from './produce-request.ts'
+import { withWholeMetadata } from './whole-metadata.ts'
 
 /** Pause of the library between two of its own attempts. */
 const retryDelayMs = 100
@@ -28,11 +29,11 @@ export function watchedProducer(
   settings: KafkaSettings,
   applicationName: string,
 ): WatchedProducer {
-  const { Producer, ProduceAcks, UserError } = kafka
+  const { ProduceAcks, UserError } = kafka
   let log = new ProduceLog()
   const produce = batchProduce(kafka)
 
-  class Watched extends Producer {
+  class Watched extends withWholeMetadata(kafka, kafka.Producer) {
     override [kafka.kGetApi]<Arguments extends unknown[], Response>(
       name: string,
       callback: (error: Error | null, api?: API<Arguments, Response>) => void,
