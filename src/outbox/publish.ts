@@ -124,7 +124,7 @@ export function createPublish(parts: PublishParts): Publish {
     const delay = delayOf(options, target.channel)
     const made = makeMessages({ target, payload, options, newId: parts.newId })
     const { messages, isMany } = made instanceof Promise ? await made : made
-    // While an asynchronous schema was at work the transaction may have ended, and its pooled client may serve another.
+    // While an asynchronous schema was at work the transaction may have ended, and a pooled client of the caller's may serve another.
     if (openTransaction(parts, transaction, channel) !== executor)
       throw noTransaction(channel, 'ended meanwhile')
     if (messages.length > 0) {

@@ -9,7 +9,7 @@ import { pgAdapter } from './pg.ts'
 const adapters: readonly HandleAdapter[] = [ownAdapter, pgAdapter]
 
 /**
- * Clients inside a transaction that Waybill itself began. Such a client is not asked for its state: where the connection
+ * Handles of transactions that Waybill itself began. Such a one is not asked for its state: where the connection
  * pipelines, BEGIN has been sent and not yet answered, and it would still say that it is idle.
  */
 const bound = new WeakMap<object, SqlExecutor>()
@@ -32,8 +32,8 @@ export function executorFor(handle: unknown): SqlExecutor {
 }
 
 /**
- * `runner`, whose transactions' own clients are known to {@link executorFor} for as long as each transaction lasts. After it a
- * client that was kept too long is judged by what it says itself, and refused when idle.
+ * `runner`, whose transactions' own handles are known to {@link executorFor} for as long as each transaction lasts. After it a
+ * handle that was kept too long is judged by what it says itself: idle, and so refused.
  */
 export function bindTransactions(runner: TransactionRunner): TransactionRunner {
   return {
